@@ -1,0 +1,1 @@
+"""End-of-line inspection that learns from good parts only."""

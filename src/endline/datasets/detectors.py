@@ -1,0 +1,35 @@
+"""Kedro dataset of fitted detectors: a folder of folders, each a detector's `config.json` and weights."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from endline.detectors.base import Detector, load_detector
+
+
+class DetectorsDataset(AbstractDataset[dict[str, Detector], dict[str, Detector]]):
+    """Saves and loads named detectors (one a part of the evidence and member of the ensemble).
+
+    Args:
+        filepath: the folder; each detector has a sub-folder of its name.
+    """
+
+    def __init__(self, filepath: str) -> None:
+        self._filepath = Path(filepath)
+
+    def save(self, data: dict[str, Detector]) -> None:
+        """Write every detector into its sub-folder."""
+        for name, detector in data.items():
+            detector.save(self._filepath / name)
+
+    def load(self) -> dict[str, Detector]:
+        """Every detector of the folder, by name."""
+        folders = sorted(path.parent for path in self._filepath.rglob("config.json"))
+        return {folder.relative_to(self._filepath).as_posix(): load_detector(folder) for folder in folders}
+
+    def _exists(self) -> bool:
+        return self._filepath.exists()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": self._filepath}

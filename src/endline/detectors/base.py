@@ -1,0 +1,175 @@
+"""The contract that every detector keeps."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet
+
+Shapes = Mapping[str, tuple[int, ...]]
+ConfigT = TypeVar("ConfigT")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a detector says of a batch.
+
+    Attributes:
+        score: (batch,), larger = more anomalous, raw and unclamped.
+        map: (batch, height, width) anomaly map, or None where the method has none.
+    """
+
+    score: Tensor
+    map: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """How a fit went.
+
+    Attributes:
+        losses: mean training loss of each epoch; empty for a closed form.
+        seconds: duration of the fit.
+    """
+
+    losses: tuple[float, ...] = ()
+    seconds: float = 0.0
+
+
+class Detector(ABC, Generic[ConfigT]):
+    """Learns normal samples from a feature set, then scores batches.
+
+    A new detector is one file: a frozen configuration dataclass, `build` (the empty model for given shapes) and
+    `learn` (fill it), `score`. Everything fitted lives in `self.model`, so that saving is the same for all.
+
+    Args:
+        config: the method's settings, an instance of `Config`.
+    """
+
+    Config: ClassVar[type]
+    model: nn.Module
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+        self._built: dict[str, Any] | None = None
+
+    @abstractmethod
+    def build(self, shapes: Shapes, samples: int) -> nn.Module:
+        """Empty model for arrays of these shapes (one sample's) and this number of training samples."""
+
+    @abstractmethod
+    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+        """Fill the built model from normal samples alone; returns the losses of the epochs."""
+
+    @abstractmethod
+    def score(self, batch: Batch) -> Scored:
+        """Score a batch of float32 arrays (batch, ...) of the shapes that the detector was fitted on."""
+
+    def fit(self, train: FeatureSet, *, seed: int, progress: Progress) -> History:
+        """Learn what is normal.
+
+        Args:
+            train: normal samples only.
+            seed: decides every random choice; the same seed gives the same scores.
+            progress: shows the progress, and keeps the checkpoint from which a killed fit goes on.
+
+        Raises:
+            EndlineError: when the samples are too few for the method, or not finite.
+        """
+        start = time.perf_counter()
+        if len(train) < 2:
+            raise EndlineError(f"{len(train)} training sample(s): a detector needs at least 2 to know a spread.")
+        self._build(train.shapes, len(train), seed)
+        losses = self.learn(train, seed=seed, progress=progress)
+        self.model.eval()
+        return History(losses, time.perf_counter() - start)
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of fitted values: parameters and buffers."""
+        return sum(tensor.numel() for tensor in self.model.state_dict().values())
+
+    def save(self, folder: Path) -> None:
+        """Write `config.json` (class, settings, shapes) and `weights.safetensors` into the folder."""
+        if self._built is None:
+            raise EndlineError(f"{type(self).__name__} is not fitted yet: fit it before saving it.")
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        save_file(state, folder / "weights.safetensors")
+        about = {"type": type_path(type(self)), "config": asdict(self.config), **self._built}  # type: ignore[call-overload]
+        (folder / "config.json").write_text(json.dumps(about, indent=1))
+
+    def restore(self, folder: Path, shapes: Shapes, samples: int) -> None:
+        """Fill the model from a saved folder."""
+        self._build(shapes, samples, seed=0)
+        self.model.load_state_dict(load_file(folder / "weights.safetensors"))
+        self.model.eval()
+
+    def _build(self, shapes: Shapes, samples: int, seed: int) -> None:
+        self._built = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "samples": samples}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # torch's layers draw their initial weights from the global generator
+            self.model = self.build(shapes, samples)
+
+
+def type_path(cls: type) -> str:
+    """Full path of a class, as it is written in `type:`."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def build_detector(name: str, settings: Mapping[str, Mapping[str, Any]]) -> Detector[Any]:
+    """Detector of the name, as the parameters describe it.
+
+    Args:
+        name: a key of `settings`.
+        settings: the content of `parameters/detectors.yml`: name -> `type:` (class path) and the settings.
+
+    Raises:
+        EndlineError: for a name that is not there, a class that cannot be found, or an unknown setting.
+    """
+    if name not in settings:
+        raise EndlineError(f"There is no detector '{name}': choose one of {', '.join(sorted(settings))}.")
+    return _create(settings[name]["type"], {k: v for k, v in settings[name].items() if k != "type"})
+
+
+def load_detector(folder: Path) -> Detector[Any]:
+    """Fitted detector of a folder that `Detector.save` wrote.
+
+    Raises:
+        EndlineError: when a file is missing or damaged.
+    """
+    try:
+        about = json.loads((folder / "config.json").read_text())
+        detector = _create(about["type"], about["config"])
+        shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
+        detector.restore(folder, shapes, about["samples"])
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EndlineError(f"The detector in {folder} cannot be read ({error}): fit it again.") from error
+    return detector
+
+
+def _create(path: str, settings: Mapping[str, Any]) -> Detector[Any]:
+    module, _, name = path.rpartition(".")
+    try:
+        cls = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise EndlineError(f"The detector class '{path}' cannot be found ({error}): correct its `type:`.") from error
+    if not (isinstance(cls, type) and issubclass(cls, Detector)):
+        raise EndlineError(f"'{path}' is not a Detector: correct its `type:`.")
+    known = {field.name for field in fields(cls.Config)}
+    unknown = set(settings) - known
+    if unknown:
+        raise EndlineError(f"{name} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}.")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return cls(cls.Config(**values))

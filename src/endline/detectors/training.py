@@ -1,0 +1,135 @@
+"""The one training loop."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet, content_key
+
+SCHEDULES = ("constant", "one_cycle", "cosine")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes:
+        epochs: passes over the training samples; the last one counts.
+        batch_size: samples a step.
+        learning_rate: of Adam; the peak where a schedule varies it.
+        weight_decay: of Adam (L2).
+        betas: of Adam.
+        eps: of Adam.
+        clip_norm: bound of the gradient's norm; 0 = none.
+        schedule: `constant`, `one_cycle` (up over the first 30 %, down to 0) or `cosine` (down to 0).
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 1e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    clip_norm: float = 1.0
+    schedule: str = "one_cycle"
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise EndlineError(f"There is no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}.")
+        if self.epochs < 1 or self.batch_size < 1:
+            raise EndlineError(
+                f"epochs={self.epochs} and batch_size={self.batch_size} must both be at least 1: correct them."
+            )
+
+
+def train(
+    model: nn.Module,
+    loss: Callable[[Batch], Tensor],
+    data: FeatureSet,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[float, ...]:
+    """Train with Adam until the last epoch; returns the mean loss of every epoch.
+
+    The order of an epoch depends on (seed, epoch) alone and the learning rate on the step alone, so that a killed
+    training goes on from its checkpoint exactly as if it had not been killed.
+
+    Raises:
+        EndlineError: when the loss is no longer finite.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(
+        parameters, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay, foreach=True
+    )
+    fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
+    losses = _resume(model, optimizer, progress, fingerprint)
+    steps = math.ceil(len(data) / settings.batch_size)
+    model.train()
+    for epoch in range(len(losses), settings.epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(len(data))
+        total = 0.0
+        for step, batch in enumerate(data.batches(settings.batch_size, order)):
+            for group in optimizer.param_groups:
+                group["lr"] = _learning_rate((epoch + step / steps) / settings.epochs, settings)
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(batch)
+            value.backward()
+            if settings.clip_norm > 0:
+                nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+            optimizer.step()
+            total += value.item() * len(next(iter(batch.values())))
+        losses.append(total / len(data))
+        if not math.isfinite(losses[-1]):
+            raise EndlineError(
+                f"The loss is {losses[-1]} in epoch {epoch + 1}: lower learning_rate (now "
+                f"{settings.learning_rate}), or look for NaN in the raw files."
+            )
+        progress.epoch(epoch + 1, settings.epochs, losses[-1])
+        if progress.due(last=epoch + 1 == settings.epochs):
+            progress.keep(fingerprint, _state(model, optimizer), losses)
+    model.eval()
+    return tuple(losses)
+
+
+def _learning_rate(done: float, settings: TrainingSettings) -> float:
+    """Learning rate when the share `done` in [0, 1) of all steps is over."""
+    peak, warm = settings.learning_rate, 0.3
+    if settings.schedule == "constant":
+        return peak
+    if settings.schedule == "one_cycle" and done < warm:
+        return peak * (0.04 + 0.96 * (1 - math.cos(math.pi * done / warm)) / 2)
+    start = warm if settings.schedule == "one_cycle" else 0.0
+    return peak * (1 + math.cos(math.pi * (done - start) / (1 - start))) / 2
+
+
+def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Model and Adam moments as flat tensors; the rest follows from seed, epoch and settings."""
+    state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        state |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+    return state
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, fingerprint: str) -> list[float]:
+    """Put the checkpoint's state into model and optimizer; returns the losses of the epochs that are done."""
+    found = progress.found(fingerprint)
+    if found is None:
+        return []
+    state, losses = found
+    weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+    model.load_state_dict(weights)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if name.startswith("adam."):
+            _, index, key = name.split(".")
+            moments.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    return losses

@@ -1,0 +1,36 @@
+"""What every flow keeps: forward, inverse and one convention for the likelihood."""
+
+import math
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+Maps = tuple[Tensor, ...]
+
+
+class Flow(nn.Module, ABC):
+    """An invertible map from data x to latents z, both a tuple of tensors (one a scale).
+
+    One convention everywhere: `log_prob(x) = log N(z; 0, I) + log|det dz/dx|`.
+    Tensors are (batch, channels, ...); a vector is one scale of shape (batch, channels).
+    """
+
+    @abstractmethod
+    def forward(self, x: Maps) -> tuple[Maps, Tensor]:
+        """Latents z, shaped as x, and log|det dz/dx|, (batch,)."""
+
+    @abstractmethod
+    def inverse(self, z: Maps) -> Maps:
+        """Data x, shaped as z."""
+
+    def log_prob(self, x: Maps) -> Tensor:
+        """Log-likelihood of each sample with its constant, (batch,)."""
+        z, log_det = self(x)
+        return standard_normal_log_prob(z) + log_det
+
+
+def standard_normal_log_prob(z: Maps) -> Tensor:
+    """Log N(z; 0, I) summed over all elements of all scales, (batch,)."""
+    dimensions = sum(scale[0].numel() for scale in z)
+    squares = sum((scale.square().flatten(1).sum(1) for scale in z[1:]), z[0].square().flatten(1).sum(1))
+    return -0.5 * (squares + dimensions * math.log(2 * math.pi))

@@ -1,0 +1,144 @@
+"""Project hooks: every run is recorded in MLflow, whole, and misspelt options are told."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import yaml
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+
+from endline.errors import EndlineError
+from endline.reporting.provenance import git_commit, machine, package_versions
+
+ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
+IDENTITY = ("station", "group", "detector", "seed")
+
+
+class Options:
+    """Refuses options of `--params` that nothing reads, instead of ignoring them."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Compare the given options with those that the configuration names."""
+        given = set(context.config_loader.runtime_params or {})
+        folder = Path(context.project_path) / context.config_loader.conf_source
+        known = set(ALWAYS_ALLOWED)
+        for file in sorted(folder.rglob("*.yml")):
+            text = file.read_text()
+            known |= set(re.findall(r"\$\{runtime_params:\s*(\w+)", text))
+            if "parameters" in file.parts:
+                known |= set(yaml.safe_load(text) or {})
+        for name in sorted(given - known):
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}."
+            raise EndlineError(f"Nothing reads the option '{name}' of --params: {hint}")
+
+
+class Housekeeping:
+    """Measures the memory of this run alone, and clears its checkpoints when it has ended well."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Let the peak of the resident memory start anew (Linux; elsewhere it is that of the process)."""
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            return
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Everything is saved: the checkpoints have done their service."""
+        for run in _run_settings(pipeline, catalog):
+            shutil.rmtree(run["checkpoints"], ignore_errors=True)
+
+
+class Tracking:
+    """Records into the MLflow run what kedro-mlflow leaves out.
+
+    kedro-mlflow starts and ends the run, marks it failed, and logs the parameters. Here follow the tags, the package
+    versions, every versioned output with its version, the metrics, and the training curves.
+    """
+
+    def __init__(self) -> None:
+        self._catalog: CatalogProtocol | None = None
+        self._parent: str | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Make the folder of the embedded database, and remember the sweep's parent run."""
+        (Path(context.project_path) / "mlruns").mkdir(exist_ok=True)
+        self._parent = (context.config_loader.runtime_params or {}).get("mlflow_parent_run_id")
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Tag the run with what it is and where it comes from."""
+        if mlflow.active_run() is None:
+            return
+        tags = {"git_commit": git_commit(), "machine": machine()}
+        for run in _run_settings(pipeline, catalog):
+            tags |= {key: str(run[key]) for key in IDENTITY}
+        if self._parent:
+            tags["mlflow.parentRunId"] = self._parent
+        mlflow.set_tags(tags)
+        mlflow.log_dict(package_versions(), "package_versions.json")
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+        """Take the catalog here, so that it is there in worker processes too."""
+        self._catalog = catalog
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
+        """Log the saved file, tag its version; log metrics and curves as such."""
+        if mlflow.active_run() is None or self._catalog is None:
+            return
+        dataset = self._catalog.get(dataset_name)
+        if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
+            mlflow.set_tag(f"version.{dataset_name}", version)
+            path = Path(dataset._get_versioned_path(version))
+            if path.is_dir():
+                mlflow.log_artifacts(str(path), path.name)
+            elif path.exists():
+                mlflow.log_artifact(str(path))
+        kind = dataset_name.rsplit(".", 1)[-1]
+        if kind == "metrics":
+            mlflow.log_metrics(dict(_numbers(data)))
+            mlflow.set_tag("simulated", str(data["simulated"]))
+        elif kind == "history":
+            _log_curves(data)
+
+
+def _run_settings(pipeline: Pipeline, catalog: CatalogProtocol) -> Iterator[Mapping[str, Any]]:
+    """The parameters `<station>.run` of the stations in the pipeline."""
+    for name in sorted(pipeline.inputs()):
+        if name.startswith("params:") and name.endswith(".run"):
+            yield catalog.load(name)
+
+
+def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The figures of a nested dictionary, with dotted names that MLflow accepts."""
+    for key, value in metrics.items():
+        name = prefix + re.sub(r"[^\w\-. /]", "_", str(key))
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, float(value)
+
+
+def _log_curves(history: pd.DataFrame) -> None:
+    run_id = mlflow.active_run().info.run_id
+    points = [
+        mlflow.entities.Metric(f"loss.{row.part}.{row.member}", float(row.loss), 0, int(row.epoch))
+        for row in history.itertuples()
+    ]
+    for start in range(0, len(points), 1000):
+        mlflow.MlflowClient().log_batch(run_id, metrics=points[start : start + 1000])

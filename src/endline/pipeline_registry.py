@@ -1,0 +1,11 @@
+"""The registered pipelines."""
+
+from kedro.pipeline import Pipeline
+
+from endline.pipelines import mirror_audio
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Every station under its name; `__default__` is the main job."""
+    stations = {"mirror_audio": mirror_audio.create_pipeline()}
+    return {**stations, "__default__": stations["mirror_audio"]}

@@ -1,0 +1,1 @@
+"""Kedro pipelines: one a station, and the detection pipeline they share."""

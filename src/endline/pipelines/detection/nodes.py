@@ -1,0 +1,168 @@
+"""Nodes of the shared detection pipeline: they call the layers below and hold no mathematics."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.progress import Progress as Bars
+
+from endline.detectors.base import build_detector
+from endline.detectors.fitting import Detectors, FitPlan, fit_detectors, score_rows
+from endline.detectors.progress import Progress
+from endline.evaluation.controls import control_auroc
+from endline.evaluation.metrics import roc_curves
+from endline.evaluation.shortlist import shortlist_items
+from endline.evaluation.summary import summarise
+from endline.evaluation.thresholds import Calibration, calibrate
+from endline.feature_set import FeatureRecipe, FeatureSet, content_key
+from endline.reporting.provenance import provenance
+from endline.reporting.report import Exhibit, render_report
+
+Settings = Mapping[str, Any]
+log = logging.getLogger(__name__)
+
+
+def fit(
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    run: Settings,
+    plan: Settings,
+    detectors: Mapping[str, Settings],
+) -> tuple[Detectors, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Fit the chosen detector; returns detectors, history, held-out scores, and time and size of the fit."""
+    name = run["detector"]
+    with Bars(transient=True) as bars:
+
+        def new_progress(stage: str) -> Progress:
+            task = bars.add_task(f"Fitting {name} {stage}", total=None)
+
+            def on_epoch(epoch: int, epochs: int, loss: float) -> None:
+                text = f"Fitting {name} {stage} (loss {loss:.3f})"
+                bars.update(task, description=text, completed=epoch, total=epochs, visible=epoch < epochs)
+
+            return Progress(Path(run["checkpoints"]) / f"{stage}.safetensors", on_epoch)
+
+        fitted = fit_detectors(
+            samples,
+            features,
+            lambda: build_detector(name, detectors),
+            FitPlan(**plan),
+            seed=run["seed"],
+            new_progress=new_progress,
+        )
+    about = {
+        "fit_seconds": fitted.seconds,
+        "parameter_count": sum(detector.parameter_count for detector in fitted.detectors.values()),
+    }
+    return fitted.detectors, fitted.history, fitted.held_out, about
+
+
+def score(
+    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors
+) -> tuple[pd.DataFrame, FeatureRecipe, dict[str, Any]]:
+    """Score every tested part; returns part scores, their anomaly maps (0 x 0 without), and the time a sample."""
+    tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
+    rows = samples.iloc[tested].reset_index(drop=True)
+    start = time.perf_counter()
+    scores, maps = score_rows(rows, features.take(tested), detectors)
+    milliseconds = 1000 * (time.perf_counter() - start) / max(1, len(rows))
+    heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
+    key = content_key(features.key, tested.tolist(), scores.tolist(), "maps")
+    recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")
+    return rows.assign(score=scores), recipe, {"score_ms_per_sample": milliseconds}
+
+
+def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Calibrate on the held-out normals and judge every tested item."""
+    calibration = calibrate(held_out, rate=verdict["false_alarm_rate"], join=verdict["join"], rule=verdict["rule"])
+    if calibration.smallest_rate > calibration.rate:
+        log.warning(
+            "%d held-out normals can promise no false-alarm rate below %.1f %%, so nothing is flagged at the "
+            "stated %.1f %%: record more good parts or state a higher rate.",
+            len(calibration.held_out),
+            100 * calibration.smallest_rate,
+            100 * calibration.rate,
+        )
+    return asdict(calibration), calibration.verdicts(part_scores)
+
+
+def evaluate(
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    scores: pd.DataFrame,
+    calibration: Settings,
+    fitting: Settings,
+    scoring: Settings,
+    run: Settings,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Metrics of the run, and its ROC curves."""
+    control = control_auroc(samples, features)
+    known = {
+        **{key: run[key] for key in ("station", "group", "detector", "seed")},
+        **fitting,
+        **scoring,
+        "feature_seconds": features.seconds,
+        "control_auroc": None if control is None else control.auroc,
+    }
+    return summarise(scores, samples, calibration["threshold"], known), roc_curves(scores)
+
+
+def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.DataFrame:
+    """The items that the report shows in full, with the reason in `why`."""
+    return shortlist_items(scores, calibration["threshold"], exhibits)
+
+
+def report(
+    metrics: Settings,
+    scores: pd.DataFrame,
+    held_out: pd.DataFrame,
+    calibration: Settings,
+    history: pd.DataFrame,
+    curves: pd.DataFrame,
+    exhibits: Sequence[Exhibit],
+    rejected: pd.DataFrame,
+    inputs: Settings,
+    settings: Settings,
+    detectors: Mapping[str, Settings],
+) -> str:
+    """The report, one HTML page."""
+    run = settings["run"]
+    limits = Calibration(**calibration)
+    calibrating = limits.verdicts(held_out).assign(split="train")
+    drawn = {
+        str(kind): (rows["false_alarm_rate"], rows["recall"], float(rows["auroc"].iloc[0]))
+        for kind, rows in curves.groupby("kind", sort=False)
+    }
+    page = render_report(
+        title=run["title"],
+        station=run["station"],
+        metrics={
+            **metrics,
+            "target_false_alarm_rate": limits.rate,
+            "n_calibration": len(limits.held_out),
+        },
+        scores=pd.concat([calibrating, scores], ignore_index=True),
+        history=history,
+        curves=drawn,
+        exhibits=exhibits,
+        rejected=rejected,
+        settings={**settings, run["detector"]: detectors[run["detector"]]},
+        provenance=provenance(inputs),
+        simulated=bool(metrics["simulated"]),
+        evidence=run["evidence"],
+    )
+    area = metrics["auroc"]
+    log.info(
+        "%d of %d tested %s flagged; AUROC %s; %d files left out.",
+        int(scores["flagged"].sum()),
+        len(scores),
+        run["evidence"],
+        "not computed (no labelled anomaly)" if area is None else f"{area:.3f}",
+        len(rejected),
+    )
+    return page

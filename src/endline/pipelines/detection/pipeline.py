@@ -1,0 +1,62 @@
+"""The detection pipeline: feature set -> detectors -> scores -> metrics and report."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from endline.pipelines.detection import nodes
+
+
+def create_pipeline(station: str) -> Pipeline:
+    """Detection under the namespace of a station.
+
+    The station gives `samples`, `rejected`, `inputs`, `features`, and `exhibits` made from `shortlist` and `maps`;
+    its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is shared.
+    """
+    return pipeline(
+        [
+            node(
+                nodes.fit,
+                ["samples", "features", "params:run", "params:fit", "params:detectors"],
+                ["detectors", "history", "held_out", "fitting"],
+                name="fit",
+            ),
+            node(
+                nodes.score,
+                ["samples", "features", "detectors"],
+                ["part_scores", "maps", "scoring"],
+                name="score",
+            ),
+            node(
+                nodes.judge,
+                ["held_out", "part_scores", "params:verdict"],
+                ["calibration", "scores"],
+                name="judge",
+            ),
+            node(
+                nodes.evaluate,
+                ["samples", "features", "scores", "calibration", "fitting", "scoring", "params:run"],
+                ["metrics", "curves"],
+                name="evaluate",
+            ),
+            node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
+            node(
+                nodes.report,
+                [
+                    "metrics",
+                    "scores",
+                    "held_out",
+                    "calibration",
+                    "history",
+                    "curves",
+                    "exhibits",
+                    "rejected",
+                    "inputs",
+                    "params:station",
+                    "params:detectors",
+                ],
+                "report",
+                name="report",
+            ),
+        ],
+        namespace=station,
+        parameters={"params:station": f"params:{station}", "params:detectors": "params:detectors"},
+    )

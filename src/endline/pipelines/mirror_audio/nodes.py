@@ -1,0 +1,70 @@
+"""Nodes of the station `mirror_audio`: from a raw folder to features, and from verdicts to exhibits."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.feature_set import FeatureRecipe, FeatureSet
+from endline.features.mel import MelSettings
+from endline.features.mirror_index import index_recordings
+from endline.features.mirror_sound import SoundSettings, measure_noise_floor, sound_features
+from endline.pipelines.raw_folder import locate_raw
+from endline.reporting.report import Exhibit
+from endline.reporting.sound_exhibits import sound_exhibit
+from endline.samples import SplitRule, assign_split, check_samples
+from endline.simulation.mirror_audio import MirrorSimulation, simulate
+
+Settings = Mapping[str, Any]
+
+
+def locate(run: Settings, simulation: Settings) -> dict[str, Any]:
+    """Find the recordings, or simulate them where there are none."""
+    settings = MirrorSimulation(**simulation)
+    return locate_raw(run, lambda folder, progress: simulate(folder, settings, progress))
+
+
+def index(source: Settings, run: Settings, split: Settings) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Sample table, rejected files, and digests of the inputs."""
+    found = index_recordings(Path(source["folder"]), group=run["group"], simulated=source["simulated"])
+    samples = check_samples(assign_split(found.samples, SplitRule(**split), run["seed"]))
+    digests = dict(zip(samples["path"], samples["digest"], strict=True))
+    return samples, found.rejected, {**source, "digests": digests}
+
+
+def noise_floor(samples: pd.DataFrame, source: Settings, sound: Settings) -> dict[str, Any]:
+    """The floor that the recordings are raised to."""
+    rate = sound["mel"]["sample_rate"]
+    return measure_noise_floor(samples, Path(source["folder"]), sound["noise_floor"], rate)
+
+
+def features(samples: pd.DataFrame, source: Settings, floor: Settings, sound: Settings) -> FeatureRecipe:
+    """Recipe of the feature maps."""
+    return sound_features(samples, Path(source["folder"]), floor, _settings(sound))
+
+
+def exhibits(
+    shortlist: pd.DataFrame,
+    samples: pd.DataFrame,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
+    source: Settings,
+    floor: Settings,
+    sound: Settings,
+) -> list[Exhibit]:
+    """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
+    heat = maps.read()["map"].numpy()
+    limits = (float(heat.min()), float(heat.max())) if heat.size else None
+    found = []
+    for verdict in shortlist.to_dict("records"):
+        parts = part_scores[part_scores["path"] == verdict["path"]]
+        shown = {str(row.part): heat[row.Index] for row in parts.itertuples()} if limits else {}
+        rows = samples[samples["path"] == verdict["path"]]
+        found.append(sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, _settings(sound).mel))
+    return found
+
+
+def _settings(sound: Settings) -> SoundSettings:
+    chosen = {key: sound[key] for key in ("backbone", "weights", "input_type")}
+    return SoundSettings(**chosen, mel=MelSettings(**sound["mel"]))

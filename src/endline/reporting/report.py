@@ -1,0 +1,416 @@
+"""The HTML report of a run: one file that needs no network, for every kind of evidence."""
+
+import base64
+import json
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+from scipy.stats import betabinom, binom
+
+from endline.reporting.figures import (
+    DOTS_PER_INCH,
+    INK,
+    encode_smallest,
+    kind_colours,
+    kind_name,
+    roc_figure,
+    score_groups,
+    score_histogram,
+    training_figure,
+)
+
+CONTROL_WARNING = 0.6
+"""A control AUROC above this: the evidence tells the label without the fault (ARCHITECTURE, contract 6)."""
+
+_WHY = {
+    "most anomalous": "The highest scores of the test.",
+    "borderline": "The scores nearest to the threshold: a second look is worth most here.",
+    "missed": "Known faults that were not flagged.",
+    "false alarm": "Known normals that were flagged.",
+}
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One item shown in full.
+
+    `why` heads its group ("most anomalous", "borderline", "missed", "false alarm", or any other words);
+    `label` is 0 normal, 1 anomalous, None unknown; `figures` are (caption, PNG bytes), 200 pixels an inch;
+    `sound` is an encoded file of the media type `sound_type`, or None.
+    """
+
+    sample_id: str
+    why: str
+    score: float
+    p_value: float
+    flagged: bool
+    label: int | None
+    kind: str | None
+    figures: tuple[tuple[str, bytes], ...]
+    sound: bytes | None = None
+    sound_type: str = "audio/flac"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the head: `tone` is good, warn or plain."""
+
+    name: str
+    value: str
+    detail: str
+    tone: str = "plain"
+
+
+def render_report(
+    *,
+    title: str,
+    station: str,
+    metrics: Mapping[str, Any],
+    scores: pd.DataFrame,
+    history: pd.DataFrame | None,
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]],
+    exhibits: Sequence[Exhibit],
+    rejected: pd.DataFrame,
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    simulated: bool,
+    evidence: str = "samples",
+) -> str:
+    """Render the whole report as one HTML page that works offline.
+
+    `metrics` has the keys of ARCHITECTURE contract 5, any may lack or be None; `n_calibration`, the number of
+    normals behind the threshold, is used where present. `scores` has one row an item; rows of `split` train
+    are calibrating normals, shown in the histogram alone. `curves` as in `roc_figure`, `history` as in
+    `training_figure`. `evidence` is the plural of what is judged, such as "recordings".
+    """
+    tested = scores[scores["split"].ne("train").fillna(True)] if "split" in scores else scores
+    threshold = _number(metrics, "threshold")
+    rate, recall = _number(metrics, "false_alarm_rate"), _number(metrics, "recall")
+    point = (rate, recall) if rate is not None and recall is not None else None
+    drawn = score_histogram(scores, threshold) if score_groups(scores) else None
+    environment = Environment(
+        loader=PackageLoader("endline.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(
+        title=title,
+        station=station,
+        facts=_facts(station, metrics, provenance),
+        simulated=simulated,
+        evidence=evidence,
+        summary=summary_sentences(metrics, tested, evidence),
+        tiles=metric_tiles(metrics, tested, evidence),
+        histogram=_inline(drawn),
+        roc=_inline(roc_figure(curves, operating_point=point)),
+        training=_inline(training_figure(history)),
+        intervals=_interval_rows(metrics),
+        scale=_interval_scale(metrics),
+        exhibits=_exhibit_groups(exhibits),
+        verdicts=_verdict_rows(tested),
+        show_domain="domain" in tested and tested["domain"].nunique() > 1,
+        rejected=rejected.to_dict("records"),
+        settings=_by_section(settings),
+        provenance=_flat(provenance),
+    )
+
+
+def summary_sentences(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence: str) -> list[str]:
+    """Say in plain words what was found and how far it can be trusted."""
+    stated, held_out = _number(metrics, "target_false_alarm_rate"), _number(metrics, "n_calibration")
+    flagged, (alarms, normals), (hits, faults) = _counts(tested)
+    at = "" if stated is None else f", at a stated false-alarm rate of {_percent(stated)}"
+    said = [f"{flagged} of {len(tested)} tested {evidence} were flagged{at}."]
+    if normals and faults:
+        found = f"{hits} of {faults} known faults were found"
+        said.append(f"{found}, {alarms} of {normals} known normals flagged by mistake.")
+    elif normals:
+        said.append(f"All labelled {evidence} are normal: {alarms} of {normals} were flagged by mistake.")
+    elif not faults:
+        said.append("No label is known: the verdicts cannot be checked here.")
+    auroc = _number(metrics, "auroc")
+    if auroc is None:
+        said.append("No labelled anomaly: AUROC not computed." if not faults else "AUROC not computed.")
+    else:
+        said.append(f"The AUROC is {auroc:.3f}{_between(metrics)}.")
+    control = _number(metrics, "control_auroc")
+    if control is not None and control > CONTROL_WARNING:
+        said.append(
+            f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."
+        )
+    if held_out is None or stated is None:
+        said.append("It is not stated how many normals the threshold rests on: no false-alarm rate is promised.")
+    elif stated * (held_out + 1) >= 1 - 1e-9:
+        said.append(
+            f"The threshold rests on {held_out:.0f} calibrating normals: enough to promise "
+            f"{_percent(stated)} on average, as long as new normals come from the same production."
+        )
+    else:
+        needed = f"; record at least {math.ceil(1 / stated - 1e-9) - 1} normals" if stated > 0 else ""
+        said.append(
+            f"The threshold rests on {held_out:.0f} calibrating normals: no rate below "
+            f"{_percent(1 / (held_out + 1))} can be promised, so the stated {_percent(stated)} "
+            f"cannot{needed}."
+        )
+    return said
+
+
+def metric_tiles(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence: str) -> list[Tile]:
+    """Make the figures of the head, each with its verdict in words."""
+    _, (alarms, normals), (hits, faults) = _counts(tested)
+    auroc, recall = _number(metrics, "auroc"), _number(metrics, "recall")
+    if auroc is None:
+        detail = "no labelled anomaly: AUROC not computed" if not faults else "AUROC not computed"
+        tiles = [Tile("AUROC", "–", detail)]
+    else:
+        low, high = _number(metrics, "auroc_low"), _number(metrics, "auroc_high")
+        told = "" if low is None or high is None else f"95 % interval {low:.3f} to {high:.3f}"
+        tiles = [Tile("AUROC", f"{auroc:.3f}", told)]
+    found = f"{hits} of {faults} known faults found" if faults else "no labelled anomaly: recall not computed"
+    tiles.append(Tile("Recall at the threshold", "–" if recall is None else _percent(recall), found))
+    tiles.append(_alarm_tile(metrics, alarms, normals))
+    tiles.append(control_tile(_number(metrics, "control_auroc"), evidence))
+    for key, name, unit, detail in (
+        ("score_ms_per_sample", "Scoring", "ms", "for one sample"),
+        ("fit_seconds", "Fitting", "s", "without feature extraction"),
+        ("feature_seconds", "Feature extraction", "s", "near 0 when found in the cache"),
+        ("peak_memory_mb", "Peak memory", "MB", "of the process"),
+    ):
+        if (value := _number(metrics, key)) is not None:
+            tiles.append(Tile(name, f"{_plain(value)}\u00a0{unit}", detail))
+    return tiles
+
+
+def control_tile(control: float | None, evidence: str) -> Tile:
+    """Judge the AUROC of the part that cannot show the fault: chance is good, more is a warning."""
+    name = "Control AUROC"
+    if control is None:
+        return Tile(name, "–", "no control part in these data, or no labelled anomaly")
+    if control > CONTROL_WARNING:
+        return Tile(name, f"{control:.3f}", _without_fault(evidence), "warn")
+    if control < 1 - CONTROL_WARNING:
+        detail = "well below 0.5: the part without the fault differs by label too, the other way round"
+        return Tile(name, f"{control:.3f}", detail, "warn")
+    return Tile(name, f"{control:.3f}", "near 0.5: what cannot show the fault does not tell the label", "good")
+
+
+def _without_fault(evidence: str) -> str:
+    return f"the {evidence} tell the label without the fault: this AUROC says nothing about the fault"
+
+
+def _alarm_tile(metrics: Mapping[str, Any], alarms: int, normals: int) -> Tile:
+    name, measured = "False alarms", _number(metrics, "false_alarm_rate")
+    stated, held_out = _number(metrics, "target_false_alarm_rate"), _number(metrics, "n_calibration")
+    promise = "no stated rate" if stated is None else f"stated {_percent(stated)}"
+    if measured is None or not normals:
+        shown = "–" if measured is None else _percent(measured)
+        return Tile(name, shown, f"{promise}; no normal in the test")
+    told = f"{alarms} of {normals} normals; {promise}"
+    if stated is None:
+        return Tile(name, _percent(measured), told)
+    # With n calibrating normals the rate of a split-conformal threshold is itself Beta distributed
+    # (Vovk, "Conditional validity of inductive conformal predictors", 2012), so the count is beta-binomial.
+    allowed = math.floor(stated * (held_out + 1) + 1e-9) if held_out is not None else 0
+    if held_out is not None and 1 <= allowed <= held_out:
+        chance = float(betabinom.sf(alarms - 1, normals, allowed, held_out + 1 - allowed))
+    else:
+        chance = float(binom.sf(alarms - 1, normals, stated))
+    if chance < 0.05:
+        return Tile(name, _percent(measured), f"{told}: more than chance explains", "warn")
+    return Tile(name, _percent(measured), f"{told}: within chance of it", "good")
+
+
+def _counts(tested: pd.DataFrame) -> tuple[int, tuple[int, int], tuple[int, int]]:
+    """Count flagged, (flagged, all) of the known normals, (flagged, all) of the known faults."""
+    flags = tested["flagged"].fillna(False).astype(bool)
+    labels = tested["label"] if "label" in tested else pd.Series(pd.NA, index=tested.index, dtype="Int8")
+    normal, faulty = labels.eq(0).fillna(False).astype(bool), labels.eq(1).fillna(False).astype(bool)
+    return (
+        int(flags.sum()),
+        (int((flags & normal).sum()), int(normal.sum())),
+        (int((flags & faulty).sum()), int(faulty.sum())),
+    )
+
+
+def _facts(station: str, metrics: Mapping[str, Any], provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = {"station": station} | {key: metrics.get(key) for key in ("group", "detector", "seed")}
+    facts["date"] = provenance.get("date")
+    return [(name, "–" if value is None else str(value)) for name, value in facts.items()]
+
+
+def _interval_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of the AUROC table: all, each kind, each domain; without anomalies none."""
+    scale = _interval_scale(metrics)
+    overall = {"auroc": metrics.get("auroc"), "n": metrics.get("n_test_anomalous")}
+    overall |= {"low": metrics.get("auroc_low"), "high": metrics.get("auroc_high")}
+    found: list[tuple[str, str, Any]] = [("all faults", INK, overall)]
+    kinds = metrics.get("auroc_by_kind") or {}
+    colours = kind_colours(list(kinds))
+    found += [(kind_name(str(kind)), colours[kind], entry) for kind, entry in kinds.items()]
+    domains = metrics.get("auroc_by_domain") or {}
+    found += [(f"domain {domain}", INK, entry) for domain, entry in domains.items()]
+    rows = []
+    for name, colour, entry in found:
+        figures = entry if isinstance(entry, Mapping) else {"auroc": entry}
+        auroc, low, high = (_number(figures, key) for key in ("auroc", "low", "high"))
+        if auroc is None:
+            continue
+        ends = (auroc, auroc if low is None else low, auroc if high is None else high)
+        x, x_low, x_high = (round(100 * (value - scale) / (1 - scale), 1) for value in ends)
+        row = {
+            "name": name,
+            "colour": colour,
+            "auroc": auroc,
+            "low": low,
+            "high": high,
+            "n": _number(figures, "n"),
+        }
+        rows.append(row | {"x": x, "x_low": x_low, "x_high": x_high})
+    return rows
+
+
+def _interval_scale(metrics: Mapping[str, Any]) -> float:
+    """Left end of the AUROC bars: 0.4, or 0 where an interval reaches further down."""
+    named = [*(metrics.get(key) or {} for key in ("auroc_by_kind", "auroc_by_domain"))]
+    entries = [e if isinstance(e, Mapping) else {"auroc": e} for group in named for e in group.values()]
+    ends = [_number(e, key) for e in entries for key in ("auroc", "low")]
+    ends += [_number(metrics, key) for key in ("auroc", "auroc_low")]
+    return 0.4 if all(end is None or end >= 0.42 for end in ends) else 0.0
+
+
+def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for shown in exhibits:
+        sound = None if shown.sound is None else _data_uri(shown.sound_type, shown.sound)
+        card = {
+            "sample_id": shown.sample_id,
+            "score": _plain(shown.score),
+            "p_value": _p_value(shown.p_value),
+            "flagged": shown.flagged,
+            "truth": _truth(shown.label, shown.kind),
+            "note": shown.note,
+            "sound": sound,
+            "outcome": _outcome(shown.flagged, shown.label),
+            "figures": [_picture(caption, png) for caption, png in shown.figures],
+        }
+        groups.setdefault(shown.why, []).append(card)
+    return [{"why": why, "words": _WHY.get(why, ""), "cards": cards} for why, cards in groups.items()]
+
+
+def _verdict_rows(tested: pd.DataFrame) -> list[dict[str, Any]]:
+    ordered = tested.sort_values("score", ascending=False, kind="stable", na_position="first")
+    finite = ordered["score"].astype(float).abs().replace(math.inf, math.nan).dropna()
+    middle = float(finite.median()) if len(finite) else 1.0
+    decimals = 3 if middle <= 0 else min(6, max(0, 3 - math.floor(math.log10(middle))))
+    rows = []
+    for row in ordered.to_dict("records"):
+        label, kind, flagged = _label(row.get("label")), row.get("kind"), row["flagged"]
+        flagged = bool(flagged) if not pd.isna(flagged) else False
+        domain = row.get("domain")
+        rows.append(
+            {
+                "sample_id": str(row["sample_id"]),
+                "truth": _truth(label, None if pd.isna(kind) else str(kind)),
+                "domain": "" if domain is None or pd.isna(domain) else str(domain),
+                "score": f"{float(row['score']):,.{decimals}f}",
+                "raw_score": float(row["score"]),
+                "p_value": _p_value(row["p_value"]),
+                "raw_p": 2.0 if pd.isna(row["p_value"]) else float(row["p_value"]),
+                "flagged": flagged,
+                "outcome": _outcome(flagged, label),
+            }
+        )
+    return rows
+
+
+def _outcome(flagged: bool, label: int | None) -> str:
+    if label is None:
+        return "label unknown"
+    if label == 0:
+        return "false alarm" if flagged else "correct"
+    return "found" if flagged else "missed"
+
+
+def _label(value: Any) -> int | None:
+    return None if value is None or pd.isna(value) else int(value)
+
+
+def _truth(label: int | None, kind: str | None) -> str:
+    if label is None:
+        return "unknown"
+    return "normal" if label == 0 else kind_name(kind) if kind else "fault"
+
+
+def _inline(figure: Figure | None) -> dict[str, Any] | None:
+    if figure is None:
+        return None
+    media_type, content = encode_smallest(figure)
+    return {"uri": _data_uri(media_type, content), "width": round(100 * figure.get_figwidth())}
+
+
+def _picture(caption: str, content: bytes) -> dict[str, Any]:
+    """Show a PNG at its natural size: its header holds the width in pixels."""
+    width = struct.unpack(">I", content[16:20])[0] if content[:4] == b"\x89PNG" else 2 * 520
+    shown = round(width * 100 / DOTS_PER_INCH)
+    return {"caption": caption, "uri": _data_uri("image/png", content), "width": shown}
+
+
+def _data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _by_section(settings: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Group settings by their first key; those without a nested level come first, under an empty name."""
+    plain = {key: value for key, value in settings.items() if not (isinstance(value, Mapping) and value)}
+    nested = [(str(key), _flat(value)) for key, value in settings.items() if key not in plain]
+    return [("", _flat(plain)), *nested] if plain else nested
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+            rows.append((name, text))
+    return rows
+
+
+def _number(values: Mapping[str, Any], key: str) -> float | None:
+    """Read a figure that may lack, be None, NaN or infinite: then it is None."""
+    value = values.get(key)
+    return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
+
+
+def _between(metrics: Mapping[str, Any]) -> str:
+    low, high = _number(metrics, "auroc_low"), _number(metrics, "auroc_high")
+    return "" if low is None or high is None else f", with 95 % confidence between {low:.3f} and {high:.3f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}".removesuffix(".0") + "\u00a0%"
+
+
+def _plain(value: float) -> str:
+    size = abs(value)
+    if not math.isfinite(value) or (size != 0 and not 1e-3 <= size < 1e7):
+        return f"{value:.3g}"
+    return f"{value:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
+
+
+def _p_value(value: float) -> str:
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:.2f}" if value >= 0.0995 else f"{value:.3f}" if value >= 0.00995 else f"{value:.2g}"

@@ -1,0 +1,134 @@
+"""The sample table: one row a sample, the same columns for every kind of evidence.
+
+An *item* is what one verdict is about (a recording, a part); its samples are its parts (the two motions).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pandera.errors
+import pandera.pandas as pa
+
+from endline.errors import EndlineError
+
+NORMAL = "normal"
+MINIMUM_TRAINING_ITEMS = 3
+REJECTED_COLUMNS = ("path", "reason", "remedy")
+
+SCHEMA = pa.DataFrameSchema(
+    {
+        "sample_id": pa.Column(str, unique=True),
+        "path": pa.Column(str),
+        "group": pa.Column(str),
+        "split": pa.Column(str, pa.Check.isin(["train", "test"])),
+        "label": pa.Column("Int8", pa.Check.isin([0, 1]), nullable=True),
+        "kind": pa.Column(str, nullable=True),
+        "domain": pa.Column(str, nullable=True),
+        "part": pa.Column(str, nullable=True),
+        "mask_path": pa.Column(str, nullable=True),
+        "control": pa.Column(bool),
+        "simulated": pa.Column(bool),
+    },
+    checks=pa.Check(
+        lambda table: ~((table["split"] == "train") & (table["label"] != 0).fillna(True)),
+        name="only samples known to be normal train",
+    ),
+    strict=False,
+)
+
+
+def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as it is, if it keeps the contract.
+
+    Raises:
+        EndlineError: naming the column and the first offending value.
+    """
+    try:
+        return SCHEMA.validate(samples)
+    except pandera.errors.SchemaError as error:
+        raise EndlineError(f"The sample table breaks its contract: {error}") from error
+
+
+def item_of(samples: pd.DataFrame) -> pd.Series:
+    """Item of every row, (rows,): the sample id without its `#part`."""
+    return samples["sample_id"].str.rsplit("#", n=1).str[0]
+
+
+def rejected_table(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
+    """Table of the files that could not be used, columns `path, reason, remedy`."""
+    return pd.DataFrame(list(rows), columns=list(REJECTED_COLUMNS), dtype=str)
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How normal items are divided into training and test; every other item is tested.
+
+    Attributes:
+        train: number of normal items that train (int >= 1) or their share (float in (0, 1)); ignored with `folds`.
+        folds: number of folds (>= 2) of a k-fold division, or None.
+        fold: the fold that is tested, 0 <= fold < folds.
+        shuffle: seed of the k-fold division: `default_rng(shuffle).permutation` of the names in order, then
+            `array_split`, as in the protocol mirror42.
+    """
+
+    train: int | float = 0.7
+    folds: int | None = None
+    fold: int = 0
+    shuffle: int = 0
+
+    def training_items(self, normals: Sequence[str], seed: int) -> set[str]:
+        """Names of the normal items that train.
+
+        Args:
+            normals: names of all normal items of one group; their order does not matter.
+            seed: seed of the division by count or share.
+
+        Raises:
+            EndlineError: when the rule cannot be met or leaves too few items to learn from.
+        """
+        names = np.array(sorted(normals))
+        if self.folds is not None:
+            if not 2 <= self.folds <= len(names) or not 0 <= self.fold < self.folds:
+                raise EndlineError(
+                    f"folds={self.folds}, fold={self.fold} does not divide {len(names)} normal items: "
+                    "folds goes from 2 to their number, fold from 0 to folds - 1."
+                )
+            order = np.random.default_rng(self.shuffle).permutation(names)
+            tested = set(np.array_split(order, self.folds)[self.fold])
+            chosen = [name for name in names if name not in tested]
+        else:
+            count = self.train if isinstance(self.train, int) else round(self.train * len(names))
+            if not 0 < count <= len(names):
+                raise EndlineError(
+                    f"train={self.train} asks for {count} of {len(names)} normal items: "
+                    "give a count up to their number, or a share between 0 and 1."
+                )
+            chosen = list(np.random.default_rng(seed).permutation(names)[:count])
+        if len(chosen) < MINIMUM_TRAINING_ITEMS:
+            raise EndlineError(
+                f"{len(chosen)} normal item(s) would train, at least {MINIMUM_TRAINING_ITEMS} are needed: "
+                "record more good parts (forty make a fair start), or let more of them train (train=0.9)."
+            )
+        return {str(name) for name in chosen}
+
+
+def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFrame:
+    """Copy of the table with its `split` column filled, group by group.
+
+    Raises:
+        EndlineError: when a group has no normal item, or the rule cannot be met.
+    """
+    items = item_of(samples)
+    split = pd.Series("test", index=samples.index)
+    for group, rows in samples.groupby("group", sort=True).groups.items():
+        normals = items[rows][(samples.loc[rows, "label"] == 0).fillna(False)].unique()
+        if len(normals) == 0:
+            raise EndlineError(
+                f"Group '{group}' has no normal item, and endline learns from good parts only: "
+                "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
+            )
+        training = rule.training_items(list(normals), seed)
+        split[rows] = np.where(items[rows].isin(training), "train", "test")
+    return samples.assign(split=split)

@@ -1,0 +1,1 @@
+"""The embedded default data: physics-minded, seeded, and labelled as simulated everywhere."""

@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from endline.errors import EndlineError
+from endline.features.backbones import load_backbone
+from endline.features.pyramids import pyramid
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    return load_backbone("efficientnet_lite0")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.rand(2, 1, 256, 384, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("input_type", "shapes"),
+    [
+        ("multiscale", [(112, 16, 24), (112, 8, 12), (112, 4, 6)]),
+        ("multifeature", [(40, 32, 48), (112, 16, 24), (320, 8, 12)]),
+        ("hybrid", [(112, 16, 24), (320 + 112, 8, 12), (320, 4, 6)]),
+    ],
+)
+def test_maps_have_the_papers_sizes(lite0, images, input_type, shapes):
+    maps = pyramid(images, lite0, input_type)
+    assert list(maps) == ["scale_0", "scale_1", "scale_2"]
+    assert [tuple(fmap.shape) for fmap in maps.values()] == [(2, *shape) for shape in shapes]
+
+
+def test_the_hybrid_type_joins_the_full_and_the_half_image(lite0, images):
+    maps = pyramid(images, lite0, "hybrid")
+    full = lite0(images)
+    half = pyramid(images, lite0, "multiscale")["scale_1"]
+    torch.testing.assert_close(maps["scale_0"], full[16])
+    torch.testing.assert_close(maps["scale_1"], torch.cat([full[32], half], dim=1))
+
+
+def test_an_unknown_input_type_names_the_known(lite0, images):
+    with pytest.raises(EndlineError, match=r"'pyramid': choose one of multiscale, multifeature, hybrid\."):
+        pyramid(images, lite0, "pyramid")
