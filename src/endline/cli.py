@@ -1,12 +1,14 @@
-"""The project's commands: `kedro run` with errors in plain words, and `kedro sweep`."""
+"""The project's commands: `kedro run` with errors in plain words, `kedro inspect` and `kedro sweep`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 import mlflow
 from kedro.framework.cli.project import run as kedro_run
+from kedro.utils import find_kedro_project
 
 from endline.errors import EndlineError
 
@@ -40,3 +42,35 @@ def _run(**options: Any) -> Any:
 
 
 cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, help=kedro_run.help))
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--raw", type=click.Path(path_type=Path), help="Raw folder instead of the sweep's own data set.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
+    """Run the grid NAME of conf/base/sweeps.yml; goes on where it stopped."""
+    from endline.operations.sweep import run_sweep  # imports torch: `kedro run --help` need not wait for it
+
+    with plain_errors():
+        run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh)
+
+
+@cli.command()
+@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+def inspect(recordings: tuple[Path, ...]) -> None:
+    """Judge new RECORDINGS of mirror motors with the detector of the latest run."""
+    from kedro.framework.session import KedroSession
+
+    from endline.operations.inspection import Inspector
+
+    with plain_errors():
+        project = find_kedro_project(Path.cwd()) or Path.cwd()
+        with KedroSession.create(project_path=project) as session:
+            assert isinstance(session, KedroSession)
+            inspector = Inspector.of_latest_run(session.load_context().catalog)
+        for recording in recordings:
+            verdict = inspector.inspect(recording).iloc[0]
+            word = "ANOMALOUS" if verdict["flagged"] else "normal"
+            click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {recording}")

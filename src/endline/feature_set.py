@@ -115,7 +115,7 @@ def open_features(folder: Path) -> FeatureSet:
     try:
         about = json.loads((folder / "features.json").read_text())
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in about["arrays"]}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError) as error:
         raise EndlineError(
             f"The feature set {folder} cannot be read ({error}): delete the folder and run again."
         ) from error

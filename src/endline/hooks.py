@@ -12,9 +12,10 @@ import pandas as pd
 import yaml
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import AbstractVersionedDataset, CatalogProtocol
+from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from mlflow.entities import Metric
 
 from endline.errors import EndlineError
 from endline.reporting.provenance import git_commit, machine, package_versions
@@ -55,7 +56,7 @@ class Housekeeping:
             return
 
     @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Everything is saved: the checkpoints have done their service."""
         for run in _run_settings(pipeline, catalog):
             shutil.rmtree(run["checkpoints"], ignore_errors=True)
@@ -69,7 +70,7 @@ class Tracking:
     """
 
     def __init__(self) -> None:
-        self._catalog: CatalogProtocol | None = None
+        self._catalog: DataCatalog | None = None
         self._parent: str | None = None
 
     @hook_impl
@@ -79,7 +80,7 @@ class Tracking:
         self._parent = (context.config_loader.runtime_params or {}).get("mlflow_parent_run_id")
 
     @hook_impl(trylast=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Tag the run with what it is and where it comes from."""
         if mlflow.active_run() is None:
             return
@@ -92,14 +93,15 @@ class Tracking:
         mlflow.log_dict(package_versions(), "package_versions.json")
 
     @hook_impl
-    def before_node_run(self, node: Node, catalog: CatalogProtocol) -> None:
+    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
         """Take the catalog here, so that it is there in worker processes too."""
         self._catalog = catalog
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log the saved file, tag its version; log metrics and curves as such."""
-        if mlflow.active_run() is None or self._catalog is None:
+        run = mlflow.active_run()
+        if run is None or self._catalog is None:
             return
         dataset = self._catalog.get(dataset_name)
         if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
@@ -114,10 +116,10 @@ class Tracking:
             mlflow.log_metrics(dict(_numbers(data)))
             mlflow.set_tag("simulated", str(data["simulated"]))
         elif kind == "history":
-            _log_curves(data)
+            _log_curves(data, run.info.run_id)
 
 
-def _run_settings(pipeline: Pipeline, catalog: CatalogProtocol) -> Iterator[Mapping[str, Any]]:
+def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:
     """The parameters `<station>.run` of the stations in the pipeline."""
     for name in sorted(pipeline.inputs()):
         if name.startswith("params:") and name.endswith(".run"):
@@ -134,11 +136,10 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield name, float(value)
 
 
-def _log_curves(history: pd.DataFrame) -> None:
-    run_id = mlflow.active_run().info.run_id
+def _log_curves(history: pd.DataFrame, run_id: str) -> None:
     points = [
-        mlflow.entities.Metric(f"loss.{row.part}.{row.member}", float(row.loss), 0, int(row.epoch))
-        for row in history.itertuples()
+        Metric(f"loss.{row['part']}.{row['member']}", row["loss"], timestamp=0, step=row["epoch"])
+        for row in history.to_dict("records")
     ]
-    for start in range(0, len(points), 1000):
+    for start in range(0, len(points), 1000):  # MLflow takes at most so many at once
         mlflow.MlflowClient().log_batch(run_id, metrics=points[start : start + 1000])

@@ -9,6 +9,7 @@ CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
+    "merge_strategy": {"parameters": "soft"},  # an overlay (smoke, paper) holds only what differs from base
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],
         "sweeps": ["sweeps*"],

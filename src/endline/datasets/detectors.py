@@ -7,8 +7,10 @@ from kedro.io import AbstractDataset
 
 from endline.detectors.base import Detector, load_detector
 
+Detectors = dict[str, Detector[Any]]
 
-class DetectorsDataset(AbstractDataset[dict[str, Detector], dict[str, Detector]]):
+
+class DetectorsDataset(AbstractDataset[Detectors, Detectors]):
     """Saves and loads named detectors (one a part of the evidence and member of the ensemble).
 
     Args:
@@ -18,12 +20,12 @@ class DetectorsDataset(AbstractDataset[dict[str, Detector], dict[str, Detector]]
     def __init__(self, filepath: str) -> None:
         self._filepath = Path(filepath)
 
-    def save(self, data: dict[str, Detector]) -> None:
+    def save(self, data: Detectors) -> None:
         """Write every detector into its sub-folder."""
         for name, detector in data.items():
             detector.save(self._filepath / name)
 
-    def load(self) -> dict[str, Detector]:
+    def load(self) -> Detectors:
         """Every detector of the folder, by name."""
         folders = sorted(path.parent for path in self._filepath.rglob("config.json"))
         return {folder.relative_to(self._filepath).as_posix(): load_detector(folder) for folder in folders}

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch, FeatureSet, content_key
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")
+BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ class Detector(ABC, Generic[ConfigT]):
         start = time.perf_counter()
         if len(train) < 2:
             raise EndlineError(f"{len(train)} training sample(s): a detector needs at least 2 to know a spread.")
+        _check_finite(train)
+        # The settings belong to the fit's identity: two of them may build models that look alike.
+        progress.owner = content_key(type_path(type(self)), asdict(self.config))  # type: ignore[call-overload]
         self._build(train.shapes, len(train), seed)
         losses = self.learn(train, seed=seed, progress=progress)
         self.model.eval()
@@ -101,12 +106,21 @@ class Detector(ABC, Generic[ConfigT]):
         return sum(tensor.numel() for tensor in self.model.state_dict().values())
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` (class, settings, shapes) and `weights.safetensors` into the folder."""
+        """Write `config.json` (class, settings, shapes) and `weights.safetensors` into the folder.
+
+        Raises:
+            EndlineError: when the detector is not fitted, or the disk is full.
+        """
         if self._built is None:
             raise EndlineError(f"{type(self).__name__} is not fitted yet: fit it before saving it.")
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
-        save_file(state, folder / "weights.safetensors")
+        try:
+            save_file(state, folder / "weights.safetensors")
+        except SafetensorError as error:  # its own kind of exception, for the disk's errors too
+            raise EndlineError(
+                f"{folder} could not be written ({error}): free or unlock the disk, run again."
+            ) from error
         about = {"type": type_path(type(self)), "config": asdict(self.config), **self._built}  # type: ignore[call-overload]
         (folder / "config.json").write_text(json.dumps(about, indent=1))
 
@@ -154,9 +168,21 @@ def load_detector(folder: Path) -> Detector[Any]:
         detector = _create(about["type"], about["config"])
         shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
         detector.restore(folder, shapes, about["samples"])
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise EndlineError(f"The detector in {folder} cannot be read ({error}): fit it again.") from error
     return detector
+
+
+def _check_finite(train: FeatureSet) -> None:
+    for number, batch in enumerate(train.batches(BATCH)):
+        for name, array in batch.items():
+            broken = (~array.flatten(1).isfinite().all(1)).nonzero()
+            if len(broken):
+                row = number * BATCH + int(broken[0])
+                raise EndlineError(
+                    f"Array '{name}' of training sample {row} is not finite: look for NaN in the raw files, "
+                    "or delete the feature set and extract it again."
+                )
 
 
 def _create(path: str, settings: Mapping[str, Any]) -> Detector[Any]:

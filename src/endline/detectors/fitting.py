@@ -99,13 +99,14 @@ def fit_detectors(
     table, view = samples.iloc[training].reset_index(drop=True), features.take(training)
     items = item_of(table).to_numpy()
     names = np.unique(items)
+    apart = plan.per_part and table["part"].nunique() > 1
     seconds = 0.0
     histories: list[pd.DataFrame] = []
 
     def fit(rows: NDArray[np.int64], stage: str, record: bool) -> Detectors:
         nonlocal seconds
         detectors: Detectors = {}
-        for part, chosen in _by_part(table, rows, plan.per_part):
+        for part, chosen in _by_part(table, rows, apart):
             for member in range(plan.members):
                 name = f"{part}/{member}"
                 detectors[name] = new_detector()
@@ -156,7 +157,7 @@ def score_rows(
     scores = np.full(len(samples), np.nan)
     heat: NDArray[np.float32] | None = None
     parts = {name.split("/")[0] for name in detectors}
-    with torch.inference_mode():
+    with torch.no_grad():
         for part, rows in _by_part(samples, np.arange(len(samples)), "all" not in parts):
             members = [detector for name, detector in sorted(detectors.items()) if name.split("/")[0] == part]
             if not members:
@@ -178,7 +179,7 @@ def score_rows(
 def _by_part(samples: pd.DataFrame, rows: NDArray[np.int64], per_part: bool) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """(part, its rows) for each part of the table, or ("all", rows)."""
     parts = samples["part"].fillna("whole").to_numpy(str)[rows]
-    if not per_part or len(np.unique(parts)) < 2:
+    if not per_part:
         yield "all", rows
         return
     for part in np.unique(parts):

@@ -1,5 +1,6 @@
-"""The hierarchical flow for mirror motors: a cross-scale flow on the feature pyramid, whitened for few units."""
+"""The hierarchical flow for mirror motors: a cross-scale flow on the feature pyramid, made fit for few units."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +10,19 @@ from torch.nn import functional
 from endline.detectors.base import Detector, Scored, Shapes
 from endline.detectors.progress import Progress
 from endline.detectors.training import TrainingSettings, train
+from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.flows.base import Maps, standard_normal_log_prob
 from endline.flows.cross_scale import cross_scale_flow
-from endline.flows.whitening import Whitening
+from endline.flows.whitening import ShrunkWhitening, Whitening
 
 BATCH = 64
+POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda x: x.mean(-1, keepdim=True),
+    "std": lambda x: (x.var(-1, correction=0, keepdim=True) + 1e-8).sqrt(),  # the root has no slope at 0
+    "max": lambda x: x.amax(-1, keepdim=True),
+}
+SCORES = ("latent", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -22,55 +30,103 @@ class HybridFlowConfig:
     """Settings of `HybridFlow`.
 
     Attributes:
-        kernels: kernel size of each coupling block; their number is the number of blocks.
+        pool: how the maps are pooled over their last axis (time) before anything is learned, of `mean`, `std` and
+            `max`, joined over the channels; empty = not at all, as published.
+        components: whitened principal components that stay, of the channels of a scale; of pooled maps, those of
+            the whole sample that have a variance of their own. 0 = all.
+        whiten: False feeds the maps to the flow as they are, as published.
+        blocks: coupling blocks.
+        kernel, last_kernel: kernel size of all blocks but the last, and of the last.
         hidden: hidden channels of the subnets.
         alpha: bound of the log-scale.
-        components: whitened principal components that stay, a scale; 0 = the channels as they are.
-        score: `latent` (mean of z^2 / 2) or `likelihood` (the full negative log-likelihood a dimension).
+        noise: standard deviation of the Gaussian noise that whitened training maps receive, afresh each step.
+        score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
         epochs, batch_size, learning_rate, weight_decay, schedule: see `TrainingSettings`.
     """
 
-    kernels: tuple[int, ...] = (3, 3, 3, 5)
-    hidden: int = 64
+    pool: tuple[str, ...] = ("mean", "std", "max")
+    components: int = 0
+    whiten: bool = True
+    blocks: int = 4
+    kernel: int = 3
+    last_kernel: int = 5
+    hidden: int = 16
     alpha: float = 3.0
-    components: int = 64
+    noise: float = 0.0
     score: str = "latent"
     epochs: int = 8
     batch_size: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-4
     weight_decay: float = 1e-5
     schedule: str = "one_cycle"
 
+    def __post_init__(self) -> None:
+        if not set(self.pool) <= set(POOLS) or self.score not in SCORES:
+            raise EndlineError(
+                f"hybrid_flow has no pool {self.pool} or score '{self.score}': pool takes any of "
+                f"{', '.join(POOLS)}, score one of {', '.join(SCORES)}."
+            )
+
 
 class WhitenedFlow(nn.Module):
-    """Whitening a scale, then the cross-scale flow."""
+    """Pooling over time, whitening, then the cross-scale flow.
 
-    def __init__(self, shapes: Shapes, config: HybridFlowConfig) -> None:
+    Args:
+        shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
+        samples: number of training samples.
+        config: the settings.
+    """
+
+    def __init__(self, shapes: Shapes, samples: int, config: HybridFlowConfig) -> None:
         super().__init__()
         self.names = sorted(shapes)
-        channels = [shapes[name][0] for name in self.names]
-        kept = [min(config.components or count, count) for count in channels]
-        self.whitenings = nn.ModuleList(
-            Whitening(count, keep) if config.components else nn.Identity()
-            for count, keep in zip(channels, kept, strict=True)
-        )
-        self.flow = cross_scale_flow(kept, kernels=config.kernels, hidden=config.hidden, alpha=config.alpha)
+        self.config = config
+        sizes = [shapes[name] for name in self.names]
+        if config.pool:
+            self.sizes: list[tuple[int, ...]] = [(len(config.pool) * count, height, 1) for count, height, _ in sizes]
+        else:
+            kept = [min(config.components or size[0], size[0]) if config.whiten else size[0] for size in sizes]
+            self.sizes = [(count, *size[1:]) for count, size in zip(kept, sizes, strict=True)]
+        channels = [size[0] for size in self.sizes]
+        self.whitening: nn.Module
+        if not config.whiten:
+            self.whitening = nn.Identity()
+        elif config.pool:
+            length = sum(count * height for count, height, _ in self.sizes)
+            self.whitening = ShrunkWhitening(length, samples, config.components)
+        else:
+            pairs = zip(sizes, channels, strict=True)
+            self.whitening = nn.ModuleList(Whitening(size[0], keep) for size, keep in pairs)
+        widths = [config.kernel] * (config.blocks - 1) + [config.last_kernel]
+        kernels = [(size, 1 if config.pool else size) for size in widths]  # pooled maps are one column wide
+        self.flow = cross_scale_flow(channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
 
-    def maps(self, batch: Batch) -> Maps:
-        """Whitened maps of a batch, finest first."""
-        pairs = zip(self.whitenings, self.names, strict=True)
-        return tuple(whiten(batch[name]).to(memory_format=torch.channels_last) for whiten, name in pairs)
+    def vectors(self, batch: Batch) -> Tensor:
+        """Pooled maps of a batch, all scales joined to one vector a sample, (batch, length)."""
+        scales = [torch.cat([POOLS[pool](batch[name]) for pool in self.config.pool], 1) for name in self.names]
+        return torch.cat([scale.flatten(1) for scale in scales], 1)
 
-    def forward(self, batch: Batch) -> tuple[Maps, Tensor]:
-        """Latents and log-determinant of a batch."""
-        z, log_det = self.flow(self.maps(batch))
-        return z, log_det
+    def split(self, vectors: Tensor) -> Maps:
+        """The maps of vectors (batch, length), finest first."""
+        parts = torch.split(vectors, [count * height for count, height, _ in self.sizes], 1)
+        return tuple(part.reshape(len(part), *size) for part, size in zip(parts, self.sizes, strict=True))
+
+    def whitened(self, batch: Batch) -> Maps:
+        """What the flow sees of a batch: its maps pooled and whitened, finest first."""
+        if self.config.pool:
+            return self.split(self.whitening(self.vectors(batch)))
+        maps = [batch[name] for name in self.names]
+        if isinstance(self.whitening, nn.ModuleList):
+            maps = [whiten(x) for whiten, x in zip(self.whitening, maps, strict=True)]
+        return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
 
 class HybridFlow(Detector[HybridFlowConfig]):
     """Cross-scale flow on the chosen input type (Lee et al. 2023, section 3; CS-Flow, Rudolph 2024, chapter 5).
 
-    In front of the flow the channels of each scale are whitened, which is what makes it fit for few units.
+    What tells units apart is what stays constant over a motion, and units are few. So the maps are pooled over time
+    and whitened with a shrunk covariance; the flow starts as the identity, where its score is the Mahalanobis
+    distance, and learns what that misses. The anomaly map is the gradient of the score times the deviation.
     """
 
     Config = HybridFlowConfig
@@ -78,37 +134,73 @@ class HybridFlow(Detector[HybridFlowConfig]):
 
     def build(self, shapes: Shapes, samples: int) -> WhitenedFlow:
         """The flow at its start: the identity up to permutations."""
-        return WhitenedFlow(shapes, self.config)
+        return WhitenedFlow(shapes, samples, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean negative log-likelihood a dimension, without its constant."""
-        z, log_det = self.model(batch)
-        return _negative_log_likelihood(z, log_det).mean()
+        """Mean negative log-likelihood a dimension of the whitened maps."""
+        return self._noisy_loss(self.model.whitened(batch))
 
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train the flow."""
-        for name, whitening in zip(self.model.names, self.model.whitenings, strict=True):
-            if isinstance(whitening, Whitening):
+        loss = self.loss
+        if isinstance(self.model.whitening, ShrunkWhitening):
+            # Pooled samples are small: they are made once, and the epochs start from them.
+            pooled = torch.cat([self.model.vectors(batch) for batch in train_set.batches(BATCH)])
+            self.model.whitening.fit(pooled)
+            whitened = self.model.whitening(pooled).numpy()
+            train_set = FeatureSet({"vectors": whitened}, key=train_set.fingerprint)
+
+            def loss(batch: Batch) -> Tensor:
+                return self._noisy_loss(self.model.split(batch["vectors"]))
+
+        elif isinstance(self.model.whitening, nn.ModuleList):
+            for name, whitening in zip(self.model.names, self.model.whitening, strict=True):
+                assert isinstance(whitening, Whitening)  # for the type checker: a ModuleList forgets what it holds
                 whitening.fit(batch[name] for batch in train_set.batches(BATCH))
         c = self.config
+        if c.epochs == 0:
+            return ()
         settings = TrainingSettings(c.epochs, c.batch_size, c.learning_rate, c.weight_decay, schedule=c.schedule)
-        return train(self.model, self.loss, train_set, settings, seed=seed, progress=progress)
+        return train(self.model, loss, train_set, settings, seed=seed, progress=progress)
 
-    @torch.no_grad()
+    def _noisy_loss(self, maps: Maps) -> Tensor:
+        if self.config.noise > 0:
+            maps = tuple(x + self.config.noise * torch.randn_like(x) for x in maps)
+        return self._negative_log_likelihood(maps).mean()
+
     def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, H, W) of the finest scale: half the squared norm of z a position."""
-        z, log_det = self.model(batch)
-        squares = [scale.square().flatten(1).sum(1) for scale in z]
-        size = sum(scale[0].numel() for scale in z)
-        score = torch.stack(squares).sum(0) / (2 * size)
+        """Score (batch,), and map (batch, H, W) at the size of the finest scale."""
+        if not self.config.pool:
+            with torch.no_grad():
+                maps = self.model.whitened(batch)
+                heat = tuple(z.square().mean(1) / 2 for z in self.model.flow(maps)[0])
+                return Scored(self._score(maps), _joined(heat))
+        with torch.enable_grad():
+            leaves = {name: batch[name].detach().requires_grad_() for name in self.model.names}
+            score = self._score(self.model.whitened(leaves))
+            gradients = torch.autograd.grad(score.sum(), list(leaves.values()))
+        # Gradient times deviation: how much of the score each position answers for.
+        shares = tuple(
+            (slope * (leaf.detach() - leaf.detach().mean(-1, keepdim=True))).sum(1) + (slope * leaf.detach()).sum(1)
+            for slope, leaf in zip(gradients, leaves.values(), strict=True)
+        )
+        return Scored(score.detach(), _joined(tuple(share.abs() for share in shares)))
+
+    def _score(self, maps: Maps) -> Tensor:
         if self.config.score == "likelihood":
-            score = score - log_det / size
-        finest = z[0].shape[-2:]
-        heat = [0.5 * scale.square().mean(1, keepdim=True) for scale in z]
-        raised = [functional.interpolate(part, size=finest, mode="bilinear") for part in heat]
-        return Scored(score, torch.cat(raised, 1).mean(1))
+            return self._negative_log_likelihood(maps)
+        z, _ = self.model.flow(maps)
+        return torch.cat([x.square().flatten(1) for x in z], 1).mean(1) / 2
+
+    def _negative_log_likelihood(self, maps: Maps) -> Tensor:
+        z, log_det = self.model.flow(maps)
+        dimensions = sum(x[0].numel() for x in z)
+        loss: Tensor = -(standard_normal_log_prob(z) + log_det) / dimensions
+        return loss
 
 
-def _negative_log_likelihood(z: Maps, log_det: Tensor) -> Tensor:
-    dimensions = sum(scale[0].numel() for scale in z)
-    return -(standard_normal_log_prob(z) + log_det) / dimensions
+def _joined(maps: tuple[Tensor, ...]) -> Tensor:
+    """Mean of maps (batch, H_i, W_i), brought to the size of the first."""
+    size = maps[0].shape[-2:]
+    raised = [functional.interpolate(x[:, None], size=size, mode="bilinear") for x in maps]
+    return torch.cat(raised, 1).mean(1)

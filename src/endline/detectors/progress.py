@@ -32,6 +32,7 @@ class Progress:
         self.checkpoint = checkpoint
         self.on_epoch = on_epoch
         self.every = every
+        self.owner = ""  # set by the detector: its class and settings
         self._kept = time.monotonic()
 
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
@@ -57,7 +58,7 @@ class Progress:
         if self.checkpoint is None:
             return
         partial = self.checkpoint.with_suffix(".partial")
-        about = {"fingerprint": fingerprint, "losses": json.dumps(losses)}
+        about = {"fingerprint": f"{self.owner} {fingerprint}", "losses": json.dumps(losses)}
         try:
             partial.parent.mkdir(parents=True, exist_ok=True)
             save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, metadata=about)
@@ -76,7 +77,7 @@ class Progress:
         try:
             with safe_open(self.checkpoint, "pt") as file:
                 about = file.metadata()
-                if about["fingerprint"] != fingerprint:
+                if about["fingerprint"] != f"{self.owner} {fingerprint}":
                     return None
                 return {name: file.get_tensor(name) for name in file.keys()}, json.loads(about["losses"])  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):

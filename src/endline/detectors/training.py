@@ -59,8 +59,8 @@ def train(
 ) -> tuple[float, ...]:
     """Train with Adam until the last epoch; returns the mean loss of every epoch.
 
-    The order of an epoch depends on (seed, epoch) alone and the learning rate on the step alone, so that a killed
-    training goes on from its checkpoint exactly as if it had not been killed.
+    The order of an epoch and what its losses draw depend on (seed, epoch) alone and the learning rate on the step
+    alone, so that a killed training goes on from its checkpoint exactly as if it had not been killed.
 
     Raises:
         EndlineError: when the loss is no longer finite.
@@ -74,18 +74,21 @@ def train(
     steps = math.ceil(len(data) / settings.batch_size)
     model.train()
     for epoch in range(len(losses), settings.epochs):
-        order = np.random.default_rng([seed, epoch]).permutation(len(data))
+        rng = np.random.default_rng([seed, epoch])
+        order, noise = rng.permutation(len(data)), int(rng.integers(2**62))
         total = 0.0
-        for step, batch in enumerate(data.batches(settings.batch_size, order)):
-            for group in optimizer.param_groups:
-                group["lr"] = _learning_rate((epoch + step / steps) / settings.epochs, settings)
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(batch)
-            value.backward()
-            if settings.clip_norm > 0:
-                nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-            optimizer.step()
-            total += value.item() * len(next(iter(batch.values())))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(noise)  # for losses that draw: nobody else's draws change theirs, nor theirs others'
+            for step, batch in enumerate(data.batches(settings.batch_size, order)):
+                for group in optimizer.param_groups:
+                    group["lr"] = _learning_rate((epoch + step / steps) / settings.epochs, settings)
+                optimizer.zero_grad(set_to_none=True)
+                value = loss(batch)
+                value.backward()  # type: ignore[no-untyped-call]
+                if settings.clip_norm > 0:
+                    nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+                optimizer.step()
+                total += value.item() * len(next(iter(batch.values())))
         losses.append(total / len(data))
         if not math.isfinite(losses[-1]):
             raise EndlineError(

@@ -44,7 +44,8 @@ def auroc(normal: Scores, anomalous: Scores, *, seed: int = 0, resamples: int = 
 
 def _wins(normal: Scores, anomalous: Scores) -> Scores:
     above = anomalous[:, None] > normal[None, :]
-    return above + 0.5 * (anomalous[:, None] == normal[None, :])
+    ties = anomalous[:, None] == normal[None, :]
+    return np.asarray(above + 0.5 * ties, dtype=np.float64)
 
 
 def partial_auroc(normal: Scores, anomalous: Scores, max_false_alarm_rate: float = 0.1) -> float | None:

@@ -91,6 +91,22 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
     return Index(samples, table)
 
 
+def index_recording(path: Path) -> pd.DataFrame:
+    """Sample table of one recording whose label is unknown; its raw folder is the one it lies in.
+
+    Raises:
+        EndlineError: when the recording cannot be used.
+    """
+    try:
+        signal, rate = read_recording(path)
+        motions = find_motions(signal, rate)
+    except RecordingRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    rows = _rows(path.name, None, motions, group="", simulated=False, digest=digest)
+    return pd.DataFrame(list(rows)).astype({"label": "Int8", "kind": object})
+
+
 def _rows(
     name: str, fault: str | None, motions: Motions, *, group: str, simulated: bool, digest: str
 ) -> Iterator[dict[str, object]]:

@@ -1,7 +1,7 @@
 """Features of the station `mirror_audio`: from indexed recordings to feature maps."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from rich.progress import track
 from torch import Tensor
 
 from endline.errors import EndlineError
-from endline.feature_set import FeatureRecipe, content_key
-from endline.features.backbones import load_backbone
+from endline.feature_set import Batch, FeatureRecipe, content_key
+from endline.features.backbones import Backbone, load_backbone
 from endline.features.mel import MelSettings, mel_image
 from endline.features.noise_floor import common_floor, level, standstill_power
 from endline.features.pyramids import pyramid
@@ -32,13 +32,22 @@ class SoundSettings:
         backbone: name of the frozen network.
         weights: path or torchvision name of its weights; None for the packaged ones.
         input_type: `hybrid`, `multifeature` or `multiscale`.
+        draws: how often the levelling noise is drawn; the maps are their mean, so that a verdict hangs less on one
+            draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
     """
 
     backbone: str = "efficientnet_lite0"
     weights: str | None = None
     input_type: str = "hybrid"
-    mel: MelSettings = MelSettings()
+    draws: int = 1
+    mel: MelSettings = field(default_factory=MelSettings)
+
+
+def sound_settings(parameters: Mapping[str, Any]) -> SoundSettings:
+    """Settings of the parameters `<station>.sound`."""
+    chosen = {key: parameters[key] for key in ("backbone", "weights", "input_type", "draws")}
+    return SoundSettings(**chosen, mel=MelSettings(**parameters["mel"]))
 
 
 def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: int) -> dict[str, Any]:
@@ -65,8 +74,8 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
         return {"mode": "raw", "rate": rate, "power": None}
     controls = samples[samples["control"]]
     powers = [
-        standstill_power(load_sound(folder / row.path, rate), rate, (row.start, row.stop), N_FFT)
-        for row in track(list(controls.itertuples()), "Measuring the standstills", transient=True)
+        standstill_power(load_sound(folder / row["path"], rate), rate, (row["start"], row["stop"]), N_FFT)
+        for row in track(controls.to_dict("records"), "Measuring the standstills", transient=True)
     ]
     return {"mode": "level", "rate": rate, "power": common_floor(np.stack(powers)).tolist()}
 
@@ -77,38 +86,46 @@ def load_sound(path: Path, rate: int) -> Signal:
     return resample(signal, own_rate, rate)
 
 
-def levelled(signal: Signal, standstill: tuple[float, float], digest: str, floor: Mapping[str, Any]) -> Signal:
-    """Recording raised to the noise floor; the noise follows from the file's digest alone.
+def levelled(
+    signal: Signal, standstill: tuple[float, float], digest: str, floor: Mapping[str, Any], draw: int = 0
+) -> Signal:
+    """Recording raised to the noise floor; the noise follows from the file's digest and the draw alone.
 
     Args:
         signal: (samples,) at the floor's rate.
         standstill: span in seconds.
         digest: SHA-256 of the file, hexadecimal.
         floor: as `measure_noise_floor` returns it.
+        draw: number of the noise, from 0.
     """
     if floor["power"] is None:
         return signal
     power = standstill_power(signal, floor["rate"], standstill, N_FFT)
-    return level(signal, floor["rate"], power, np.asarray(floor["power"]), int(digest[:12], 16))
+    return level(signal, floor["rate"], power, np.asarray(floor["power"]), int(digest[:12], 16) + draw)
 
 
-def part_images(rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], mel: MelSettings) -> Tensor:
-    """Mel images (rows, height, width) in [0, 1] of the parts of one recording.
+def part_images(rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], mel: MelSettings, draws: int = 1) -> Tensor:
+    """Mel images (draws, rows, height, width) in [0, 1] of the parts of one recording; one draw if it stays raw.
 
     Args:
         rows: the recording's rows of the sample table, the standstill among them.
         folder: raw folder.
         floor: as `measure_noise_floor` returns it.
         mel: settings of the image.
+        draws: how often the levelling noise is drawn.
     """
     first, rest = rows.iloc[0], rows[rows["control"]].iloc[0]
     signal = load_sound(folder / first["path"], mel.sample_rate)
-    signal = levelled(signal, (rest["start"], rest["stop"]), first["digest"], floor)
-    cuts = [
-        signal[round(start * mel.sample_rate) : round(stop * mel.sample_rate)]
+    above = None if floor["power"] is None else np.asarray(floor["power"])
+    spans = [
+        slice(round(start * mel.sample_rate), round(stop * mel.sample_rate))
         for start, stop in zip(rows["start"], rows["stop"], strict=True)
     ]
-    return torch.stack([mel_image(cut, mel) for cut in cuts])
+    images = []
+    for draw in range(1 if above is None else draws):
+        heard = levelled(signal, (rest["start"], rest["stop"]), first["digest"], floor, draw)
+        images.append(torch.stack([mel_image(heard[span], mel, above) for span in spans]))
+    return torch.stack(images)
 
 
 def sound_features(
@@ -126,16 +143,32 @@ def sound_features(
         EndlineError: for an unknown backbone or input type, or missing weights.
     """
     backbone = load_backbone(settings.backbone, settings.weights)
+    # An unknown input type is told before anything is read.
+    pyramid(torch.zeros(1, 1, 128, 128), backbone, settings.input_type)
     inputs = samples[["digest", "part", "start", "stop"]].to_dict("list")
     described = asdict(settings) | {"weights": backbone.digest}
     recordings = [rows for _, rows in samples.groupby("path", sort=False)]
 
     def batches() -> Iterator[dict[str, NDArray[Any]]]:
         for rows in track(recordings, "Extracting features", transient=True):
-            images = part_images(rows, folder, floor, settings.mel)[:, None]
-            maps = pyramid(images, backbone, settings.input_type)
-            yield {name: array.numpy() for name, array in maps.items()}
+            maps = recording_maps(rows, folder, floor, settings, backbone)
+            yield {name: x.numpy() for name, x in maps.items()}
 
-    # An unknown input type is told before anything is read.
-    pyramid(torch.zeros(1, 1, 128, 128), backbone, settings.input_type)
     return FeatureRecipe(content_key(inputs, described, dict(floor)), len(samples), batches)
+
+
+def recording_maps(
+    rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], settings: SoundSettings, backbone: Backbone
+) -> Batch:
+    """Feature maps (rows, C, H, W) of the parts of one recording, the mean over the draws of the noise.
+
+    Args:
+        rows: the recording's rows of the sample table, the standstill among them.
+        folder: raw folder.
+        floor: as `measure_noise_floor` returns it.
+        settings: of the images.
+        backbone: the loaded backbone.
+    """
+    images = part_images(rows, folder, floor, settings.mel, settings.draws)
+    maps = pyramid(images.flatten(0, 1)[:, None], backbone, settings.input_type)
+    return {name: x.reshape(len(images), len(rows), *x.shape[1:]).mean(0) for name, x in maps.items()}

@@ -26,7 +26,8 @@ class Flow(nn.Module, ABC):
     def log_prob(self, x: Maps) -> Tensor:
         """Log-likelihood of each sample with its constant, (batch,)."""
         z, log_det = self(x)
-        return standard_normal_log_prob(z) + log_det
+        log_prob: Tensor = standard_normal_log_prob(z) + log_det
+        return log_prob
 
 
 def standard_normal_log_prob(z: Maps) -> Tensor:

@@ -20,15 +20,15 @@ class CrossScaleSubnet(nn.Module):
         inputs: channels that come in, a scale.
         outputs: channels that go out, a scale.
         hidden: channels between.
-        kernel: odd size of every kernel; borders are zero-padded.
+        kernel: odd height and width of every kernel; borders are zero-padded.
 
     References:
         Rudolph et al., "Fully Convolutional Cross-Scale-Flows for Image-based Defect Detection", WACV 2022.
     """
 
-    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int, kernel: int) -> None:
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int, kernel: tuple[int, int]) -> None:
         super().__init__()
-        scales, pad = range(len(inputs)), kernel // 2
+        scales, pad = range(len(inputs)), (kernel[0] // 2, kernel[1] // 2)
         self.enter = nn.ModuleList(nn.Conv2d(count, hidden, kernel, padding=pad) for count in inputs)
         self.stay = nn.ModuleList(nn.Conv2d(hidden, count, kernel, padding=pad) for count in outputs)
         # down[i] leads from scale i to i + 1, up[i] from scale i + 1 to i; one bias a scale is enough.
@@ -51,7 +51,7 @@ class CrossScaleSubnet(nn.Module):
 def cross_scale_flow(
     channels: Sequence[int],
     *,
-    kernels: Sequence[int],
+    kernels: Sequence[tuple[int, int]],
     hidden: int,
     alpha: float,
     generator: torch.Generator | None = None,
@@ -60,13 +60,13 @@ def cross_scale_flow(
 
     Args:
         channels: channels of each scale, finest first; they may differ.
-        kernels: kernel size of each block.
+        kernels: kernel height and width of each block.
         hidden: hidden channels of the subnets.
         alpha: bound of the log-scale.
         generator: draws the channel permutations.
     """
 
-    def block(kernel: int) -> CouplingBlock:
+    def block(kernel: tuple[int, int]) -> CouplingBlock:
         def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> CrossScaleSubnet:
             return CrossScaleSubnet(inputs, outputs, hidden, kernel)
 

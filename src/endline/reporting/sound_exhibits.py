@@ -41,17 +41,18 @@ def sound_exhibit(
         mel: settings of the image.
     """
     signal = load_sound(folder / verdict["path"], mel.sample_rate)
-    spans = [(str(row.part), float(row.start), float(row.stop)) for row in rows.itertuples()]
+    parts = rows.to_dict("records")
+    spans = [(row["part"], row["start"], row["stop"]) for row in parts]
     figures = [("Waveform as recorded", encode_png(waveform_figure(signal, mel.sample_rate, spans)))]
-    images = part_images(rows, folder, floor, mel)
+    images = part_images(rows, folder, floor, mel)[0]
     ticks = _mel_ticks(mel)
-    for row, image in zip(rows.itertuples(), images, strict=True):
-        if not row.control:
+    for row, image in zip(parts, images, strict=True):
+        if not row["control"]:
             figure = map_overlay(
                 image.numpy(),
-                maps.get(str(row.part)),
+                maps.get(row["part"]),
                 limits=limits,
-                extent=(0.0, float(row.stop) - float(row.start), 0.0, 1.0),
+                extent=(0.0, row["stop"] - row["start"], 0.0, 1.0),
                 lower_origin=True,
                 colours="gray_r",
                 x_label="time in s",
@@ -59,7 +60,7 @@ def sound_exhibit(
                 y_ticks=ticks,
             )
             seen = "log-mel image" if floor["power"] is None else "log-mel image at the common noise floor"
-            figures.append((f"{row.part}: {seen}", encode_png(figure)))
+            figures.append((f"{row['part']}: {seen}", encode_png(figure)))
     label = verdict["label"]
     return Exhibit(
         sample_id=str(verdict["sample_id"]),

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.features.mel import MelSettings
 from endline.features.mirror_index import index_recordings
-from endline.features.mirror_sound import SoundSettings, measure_noise_floor, sound_features
+from endline.features.mirror_sound import measure_noise_floor, sound_features, sound_settings
 from endline.pipelines.raw_folder import locate_raw
 from endline.reporting.report import Exhibit
 from endline.reporting.sound_exhibits import sound_exhibit
@@ -34,14 +33,15 @@ def index(source: Settings, run: Settings, split: Settings) -> tuple[pd.DataFram
 
 
 def noise_floor(samples: pd.DataFrame, source: Settings, sound: Settings) -> dict[str, Any]:
-    """The floor that the recordings are raised to."""
+    """The floor that the recordings are raised to, with the settings that a later recording must be heard with."""
     rate = sound["mel"]["sample_rate"]
-    return measure_noise_floor(samples, Path(source["folder"]), sound["noise_floor"], rate)
+    floor = measure_noise_floor(samples, Path(source["folder"]), sound["noise_floor"], rate)
+    return {**floor, "sound": sound}
 
 
 def features(samples: pd.DataFrame, source: Settings, floor: Settings, sound: Settings) -> FeatureRecipe:
     """Recipe of the feature maps."""
-    return sound_features(samples, Path(source["folder"]), floor, _settings(sound))
+    return sound_features(samples, Path(source["folder"]), floor, sound_settings(sound))
 
 
 def exhibits(
@@ -57,14 +57,12 @@ def exhibits(
     heat = maps.read()["map"].numpy()
     limits = (float(heat.min()), float(heat.max())) if heat.size else None
     found = []
-    for verdict in shortlist.to_dict("records"):
+    for row in shortlist.to_dict("records"):
+        verdict = {str(column): value for column, value in row.items()}
         parts = part_scores[part_scores["path"] == verdict["path"]]
-        shown = {str(row.part): heat[row.Index] for row in parts.itertuples()} if limits else {}
+        shown = dict(zip(parts["part"], heat[parts.index], strict=True)) if limits else {}
         rows = samples[samples["path"] == verdict["path"]]
-        found.append(sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, _settings(sound).mel))
+        found.append(
+            sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, sound_settings(sound).mel)
+        )
     return found
-
-
-def _settings(sound: Settings) -> SoundSettings:
-    chosen = {key: sound[key] for key in ("backbone", "weights", "input_type")}
-    return SoundSettings(**chosen, mel=MelSettings(**sound["mel"]))

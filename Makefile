@@ -1,0 +1,39 @@
+# The commands of endline. A bare machine needs Python 3.11 (or newer, below 3.14) and make; everything else comes here.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+export DO_NOT_TRACK := 1
+.DEFAULT_GOAL := help
+.PHONY: help install mirror_audio test lint viz clean
+
+help:  ## show the commands
+	@grep -hE '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+install: .venv/.installed  ## make the environment in .venv
+
+# The stamp is touched last: an interrupted installation is simply taken up again.
+.venv/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python found: install Python 3.11, or call make PYTHON=/path/to/python3.11."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "$(PYTHON) is not Python 3.11 to 3.13: call make PYTHON=/path/to/python3.11."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
+	@echo "Installing into .venv (about 4 minutes and 7 GB the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook]'
+	@touch $@
+
+mirror_audio: install  ## run the main job: mirror motors, from recordings (simulated if there are none) to a report
+	@$(BIN)/kedro run --pipeline=mirror_audio
+
+lint: install
+	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: lint  ## run linters and tests
+	@$(BIN)/python -m pytest
+
+viz: install  ## draw the lineage of the data into build/
+	@$(BIN)/kedro viz build
+
+clean:  ## remove the environment
+	@rm -rf .venv

@@ -1,0 +1,120 @@
+"""The grids of conf/base/sweeps.yml: checked, and expanded into the parameters of single runs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from itertools import product
+from typing import Any
+
+from endline.errors import EndlineError
+
+Point = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One named grid, as sweeps.yml describes it.
+
+    Attributes:
+        name: its name; the results are `benchmarks/results/<name>.csv` and `.md`.
+        station: the registered pipeline that runs.
+        description: what it measures and by which protocol, in sentences.
+        grid: parameter -> its values, the last one varying fastest. A parameter is what `kedro run --params=` takes,
+            dotted ones too (`detectors.hybrid_flow.blocks`).
+        data: folder of the raw files below ENDLINE_DATA; None: the station finds or simulates its own.
+        source: where the data can be had, one sentence.
+        fixed: parameters that are the same in every run.
+        derived: parameter -> `by` (a parameter of the grid) and `values` (that one's value -> this one's value).
+        rows: varied parameters that name the rows of the table; those in neither rows nor columns are averaged over.
+        columns: varied parameters that name its columns; none: one column for each figure.
+        published: `source` (a sentence) and `figures`, each the cell (varied parameters and their values; those left
+            out stand for all) and its `auroc`.
+    """
+
+    name: str
+    station: str
+    description: str
+    grid: dict[str, list[Any]]
+    data: str | None = None
+    source: str = ""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    derived: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rows: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    published: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def averaged(self) -> list[str]:
+        """Varied parameters that a cell of the table averages over."""
+        return [name for name in self.grid if name not in (*self.rows, *self.columns)]
+
+    def points(self) -> list[Point]:
+        """The runs: every combination of the grid's values, the last parameter varying fastest."""
+        return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+
+    def parameters(self, point: Point) -> dict[str, Any]:
+        """Nested runtime parameters of one run, fixed and derived ones included."""
+        flat = {**self.fixed, **point}
+        for name, rule in self.derived.items():
+            if point[rule["by"]] in rule["values"]:
+                flat[name] = rule["values"][point[rule["by"]]]
+        return nested(flat)
+
+    def published_auroc(self, cell: Mapping[str, Any]) -> float | None:
+        """Published figure of a cell, or None."""
+        for figure in self.published.get("figures", []):
+            named = {name: value for name, value in figure.items() if name != "auroc"}
+            if all(str(cell.get(name)) == str(value) for name, value in named.items()):
+                return float(figure["auroc"])
+        return None
+
+
+def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
+    """The sweep of that name.
+
+    Args:
+        name: a key of `config`.
+        config: content of sweeps.yml, name -> description of the grid.
+
+    Raises:
+        EndlineError: for an unknown name, and for a description that is not one.
+    """
+    if name not in config:
+        raise EndlineError(f"There is no sweep '{name}' in conf/base/sweeps.yml: choose one of {', '.join(config)}.")
+    where = f"The sweep '{name}' in conf/base/sweeps.yml"
+    if not isinstance(config[name], Mapping):
+        raise EndlineError(f"{where} is no mapping: write station, description and grid below it.")
+    told = dict(config[name])
+    known = [item.name for item in fields(Sweep) if item.name != "name"]
+    if unknown := [key for key in told if key not in known]:
+        raise EndlineError(f"{where} has the unknown keys {unknown}: known are {', '.join(known)}.")
+    if missing := [key for key in ("station", "description", "grid") if not told.get(key)]:
+        raise EndlineError(f"{where} lacks {', '.join(missing)}: add it.")
+    sweep = Sweep(name=name, **told)
+    for parameter, values in sweep.grid.items():
+        if not isinstance(values, list) or not values:
+            raise EndlineError(f"{where} gives {parameter} no list of values: write {parameter}: [first, second].")
+    used = [*sweep.rows, *sweep.columns, *(rule["by"] for rule in sweep.derived.values())]
+    used += [key for figure in sweep.published.get("figures", []) for key in figure if key != "auroc"]
+    if stray := sorted({parameter for parameter in used if parameter not in sweep.grid}):
+        raise EndlineError(f"{where} names {stray}, which its grid does not vary: the grid has {list(sweep.grid)}.")
+    return sweep
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted names as nested dictionaries: {"a.b": 1} to {"a": {"b": 1}}.
+
+    Raises:
+        EndlineError: when one name is both a value and a group.
+    """
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        *path, leaf = name.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+            if not isinstance(branch, dict):
+                raise EndlineError(f"The parameter '{name}' lies below '{part}', which has a value: give only one.")
+        if isinstance(branch.get(leaf), dict):
+            raise EndlineError(f"The parameter '{name}' is a group that other parameters lie in: give only one.")
+        branch[leaf] = value
+    return tree
