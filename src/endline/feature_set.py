@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,20 +157,17 @@ def _write(recipe: FeatureRecipe, folder: Path) -> None:
     # Sequential writes, not a writable memory map: a full disk then raises instead of killing the process.
     start, count = time.perf_counter(), 0
     files: dict[str, Any] = {}
-    try:
+    with ExitStack() as opened:  # on a full disk closing fails too, and the other files must be closed all the same
         for batch in recipe.batches():
             for name, array in batch.items():
                 if name not in files:
-                    files[name] = (folder / f"{name}.npy").open("wb")
+                    files[name] = opened.enter_context((folder / f"{name}.npy").open("wb"))
                     shape = (recipe.length, *array.shape[1:])
                     description = np.lib.format.dtype_to_descr(np.dtype(recipe.dtype))
                     header = {"descr": description, "fortran_order": False, "shape": shape}
                     np.lib.format.write_array_header_1_0(files[name], header)
                 files[name].write(np.ascontiguousarray(array, dtype=recipe.dtype).tobytes())
             count += len(next(iter(batch.values())))
-    finally:
-        for file in files.values():
-            file.close()
     if count != recipe.length:
         raise EndlineError(f"{recipe.length} samples were announced and {count} extracted: nothing was kept.")
     about = {"key": recipe.key, "arrays": sorted(files), "seconds": time.perf_counter() - start}

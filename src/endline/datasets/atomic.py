@@ -81,7 +81,7 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
 
 def _disk_error(error: BaseException | None) -> OSError | None:
-    """The OSError behind an exception of Kedro's, if there is one."""
-    while error is not None and not isinstance(error, OSError):
+    """The OSError behind an exception of Kedro's, if there is one that has not been told in words yet."""
+    while error is not None and not isinstance(error, OSError | EndlineError):
         error = error.__cause__
-    return error
+    return error if isinstance(error, OSError) else None

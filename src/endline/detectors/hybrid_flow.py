@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +18,7 @@ from endline.flows.cross_scale import cross_scale_flow
 from endline.flows.whitening import ShrunkWhitening, Whitening
 
 BATCH = 64
+FOLDS = 5
 POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x: x.mean(-1, keepdim=True),
     "std": lambda x: (x.var(-1, correction=0, keepdim=True) + 1e-8).sqrt(),  # the root has no slope at 0
@@ -147,8 +149,8 @@ class HybridFlow(Detector[HybridFlowConfig]):
             # Pooled samples are small: they are made once, and the epochs start from them.
             pooled = torch.cat([self.model.vectors(batch) for batch in train_set.batches(BATCH)])
             self.model.whitening.fit(pooled)
-            whitened = self.model.whitening(pooled).numpy()
-            train_set = FeatureSet({"vectors": whitened}, key=train_set.fingerprint)
+            whitened = cross_whitened(pooled, self.config.components, seed) if self.config.epochs else pooled
+            train_set = FeatureSet({"vectors": whitened.numpy()}, key=train_set.fingerprint)
 
             def loss(batch: Batch) -> Tensor:
                 return self._noisy_loss(self.model.split(batch["vectors"]))
@@ -197,6 +199,22 @@ class HybridFlow(Detector[HybridFlowConfig]):
         dimensions = sum(x[0].numel() for x in z)
         loss: Tensor = -(standard_normal_log_prob(z) + log_det) / dimensions
         return loss
+
+
+def cross_whitened(vectors: Tensor, components: int, seed: int) -> Tensor:
+    """Vectors (samples, length), each whitened without knowing it.
+
+    With fewer samples than dimensions the samples that fitted a whitening deviate in no direction but their own; new
+    ones deviate in all. A flow that learned from the former would take every new sample for an anomaly.
+    """
+    order = np.random.default_rng(seed).permutation(len(vectors))
+    whitened = torch.empty_like(vectors)
+    for fold in np.array_split(order, min(FOLDS, len(vectors))):
+        others = vectors[np.setdiff1d(order, fold)]
+        whitening = ShrunkWhitening(vectors.shape[1], len(others), components)
+        whitening.fit(others)
+        whitened[fold] = whitening(vectors[fold])
+    return whitened
 
 
 def _joined(maps: tuple[Tensor, ...]) -> Tensor:

@@ -1,0 +1,367 @@
+"""The contract of every detector: found by itself, so that a new method is tested as soon as its file exists."""
+
+import inspect
+import math
+import pkgutil
+from dataclasses import fields, replace
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from kedro.config import OmegaConfigLoader
+
+import endline.detectors
+from endline.detectors.base import Detector, build_detector, load_detector, type_path
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+SHAPES = {"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)}
+SMALL = {"epochs": 3, "hidden": 8, "components": 4, "blocks": 2, "batch_size": 6}
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def detector_classes() -> list[type[Detector]]:
+    for module in pkgutil.walk_packages(endline.detectors.__path__, "endline.detectors."):
+        import_module(module.name)
+    found, waiting = set(), [Detector]
+    while waiting:
+        below = waiting.pop().__subclasses__()
+        waiting += below
+        found |= {cls for cls in below if cls.__module__.startswith("endline.") and not inspect.isabstract(cls)}
+    return sorted(found, key=type_path)
+
+
+def configured() -> dict[str, dict]:
+    """Settings of all detectors in conf/base, and as `paper: <name>` those that conf/paper changes."""
+    soft = {"merge_strategy": {"parameters": "soft"}, "base_env": "base", "default_run_env": "base"}
+    base = OmegaConfigLoader(str(CONF), **soft)["parameters"]["detectors"]
+    paper = OmegaConfigLoader(str(CONF), env="paper", **soft)["parameters"]["detectors"]
+    return base | {f"paper: {name}": entry for name, entry in paper.items() if entry != base.get(name)}
+
+
+SETTINGS = configured()
+
+
+@pytest.fixture(params=sorted(SETTINGS))
+def new(request):
+    """Makes an unfitted detector of the configuration, shrunk to seconds; settings can be changed."""
+
+    def make(**changes) -> Detector:
+        detector = build_detector(request.param, SETTINGS)
+        config = detector.config
+        small = {
+            name: min(value, getattr(config, name))
+            for name, value in SMALL.items()
+            if isinstance(getattr(config, name, None), int)
+        }
+        return type(detector)(replace(config, **{**small, **changes}))
+
+    return make
+
+
+@pytest.fixture
+def done(new, request, _fits={}):  # noqa: B006  one fit a configuration serves all tests that only look at it
+    """A fitted detector; do not change it."""
+    name = request.node.callspec.params["new"]
+    if name not in _fits:
+        _fits[name] = fitted(new())
+    return _fits[name]
+
+
+def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
+    rng = np.random.default_rng([seed, count])
+    arrays = {name: (rng.standard_normal((count, *shape)) + shift).astype("f4") for name, shape in SHAPES.items()}
+    return FeatureSet(arrays, key=f"tiny {count} {seed} {shift}")
+
+
+def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
+    detector.fit(samples() if train is None else train, seed=seed, progress=progress or Progress())
+    return detector
+
+
+def scores(detector: Detector, features: FeatureSet | None = None) -> torch.Tensor:
+    with torch.no_grad():
+        return detector.score((samples(5, seed=9) if features is None else features).read()).score
+
+
+def is_trained(detector: Detector) -> bool:
+    """Whether the method has epochs, and is no closed form."""
+    return "epochs" in {field.name for field in fields(detector.config)}
+
+
+class Told:
+    """Counts the epochs, and kills the fit in one of them."""
+
+    def __init__(self, die_at: int = 0) -> None:
+        self.count, self.die_at = 0, die_at
+
+    def __call__(self, epoch: int, epochs: int, loss: float) -> None:
+        self.count += 1
+        if self.count == self.die_at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("cls", detector_classes(), ids=lambda cls: cls.__name__)
+def test_every_class_has_an_entry_whose_settings_build(cls):
+    names = [name for name, entry in SETTINGS.items() if entry["type"] == type_path(cls)]
+    assert names, f"write an entry for {type_path(cls)} into conf/base/parameters/detectors.yml"
+    for name in names:
+        assert type(build_detector(name, SETTINGS)) is cls
+
+
+def test_configuration_is_a_frozen_dataclass(new):
+    detector = new()
+    with pytest.raises(AttributeError):
+        setattr(detector.config, fields(detector.config)[0].name, None)
+
+
+def test_fit_returns_finite_losses_and_its_duration(new):
+    detector = new()
+    history = detector.fit(samples(), seed=0, progress=Progress())
+    assert history.seconds > 0
+    assert all(math.isfinite(loss) for loss in history.losses)
+    assert len(history.losses) == (detector.config.epochs if is_trained(detector) else 0)
+    assert not detector.model.training
+
+
+def test_score_and_map_have_the_promised_shapes(done):
+    scored = done.score(samples(5, seed=9).read())
+    assert scored.score.shape == (5,)
+    assert scored.score.is_floating_point()
+    assert scored.score.isfinite().all()
+    assert not scored.score.requires_grad
+    if scored.map is not None:
+        assert not scored.map.requires_grad
+        assert scored.map.ndim == 3
+        assert len(scored.map) == 5
+        assert scored.map.isfinite().all()
+
+
+def test_shifted_samples_score_higher(done):
+    assert scores(done, samples(5, seed=9, shift=4.0)).min() > scores(done, samples()).max()
+
+
+def test_saved_and_loaded_it_gives_the_same_scores(done, tmp_path):
+    done.save(tmp_path / "detector")
+    assert sorted(path.name for path in (tmp_path / "detector").iterdir()) == ["config.json", "weights.safetensors"]
+    loaded = load_detector(tmp_path / "detector")
+    assert type(loaded) is type(done)
+    assert loaded.config == done.config
+    assert loaded.parameter_count == done.parameter_count > 0
+    assert torch.equal(scores(loaded), scores(done))
+
+
+def test_unfitted_it_cannot_be_saved(new, tmp_path):
+    with pytest.raises(EndlineError, match="is not fitted yet: fit it before saving it"):
+        new().save(tmp_path)
+
+
+def test_same_seed_same_scores(new, done):
+    assert torch.equal(scores(fitted(new())), scores(done))
+
+
+def test_another_seed_gives_other_scores_where_chance_plays_a_part(new, done):
+    if not is_trained(new()):
+        pytest.skip("closed form: nothing is drawn")
+    assert not torch.equal(scores(fitted(new(), seed=4)), scores(done))
+
+
+def test_fit_and_global_random_state_leave_each_other_alone(new):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  the legacy state is what is watched
+    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = scores(fitted(new()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+    torch.manual_seed(2)
+    assert torch.equal(scores(fitted(new())), first)
+
+
+def test_settings_that_are_off_by_default_draw_from_the_seed_too(new):
+    """Noise, dropout and the like: whatever is drawn follows from the seed alone."""
+    off = [field.name for field in fields(new().config) if getattr(new().config, field.name) == 0.0]
+    for name in off:
+        if isinstance(getattr(new().config, name), float):
+            torch.manual_seed(1)
+            before = torch.get_rng_state()
+            first = scores(fitted(new(**{name: 0.5})))
+            assert torch.equal(torch.get_rng_state(), before)
+            torch.manual_seed(2)
+            assert torch.equal(scores(fitted(new(**{name: 0.5}))), first), name
+
+
+def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
+    if not is_trained(new()):
+        pytest.skip("closed form: there is nothing to go on from")
+    whole = Told()
+    expected = scores(fitted(new(), progress=Progress(on_epoch=whole)))
+    killed, rest = Told(die_at=3), Told()
+    file = tmp_path / "stage" / "checkpoint.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        fitted(new(), progress=Progress(file, killed, every=0))
+    resumed = new()
+    history = resumed.fit(samples(), seed=0, progress=Progress(file, rest, every=0))
+    assert torch.equal(scores(resumed), expected)
+    assert len(history.losses) == whole.count
+    assert rest.count == whole.count - 2  # the third epoch had not been kept
+    again = Told()
+    assert torch.equal(scores(fitted(new(), progress=Progress(file, again))), expected)
+    assert again.count == 0  # a finished fit is only read
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize("other", ["seed", "data", "rows", "settings"])
+def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
+    if not is_trained(new()):
+        pytest.skip("closed form: it keeps no checkpoint")
+    file = tmp_path / "checkpoint.safetensors"
+    fitted(new(), progress=Progress(file))
+    numbers = {
+        field.name: getattr(new().config, field.name) / 100 or 0.5
+        for field in fields(new().config)
+        if isinstance(getattr(new().config, field.name), float)
+    }
+    changes = [{name: value} for name, value in numbers.items()] if other == "settings" else [{}]
+    train = {"data": samples(seed=1), "rows": samples().take(range(11))}.get(other, samples())
+    seed = 1 if other == "seed" else 0
+    kept = file.read_bytes()
+    for change in changes:
+        told = Told()
+        fitted(new(**change), train, seed, Progress(file, told))
+        assert told.count == new().config.epochs, change
+        file.write_bytes(kept)
+
+
+def test_a_damaged_checkpoint_is_ignored(new, done, tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+    file.write_bytes(b"no checkpoint")
+    assert torch.equal(scores(fitted(new(), progress=Progress(file))), scores(done))
+
+
+def test_gradients_reach_every_parameter(done):
+    if not hasattr(done, "loss"):
+        pytest.skip("closed form: there is no loss")
+    done.model.zero_grad()
+    done.loss(samples().read()).backward()
+    named = [(name, each) for name, each in done.model.named_parameters() if each.requires_grad]
+    without = [name for name, each in named if each.grad is None or not each.grad.any()]
+    assert named
+    assert not without
+
+
+@pytest.mark.parametrize("case", ["equal samples", "all zero", "constant channel", "constant large channel"])
+def test_constant_input_gives_finite_scores(new, case):
+    arrays = {name: tensor.numpy() for name, tensor in samples().read().items()}
+    if case == "equal samples":
+        arrays = {name: np.repeat(array[:1], len(array), axis=0) for name, array in arrays.items()}
+    for array in arrays.values():
+        if case == "all zero":
+            array[:] = 0
+        elif case.startswith("constant"):
+            array[:, 1] = 1000.0 if "large" in case else 0.5
+    detector = new()
+    train = FeatureSet(arrays, key=case)
+    history = detector.fit(train, seed=0, progress=Progress())
+    assert all(math.isfinite(loss) for loss in history.losses)
+    assert scores(detector, train).isfinite().all()
+    assert scores(detector).isfinite().all()
+
+
+def test_a_sample_scores_the_same_alone_and_in_any_company(done):
+    together = scores(done, samples(12, seed=9))
+    for rows in ([3], [11, 3, 5], [3, 3]):
+        alone = scores(done, samples(12, seed=9).take(rows))
+        torch.testing.assert_close(alone, together[rows], rtol=1e-4, atol=1e-5)
+
+
+def test_scoring_changes_neither_the_batch_nor_the_detector(done):
+    batch = samples(5, seed=9).read()
+    first = done.score(batch).score
+    for name, array in samples(5, seed=9).read().items():
+        assert torch.equal(batch[name], array)
+    assert torch.equal(done.score(batch).score, first)
+
+
+def test_a_fit_reads_batches_however_many_samples_there_are(new):
+    class Watched(FeatureSet):
+        largest = 0
+
+        def read(self, rows=None):
+            batch = super().read(rows)
+            Watched.largest = max(Watched.largest, len(next(iter(batch.values()))))
+            return batch
+
+    many = samples(300)
+    changes = {"epochs": 1, "batch_size": 50} if is_trained(new()) else {}
+    fitted(new(**changes), Watched(many._arrays, key=many.key))
+    assert 0 < Watched.largest <= 100
+
+
+def test_features_may_be_half_precision(new):
+    half = FeatureSet({name: array.astype("f2") for name, array in samples()._arrays.items()}, key="half")
+    assert scores(fitted(new(), half)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_samples_are_told(new, count):
+    with pytest.raises(EndlineError, match=rf"{count} training sample\(s\): a detector needs at least 2"):
+        fitted(new(), samples().take(np.arange(count)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_that_are_not_finite_are_told(new, value):
+    broken = samples()
+    broken._arrays["scale_1"][3, 2, 1, 1] = value
+    with pytest.raises(EndlineError, match=r"scale_1.*not finite"):
+        fitted(new(), broken)
+
+
+def test_unknown_setting_is_told_with_the_known_ones(new):
+    detector = new()
+    entry = {"type": type_path(type(detector)), "no_such_setting": 1}
+    with pytest.raises(EndlineError, match=r"has no setting \['no_such_setting'\]: its settings are ") as caught:
+        build_detector("it", {"it": entry})
+    for field in fields(detector.config):
+        assert field.name in str(caught.value)
+
+
+def test_unknown_name_is_told_with_the_known_ones():
+    with pytest.raises(EndlineError) as caught:
+        build_detector("gausian", SETTINGS)
+    assert str(caught.value) == f"There is no detector 'gausian': choose one of {', '.join(sorted(SETTINGS))}."
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("endline.detectors.gaussian.Gausian", "'endline.detectors.gaussian.Gausian' cannot be found"),
+        ("endline.detectors.gausian.Gaussian", "'endline.detectors.gausian.Gaussian' cannot be found"),
+        ("Gaussian", "'Gaussian' cannot be found"),
+        ("pathlib.Path", "'pathlib.Path' is not a Detector"),
+        ("math.pi", "'math.pi' is not a Detector"),
+    ],
+)
+def test_wrong_class_is_told(path, sentence):
+    with pytest.raises(EndlineError, match=f"{sentence}.*: correct its `type:`"):
+        build_detector("it", {"it": {"type": path}})
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "cut config", "foreign weights"])
+def test_damaged_folder_is_told(done, tmp_path, damage):
+    folder = tmp_path / "detector"
+    if damage != "no folder":
+        done.save(folder)
+    weights, config = folder / "weights.safetensors", folder / "config.json"
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:-100])
+    elif damage == "cut config":
+        config.write_text(config.read_text()[:50])
+    elif damage == "foreign weights":
+        config.write_text(config.read_text().replace("[\n   6,", "[\n   8,"))
+    with pytest.raises(EndlineError, match=r"The detector in (?s:.*)detector cannot be read (?s:.*): fit it again"):
+        load_detector(folder)

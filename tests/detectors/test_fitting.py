@@ -1,0 +1,264 @@
+"""Fitting and scoring of a sample table: who may see which row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from endline.detectors.base import Detector, Scored
+from endline.detectors.fitting import FitPlan, fit_detectors, score_rows
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+PARTS = ("fold", "standstill", "unfold")
+
+
+@dataclass(frozen=True)
+class SpyConfig:
+    mapped: bool = True
+
+
+class Spy(Detector[SpyConfig]):
+    """Remembers the values that it learned from; scores 1000 x its seed + the value."""
+
+    Config = SpyConfig
+
+    def build(self, shapes, samples):
+        return nn.Linear(1, 1)
+
+    def learn(self, train, *, seed, progress):
+        self.seen = [int(value) for batch in train.batches(4) for value in batch["x"][:, 0]]
+        self.seed = seed
+        progress.epoch(1, 2, 0.5)
+        return (0.5, 0.25)
+
+    def score(self, batch):
+        value = batch["x"][:, 0]
+        return Scored(1000.0 * self.seed + value, value.view(-1, 1, 1).expand(-1, 2, 3) if self.config.mapped else None)
+
+
+def evidence(items: int = 20, training: int = 12, parts=PARTS) -> tuple[pd.DataFrame, FeatureSet]:
+    """Rows whose only feature is their own number."""
+    rows = [
+        {
+            "sample_id": f"{item:02d}.wav#{part}",
+            "split": "train" if item < training else "test",
+            "part": part,
+            "control": part == "standstill",
+        }
+        for item in range(items)
+        for part in parts
+    ]
+    # Shuffled, so that a mistake between a row's place and its label shows.
+    table = pd.DataFrame(rows).sample(frac=1, random_state=1).reset_index(drop=True)
+    return table, FeatureSet({"x": np.arange(len(table), dtype="f4")[:, None]}, key="numbers")
+
+
+def fitted(plan: FitPlan, evidence_=None, seed: int = 7):
+    table, features = evidence_ or evidence()
+    made: list[Spy] = []
+
+    def new() -> Spy:
+        made.append(Spy(SpyConfig()))
+        return made[-1]
+
+    return table, fit_detectors(table, features, new, plan, seed=seed), made
+
+
+PLANS = [
+    FitPlan(calibration="cross_fit", folds=4),
+    FitPlan(calibration="cross_fit", folds=100),
+    FitPlan(calibration="hold_out", share=0.25),
+    FitPlan(calibration="cross_fit", folds=3, per_part=False),
+    FitPlan(calibration="hold_out", members=3),
+]
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_no_fit_sees_a_test_row_or_a_control_row(plan):
+    table, _, made = fitted(plan)
+    assert made
+    for spy in made:
+        rows = table.loc[spy.seen]
+        assert set(rows["split"]) == {"train"}
+        assert not rows["control"].any()
+        assert len(set(spy.seen)) == len(spy.seen) > 0
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_a_detector_sees_its_own_part_alone(plan):
+    table, found, _ = fitted(plan)
+    parts = ("fold", "unfold") if plan.per_part else ("all",)
+    assert sorted(found.detectors) == sorted(f"{part}/{member}" for part in parts for member in range(plan.members))
+    for name, spy in found.detectors.items():
+        part = name.split("/")[0]
+        assert set(table.loc[spy.seen, "part"]) == ({part} if plan.per_part else {"fold", "unfold"})
+
+
+def test_cross_fit_holds_every_training_item_out_once_from_a_detector_that_never_saw_it():
+    table, found, made = fitted(FitPlan(calibration="cross_fit", folds=4))
+    training = table[(table["split"] == "train") & ~table["control"]]
+    assert sorted(found.held_out["sample_id"]) == sorted(training["sample_id"])
+    final = list(found.detectors.values())
+    others = [spy for spy in made if spy not in final]
+    assert len(others) == 4 * 2
+    item = table["sample_id"].str.split("#").str[0]
+    for first, second in zip(others[::2], others[1::2], strict=True):
+        assert set(item[first.seen]) == set(item[second.seen])  # both parts of an item are on one side
+        assert len(set(item[first.seen])) == 9
+    for spy in final:
+        assert len(spy.seen) == 12  # the final detectors learn from all
+    left_out = [set(item[training.index]) - set(item[spy.seen]) for spy in others[::2]]
+    assert sorted(name for names in left_out for name in names) == sorted(set(item[training.index]))
+
+
+def test_held_out_scores_come_from_the_fold_that_left_the_item_out(monkeypatch):
+    table, features = evidence()
+    made = []
+
+    class Tattling(Spy):
+        def score(self, batch):
+            asked = batch["x"][:, 0]
+            seen = torch.isin(asked.long(), torch.tensor(self.seen))
+            return Scored(seen.float())  # 1 for what it learned from
+
+    def new():
+        made.append(Tattling(SpyConfig()))
+        return made[-1]
+
+    for plan in PLANS:
+        found = fit_detectors(table, features, new, plan, seed=0)
+        assert not found.held_out["score"].any()
+        assert found.held_out["score"].notna().all()
+
+
+def test_hold_out_keeps_a_share_of_the_items_away_with_all_their_parts():
+    table, found, made = fitted(FitPlan(calibration="hold_out", share=0.25))
+    assert len(made) == 2
+    assert found.held_out["sample_id"].str.split("#").str[0].value_counts().tolist() == [2, 2, 2]
+    seen = {table.loc[row, "sample_id"] for spy in made for row in spy.seen}
+    assert seen.isdisjoint(found.held_out["sample_id"])
+    assert len(seen) + len(found.held_out) == 24
+
+
+def test_held_out_rows_keep_their_columns_and_scores():
+    table, found, _ = fitted(FitPlan(calibration="hold_out"))
+    merged = found.held_out.merge(table.reset_index(), on="sample_id")
+    assert (merged["score"] == 7000 + merged["index"]).all()
+    assert set(found.held_out) == {*table.columns, "score"}
+
+
+@pytest.mark.parametrize(("few", "fits"), [(12, 2), (13, 2 * 5 + 2)])
+def test_auto_cross_fits_where_there_are_few(few, fits):
+    _, _, made = fitted(FitPlan(few=few))
+    assert len(made) == fits
+
+
+def test_members_have_their_own_seeds_and_are_averaged():
+    table, found, _ = fitted(FitPlan(calibration="hold_out", members=3))
+    seeds = {name: spy.seed for name, spy in found.detectors.items()}
+    assert {seed for name, seed in seeds.items() if name.startswith("fold")} == {7, 1007, 2007}
+    _, features = evidence()
+    rows = np.flatnonzero((table["part"] == "fold").to_numpy())[:5]
+    both = np.sort(np.r_[rows, np.flatnonzero((table["part"] == "unfold").to_numpy())[:5]])
+    scores, maps = score_rows(table.iloc[both], features.take(both), found.detectors)
+    np.testing.assert_allclose(scores, 1000 * 1007 + both)
+    np.testing.assert_allclose(maps, np.broadcast_to(both[:, None, None], (10, 2, 3)))
+
+
+def test_rows_of_one_part_alone_are_scored_by_its_detector():
+    table, found, _ = fitted(FitPlan(calibration="hold_out"))
+    _, features = evidence()
+    rows = np.flatnonzero((table["part"] == "unfold").to_numpy())
+    found.detectors["unfold/0"].seed = 0
+    scores, _ = score_rows(table.iloc[rows], features.take(rows), found.detectors)
+    np.testing.assert_allclose(scores, rows)
+
+
+def test_many_rows_are_scored_in_their_order():
+    table, features = evidence(items=150, training=100)
+    _, found, _ = fitted(FitPlan(calibration="hold_out"), (table, features), seed=0)
+    rows = np.flatnonzero(~table["control"].to_numpy())
+    scores, maps = score_rows(table.iloc[rows], features.take(rows), found.detectors)
+    np.testing.assert_allclose(scores, rows)
+    np.testing.assert_allclose(maps[:, 1, 2], rows)
+
+
+def test_maps_are_none_where_the_method_has_none_or_none_is_wanted():
+    table, features = evidence()
+    for mapped, wanted in ((False, True), (True, False)):
+        found = fit_detectors(table, features, lambda mapped=mapped: Spy(SpyConfig(mapped)), FitPlan(), seed=0)
+        rows = np.flatnonzero(~table["control"].to_numpy())
+        _, maps = score_rows(table.iloc[rows], features.take(rows), found.detectors, maps=wanted)
+        assert maps is None
+
+
+def test_no_rows_give_no_scores():
+    table, features = evidence()
+    _, found, _ = fitted(FitPlan())
+    scores, maps = score_rows(table.iloc[:0], features.take(np.arange(0)), found.detectors)
+    assert scores.shape == (0,)
+    assert maps is None
+
+
+def test_a_part_that_no_detector_knows_is_told():
+    table, features = evidence()
+    _, found, _ = fitted(FitPlan())
+    with pytest.raises(EndlineError, match="No detector was fitted on part 'standstill', only on fold, unfold"):
+        score_rows(table, features, found.detectors)
+
+
+def test_a_table_without_parts_has_one_detector():
+    table, features = evidence(parts=("whole",))
+    _, found, _ = fitted(FitPlan(), (table.assign(part=None), features))
+    assert list(found.detectors) == ["all/0"]
+    scores, _ = score_rows(table.assign(part=None), features, found.detectors)
+    assert len(scores) == 20
+
+
+def test_history_holds_the_final_fits_alone():
+    _, found, _ = fitted(FitPlan(calibration="cross_fit", folds=3))
+    assert found.history.columns.tolist() == ["part", "member", "epoch", "loss"]
+    assert found.history.to_numpy().tolist() == [
+        ["fold", 0, 1, 0.5], ["fold", 0, 2, 0.25], ["unfold", 0, 1, 0.5], ["unfold", 0, 2, 0.25],
+    ]  # fmt: skip
+    assert found.seconds > 0
+
+
+def test_each_fit_has_its_own_progress():
+    names: list[str] = []
+
+    def new_progress(name):
+        names.append(name)
+        return Progress()
+
+    table, features = evidence()
+    plan = FitPlan(calibration="cross_fit", folds=2, members=2)
+    fit_detectors(table, features, lambda: Spy(SpyConfig()), plan, seed=0, new_progress=new_progress)
+    assert len(set(names)) == len(names) == 3 * 2 * 2
+    assert {name.split("/")[0] for name in names} == {"cross0", "cross1", "final"}
+
+
+def test_the_seed_decides_what_is_held_out():
+    held = [set(fitted(FitPlan(calibration="hold_out"), seed=seed)[1].held_out["sample_id"]) for seed in (0, 0, 1, 2)]
+    assert held[0] == held[1]
+    assert held[0] != held[2] or held[0] != held[3]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"calibration": "none"}, "There is no calibration 'none': choose one of auto, cross_fit, hold_out"),
+        ({"folds": 1}, "folds=1 must be at least 2"),
+        ({"share": 1.0}, "share=1.0 between 0 and 1"),
+        ({"share": 0.0}, "share=0.0 between 0 and 1"),
+        ({"members": 0}, "members=0 at least 1: correct the calibration"),
+    ],
+)
+def test_wrong_plans_are_told(options, sentence):
+    with pytest.raises(EndlineError, match=sentence):
+        FitPlan(**options)

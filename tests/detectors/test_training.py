@@ -1,0 +1,195 @@
+"""The one training loop: schedules, order, refusals, checkpoints."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from endline.detectors.progress import Progress
+from endline.detectors.training import TrainingSettings, _learning_rate, train
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+DATA = FeatureSet({"x": np.random.default_rng(0).standard_normal((10, 3)).astype("f4") + 2}, key="data")
+
+
+class Mean(nn.Module):
+    """Learns the mean of the data: the loss is the squared distance to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(3))
+
+    def loss(self, batch):
+        return (batch["x"] - self.mean).square().mean()
+
+
+def settings(**changes) -> TrainingSettings:
+    return TrainingSettings(**{"epochs": 4, "batch_size": 3, "learning_rate": 0.1, "weight_decay": 0.0, **changes})
+
+
+def trained(data=DATA, seed: int = 0, progress: Progress | None = None, **changes) -> tuple[Mean, tuple[float, ...]]:
+    model = Mean()
+    losses = train(model, model.loss, data, settings(**changes), seed=seed, progress=progress or Progress())
+    return model, losses
+
+
+@pytest.mark.parametrize(
+    ("schedule", "done", "share"),
+    [
+        ("constant", 0.0, 1.0),
+        ("constant", 0.99, 1.0),
+        ("one_cycle", 0.0, 0.04),
+        ("one_cycle", 0.15, 0.52),
+        ("one_cycle", 0.3, 1.0),
+        ("one_cycle", 0.65, 0.5),
+        ("one_cycle", 1.0, 0.0),
+        ("cosine", 0.0, 1.0),
+        ("cosine", 0.5, 0.5),
+        ("cosine", 0.25, (1 + math.sqrt(0.5)) / 2),
+        ("cosine", 1.0, 0.0),
+    ],
+)
+def test_schedules(schedule, done, share):
+    assert _learning_rate(done, settings(schedule=schedule, learning_rate=2e-3)) == pytest.approx(
+        2e-3 * share, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+def test_the_optimiser_gets_the_schedule_step_by_step(schedule, monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+
+    def watched(self, *args):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    trained(schedule=schedule)
+    expected = [_learning_rate(number / 16, settings(schedule=schedule)) for number in range(16)]
+    assert rates == pytest.approx(expected)
+
+
+def test_training_brings_the_loss_down_and_finds_the_mean():
+    model, losses = trained(epochs=60, schedule="cosine")
+    assert losses[-1] < 0.5 * losses[0]
+    torch.testing.assert_close(model.mean.detach(), DATA.read()["x"].mean(0), rtol=0, atol=0.1)
+
+
+def test_loss_is_the_mean_over_samples_not_over_steps():
+    _, losses = trained(epochs=1, learning_rate=0.0, batch_size=4)  # steps of 4, 4 and 2 samples
+    assert losses[0] == pytest.approx(float(DATA.read()["x"].square().mean()), rel=1e-5)
+
+
+def test_every_epoch_sees_every_sample_once_in_its_own_order():
+    seen = []
+
+    class Watching(Mean):
+        def loss(self, batch):
+            seen.extend(batch["x"][:, 0].tolist())
+            return super().loss(batch)
+
+    model = Watching()
+    train(model, model.loss, DATA, settings(), seed=0, progress=Progress())
+    epochs = np.array(seen).reshape(4, 10)
+    assert all(np.array_equal(np.sort(epoch), np.sort(epochs[0])) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+    assert len(set(epochs[0])) == 10
+
+
+def test_seed_decides_the_order():
+    assert torch.equal(trained(seed=1)[0].mean, trained(seed=1)[0].mean)
+    assert not torch.equal(trained(seed=1)[0].mean, trained(seed=2)[0].mean)
+
+
+def test_gradients_are_clipped(monkeypatch):
+    far = FeatureSet({"x": np.full((10, 3), 1e6, "f4")}, key="far")
+    norms = []
+
+    model = Mean()
+    step = torch.optim.Adam.step
+
+    def watched(self, *args):
+        norms.append(float(model.mean.grad.norm()))
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    train(model, model.loss, far, settings(epochs=1), seed=0, progress=Progress())
+    clipped, norms[:] = list(norms), []
+    train(model, model.loss, far, settings(epochs=1, clip_norm=0.0), seed=0, progress=Progress())
+    assert max(clipped) <= 1.0 + 1e-5
+    assert min(norms) > 1e4
+
+
+def test_frozen_parameters_stay():
+    class Half(Mean):
+        def __init__(self):
+            super().__init__()
+            self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
+
+    model = Half()
+    train(model, model.loss, DATA, settings(weight_decay=0.1), seed=0, progress=Progress())
+    assert torch.equal(model.frozen, torch.ones(2))
+    assert not model.training
+
+
+def test_each_epoch_is_told():
+    told = []
+    _, losses = trained(progress=Progress(on_epoch=lambda *what: told.append(what)))
+    assert told == [(number + 1, 4, loss) for number, loss in enumerate(losses)]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_told(value):
+    model = Mean()
+    with pytest.raises(EndlineError) as caught:
+        train(model, lambda batch: model.loss(batch) + value, DATA, settings(), seed=0, progress=Progress())
+    assert str(caught.value) == (
+        f"The loss is {value} in epoch 1: lower learning_rate (now 0.1), or look for NaN in the raw files."
+    )
+
+
+def test_a_failed_epoch_is_not_kept(tmp_path):
+    file, model, count = tmp_path / "checkpoint.safetensors", Mean(), 0
+
+    def loss(batch):
+        nonlocal count
+        count += 1
+        return model.loss(batch) * (math.nan if count > 8 else 1)  # in the third epoch of four steps
+
+    with pytest.raises(EndlineError, match="in epoch 3"):
+        train(model, loss, DATA, settings(), seed=0, progress=Progress(file, every=0))
+    resumed, losses = trained(progress=Progress(file, every=0))
+    assert len(losses) == 4
+    assert torch.equal(resumed.mean, trained()[0].mean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"schedule": "linear"}, "There is no schedule 'linear': choose one of constant, one_cycle, cosine"),
+        ({"epochs": 0}, "epochs=0 and batch_size=3 must both be at least 1"),
+        ({"batch_size": 0}, "epochs=4 and batch_size=0 must both be at least 1"),
+    ],
+)
+def test_wrong_settings_are_told(changes, sentence):
+    with pytest.raises(EndlineError, match=sentence):
+        settings(**changes)
+
+
+def test_checkpoints_keep_their_distance_but_the_last_is_always_kept(tmp_path):
+    progress = Progress(tmp_path / "a.safetensors", every=3600.0)
+    assert not progress.due(last=False)
+    assert progress.due(last=True)
+    assert Progress(tmp_path / "a.safetensors", every=0).due(last=False)
+    assert not Progress(None, every=0).due(last=True)
+
+
+def test_other_data_of_the_same_shape_start_anew(tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+    trained(progress=Progress(file))
+    other = FeatureSet({"x": DATA.read()["x"].numpy() + 5}, key="other")
+    assert torch.equal(trained(other, progress=Progress(file))[0].mean, trained(other)[0].mean)

@@ -1,0 +1,103 @@
+"""The metrics file: exactly the keys of the contract, null where the data cannot give a figure."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from endline.evaluation.metrics import auroc
+from endline.evaluation.summary import METRICS, peak_memory_mb, summarise
+
+CONTRACT = """station, group, detector, seed, n_train, n_test_normal, n_test_anomalous, auroc, auroc_low, auroc_high,
+auroc_by_kind, auroc_by_domain, pauc, pixel_auroc, control_auroc, false_alarm_rate, recall, threshold,
+feature_seconds, fit_seconds, score_ms_per_sample, peak_memory_mb, parameter_count"""
+KNOWN = {
+    "station": "mirror_audio", "group": "mirror", "detector": "gaussian", "seed": 0, "control_auroc": 0.51,
+    "feature_seconds": 1.0, "fit_seconds": 2.0, "score_ms_per_sample": 3.0, "parameter_count": 4,
+}  # fmt: skip
+
+
+def scores(labels=(0, 0, 1, 1, 1, None), domains=None) -> pd.DataFrame:
+    count = len(labels)
+    table = pd.DataFrame(
+        {
+            "score": np.arange(count, dtype=float),
+            "flagged": [number >= 1 for number in range(count)],
+            "label": labels,
+            "kind": [None if label is None else "7" if label else "normal" for label in labels],
+            "domain": domains or [None] * count,
+        }
+    )
+    return table.astype({"label": "Int8", "kind": object, "domain": object})
+
+
+SAMPLES = pd.DataFrame(
+    {
+        "sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold", "c#fold", "c#unfold"],
+        "split": ["train"] * 4 + ["test"] * 2,
+        "simulated": [False] * 6,
+    }
+)
+
+
+def test_the_keys_are_those_of_the_contract():
+    assert set(METRICS) >= set(re.findall(r"\w+", CONTRACT)) | {"simulated"}
+    assert tuple(summarise(scores(), SAMPLES, 1.0, KNOWN)) == METRICS
+
+
+def test_figures_by_hand():
+    found = summarise(scores(), SAMPLES, 0.5, KNOWN)
+    area = auroc(np.array([0.0, 1.0]), np.array([2.0, 3.0, 4.0]))
+    expected = {
+        **KNOWN, "n_train": 2, "n_test_normal": 2, "n_test_anomalous": 3, "auroc": 1.0, "auroc_low": area.low,
+        "auroc_high": area.high, "pauc": 1.0, "false_alarm_rate": 0.5, "recall": 1.0, "threshold": 0.5,
+        "simulated": False, "pixel_auroc": None, "auroc_by_domain": None,
+        "auroc_by_kind": {"7": {"auroc": 1.0, "low": 1.0, "high": 1.0, "n": 3}},
+    }  # fmt: skip
+    assert {key: found[key] for key in expected} == expected
+    assert found["peak_memory_mb"] > 10
+
+
+@pytest.mark.parametrize("labels", [(0, 0, 0), (None, None, None), (1, 1, 1)])
+def test_what_the_data_cannot_give_is_none(labels):
+    found = summarise(scores(labels), SAMPLES, math.inf, {})
+    absent = {"auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "threshold", "station"}
+    assert {key for key in absent if found[key] is not None} == set()
+    assert (found["false_alarm_rate"] is None) == (0 not in labels)
+    assert (found["recall"] is None) == (1 not in labels)
+    assert tuple(found) == METRICS
+
+
+def test_each_kind_and_each_domain_has_its_figure():
+    table = scores((0, 0, 1, 1), ["source", "target", "source", None])
+    table["score"] = [1.0, 3.0, 2.0, 4.0]
+    table.loc[3, "kind"] = "2"
+    found = summarise(table, SAMPLES, 1.0, KNOWN)
+    assert {kind: figure["auroc"] for kind, figure in found["auroc_by_kind"].items()} == {"7": 0.5, "2": 1.0}
+    assert {domain: figure["auroc"] for domain, figure in found["auroc_by_domain"].items()} == {
+        "source": 1.0,
+        "target": 0.5,
+    }
+    assert found["auroc_by_domain"]["source"]["n"] == 2
+
+
+def test_one_simulated_sample_marks_the_run():
+    samples = SAMPLES.assign(simulated=[False] * 5 + [True])
+    assert summarise(scores(), samples, 1.0, KNOWN)["simulated"] is True
+
+
+def test_it_is_plain_json():
+    text = json.dumps(summarise(scores(), SAMPLES, math.inf, KNOWN), allow_nan=False)
+    assert json.loads(text)["threshold"] is None
+
+
+def test_peak_memory_is_none_where_the_system_does_not_tell(tmp_path: Path):
+    assert peak_memory_mb(tmp_path / "absent") is None
+    (tmp_path / "status").write_text("Name:\tpython\n")
+    assert peak_memory_mb(tmp_path / "status") is None
+    (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    2048 kB\n")
+    assert peak_memory_mb(tmp_path / "status") == 2.0

@@ -1,0 +1,221 @@
+"""Input that ends a run: one sentence that names the file and the remedy, no traceback, and a failed MLflow run."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from endline.detectors.fitting import fit_detectors
+from endline.pipelines.detection import nodes
+
+
+@pytest.fixture
+def raw(project, tmp_path):
+    """Makes a raw folder of links to simulated recordings, `labels` = {file: fault}, faults as sub-folders."""
+
+    def make(normals: int, faulty: int = 1) -> Path:
+        faults = project.faults()
+        names = [name for name, fault in faults.items() if fault == "0"][:normals]
+        names += [name for name, fault in faults.items() if fault != "0"][:faulty]
+        for name in names:
+            folder = tmp_path / "raw" / ("normal" if faults[name] == "0" else faults[name])
+            folder.mkdir(parents=True, exist_ok=True)
+            os.link(project.recordings / "recordings" / name, folder / name)
+        return tmp_path / "raw"
+
+    return make
+
+
+def check_failed(project) -> None:
+    assert project.tracked().info.status == "FAILED"
+    assert mlflow.active_run() is None
+
+
+def test_missing_folder(project, tmp_path, sentence):
+    said = sentence(project.command(raw=tmp_path / "absent"))
+    assert said == f"There is no folder {tmp_path}/absent (from --params=raw=...): correct it, or leave it out."
+    check_failed(project)
+
+
+def test_missing_folder_of_endline_data(project, tmp_path, sentence, monkeypatch):
+    monkeypatch.setenv("ENDLINE_DATA", str(tmp_path))
+    said = sentence(project.command())
+    assert said == f"There is no folder {tmp_path}/mirror_motor (from ENDLINE_DATA): correct it, or leave it out."
+
+
+def test_empty_folder(project, tmp_path, sentence):
+    said = sentence(project.command(raw=tmp_path))
+    assert said == f"{tmp_path} holds no recording: put sound files there (wav, flac, ...), with a labels.csv."
+    check_failed(project)
+
+
+def test_a_file_instead_of_a_folder(project, tmp_path, sentence):
+    (tmp_path / "a.wav").touch()
+    assert "There is no folder" in sentence(project.command(raw=tmp_path / "a.wav"))
+
+
+def test_no_usable_recording(project, tmp_path, sentence):
+    (tmp_path / "a.wav").write_text("text")
+    soundfile.write(tmp_path / "b.wav", np.zeros(44100), 44100)
+    said = sentence(project.command(raw=tmp_path))
+    assert said.startswith(f"None of the 2 recordings in {tmp_path} can be used; a.wav: no sound file that libsndfile")
+
+
+def test_no_normal(project, raw, sentence):
+    said = sentence(project.command(raw=raw(normals=0, faulty=2)))
+    assert said.startswith(
+        "Group 'mirror' has no normal item, and endline learns from good parts only: label good ones"
+    )
+    check_failed(project)
+
+
+def test_a_single_normal(project, raw, sentence):
+    said = sentence(project.command(raw=raw(normals=1)))
+    assert said.startswith("1 normal item(s) would train, at least 3 are needed: record more good parts")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"train": 99}, "train=99 asks for 99 of 10 normal items: give a count up to their number, or a share"),
+        ({"folds": 6, "fold": 6}, "folds=6, fold=6 does not divide 10 normal items"),
+        ({"noise_floor": "loud"}, "There is no noise_floor 'loud': choose one of auto, level, raw."),
+        ({"backbone": "resnet19"}, "Unknown backbone 'resnet19': choose one of efficientnet_lite0, resnet18"),
+        (
+            {"backbone": "resnet18"},
+            "The backbone resnet18 comes without weights: give `weights` the path of a state dict",
+        ),
+        (
+            {"weights": "/no/such.pth"},
+            "No weights /no/such.pth: give the path of a state dict, or a name of torchvision's",
+        ),
+        ({"input_type": "hybird"}, "Unknown input type 'hybird': choose one of multiscale, multifeature, hybrid."),
+        ({"normals": 0, "faulty": 0}, "The simulation has no recordings; set normals or faulty above 0."),
+    ],
+    ids=lambda value: ",".join(map(str, value)) if isinstance(value, dict) else "",
+)
+def test_options_that_cannot_be_met(project, sentence, params, said):
+    assert sentence(project.command(**params)).startswith(said)
+    check_failed(project)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"detector": "hybrid_flo"}, "There is no detector 'hybrid_flo': choose one of gaussian, hybrid_flow"),
+        ({"calibration": "none"}, "There is no calibration 'none': choose one of auto, cross_fit, hold_out."),
+        ({"detector": "gaussian", "false_alarm_rate": 5}, "false_alarm_rate=5 must lie between 0 and 1: write 0.05"),
+    ],
+    ids=lambda value: ",".join(map(str, value)) if isinstance(value, dict) else "",
+)
+def test_options_that_are_met_after_the_features(project, sentence, params, said):
+    assert sentence(project.command(**params)).startswith(said)
+    check_failed(project)
+
+
+def test_a_misspelt_option_is_told_before_anything_runs(project, sentence):
+    before = project.tracked().info.run_id
+    assert sentence(project.command(detectr="gaussian")) == (
+        "Nothing reads the option 'detectr' of --params: did you mean 'detector'?"
+    )
+    said = sentence(project.command(xyzzy=1))
+    assert said.startswith("Nothing reads the option 'xyzzy' of --params: known are ")
+    for known in ("backbone", "detector", "folds", "raw", "seed"):
+        assert known in said
+    assert project.tracked().info.run_id == before
+
+
+def test_weights_that_are_no_weights(project, tmp_path, sentence):
+    (tmp_path / "text.pth").write_text("no weights")
+    torch.save({"a": torch.ones(1)}, tmp_path / "foreign.pth")
+    said = sentence(project.command(weights=tmp_path / "text.pth"))
+    assert said == f"The weights {tmp_path}/text.pth cannot be read: save a plain state dict as .pth or .safetensors."
+    said = sentence(project.command(weights=tmp_path / "foreign.pth"))
+    assert said.startswith(f"The weights {tmp_path}/foreign.pth do not fit the backbone efficientnet_lite0")
+
+
+@contextlib.contextmanager
+def disk(folder: Path, size: str) -> Iterator[None]:
+    """A small disk mounted over the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, text=True
+    )
+    if made.returncode:
+        pytest.skip(f"mounting a small disk is not permitted here ({made.stderr.strip()})")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # a traceback may still hold a mapped file
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "told"),
+    [
+        ("02_intermediate", "4k", "data/02_intermediate/mirror_audio/"),
+        ("04_feature", "64k", "The features could not be written to data/04_feature/mirror_audio/store"),
+        ("06_models", "16k", "The checkpoint data/06_models/mirror_audio/checkpoints/"),
+    ],
+)
+def test_a_full_disk(project, sentence, layer, size, told):
+    with disk(project.folder / "data" / layer, size):
+        said = sentence(project.command())
+    assert told in said
+    assert "could not be written" in said
+    assert "No space left on device" in said
+    assert "free or unlock the disk" in said
+    check_failed(project)
+
+
+def test_a_read_only_disk(project, sentence):
+    folder = project.folder / "data/02_intermediate"
+    with disk(folder, "1m"):
+        subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+        said = sentence(project.command())
+    assert "data/02_intermediate/mirror_audio/" in said
+    assert "could not be written (Read-only file system): free or unlock the disk and run again." in said
+    check_failed(project)
+
+
+def test_ctrl_c_is_told_and_marks_the_run(project, sentence, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nodes, "fit_detectors", interrupted)
+    said = sentence(project.command())
+    assert said == "Interrupted: the same command goes on where it stopped."
+    assert project.tracked().info.status == "KILLED"
+    assert mlflow.active_run() is None
+    assert nodes.fit_detectors is not fit_detectors
+
+
+def test_an_error_of_ours_is_no_sentence_but_a_traceback(project, monkeypatch):
+    """What the user cannot mend must not be hidden."""
+
+    def broken(*arguments, **options):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(nodes, "fit_detectors", broken)
+    result = project.command()
+    assert isinstance(result.exception, ZeroDivisionError)
+    check_failed(project)
+
+
+def test_the_command_line_prints_the_sentence_alone(project):
+    """The same through a process of its own, as a user calls it."""
+    command = [sys.executable, "-m", "endline", "run", "--env=smoke", "--params=raw=/no/such/folder"]
+    told = subprocess.run(
+        command, cwd=project.folder, env={**os.environ, "COLUMNS": "200"}, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 1
+    sentence = "Error: There is no folder /no/such/folder (from --params=raw=...): correct it, or leave it out."
+    assert told.stderr.strip().splitlines()[-1] == sentence
+    assert "Traceback" not in told.stdout + told.stderr

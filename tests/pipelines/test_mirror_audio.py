@@ -1,0 +1,260 @@
+"""The main job, end to end: wav files to report, every output versioned, everything recorded in MLflow."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from endline.detectors.progress import Progress
+from endline.evaluation.summary import METRICS
+from endline.features.backbones import Backbone
+from endline.samples import check_samples
+
+OUTPUTS = {
+    "source", "inputs", "rejected", "samples", "noise_floor", "features", "detectors", "history", "fitting",
+    "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(project):
+    """The first run, on simulated recordings; returns its version."""
+    return project.run(exhibits=1)
+
+
+@pytest.fixture
+def extractions(monkeypatch):
+    """Sizes of the images that the backbone was shown."""
+    calls: list[tuple[int, ...]] = []
+    call = Backbone.__call__
+
+    def watched(self, images):
+        calls.append(tuple(images.shape))
+        return call(self, images)
+
+    monkeypatch.setattr(Backbone, "__call__", watched)
+    return calls
+
+
+def test_every_output_is_written_under_the_version_of_the_run(project, run):
+    written = {path.name for path in (project.folder / "data").glob(f"0*/**/{run}/*")}
+    entries = yaml.safe_load((project.folder / "conf/base/catalog.yml").read_text())
+    expected = {
+        Path(entry["filepath"].format(station="mirror_audio")).name
+        for name, entry in entries.items()
+        if name.startswith("{station}")
+    }
+    assert len(expected) == len(OUTPUTS)
+    assert written == expected
+    left = [path.name for path in (project.folder / "data").rglob("*") if "partial" in path.name]
+    assert left == []
+
+
+def test_metrics_have_the_keys_of_the_contract(project, run):
+    metrics = project.load("metrics")
+    assert tuple(metrics) == METRICS
+    expected = {
+        "station": "mirror_audio", "group": "mirror", "detector": "hybrid_flow", "seed": 0, "n_train": 7,
+        "n_test_normal": 3, "n_test_anomalous": 4, "simulated": True, "auroc_by_domain": None, "pixel_auroc": None,
+    }  # fmt: skip
+    assert {key: metrics[key] for key in expected} == expected
+    assert set(metrics["auroc_by_kind"]) == {"1", "2", "7"}
+    for key in ("auroc", "auroc_low", "auroc_high", "pauc", "control_auroc", "false_alarm_rate", "recall"):
+        assert 0 <= metrics[key] <= 1, key
+    for key in ("feature_seconds", "fit_seconds", "score_ms_per_sample", "peak_memory_mb", "parameter_count"):
+        assert metrics[key] > 0, key
+    assert metrics["peak_memory_mb"] < 4096
+
+
+def test_tables_keep_their_contracts(project, run):
+    samples, scores, held_out = (project.load(name) for name in ("samples", "scores", "held_out"))
+    check_samples(samples)
+    assert len(samples) == 3 * 14
+    assert samples["simulated"].all()
+    assert samples.groupby("path")["part"].agg(list).map(tuple).unique().tolist() == [("fold", "standstill", "unfold")]
+    assert samples["control"].eq(samples["part"] == "standstill").all()
+    assert (samples["stop"] > samples["start"]).all()
+    tested = samples.loc[samples["split"] == "test", "path"].unique()
+    assert sorted(scores["sample_id"]) == sorted(tested)
+    assert set(scores) >= {"score", "p_value", "flagged", "path", "group", "split", "label", "kind", "simulated"}
+    assert scores["score"].notna().all()
+    assert scores["p_value"].between(0, 1).all()
+    assert set(held_out["split"]) == {"train"}
+    assert held_out["sample_id"].str.split("#").str[0].isin(samples.loc[samples["split"] == "train", "path"]).all()
+    assert project.load("rejected").columns.tolist() == ["path", "reason", "remedy"]
+    assert project.load("features").shapes["scale_1"] == (432, 2, 4)
+
+
+def test_report_is_one_page_that_says_simulated(project, run):
+    page = project.load("report")
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert "SIMULATED" in page.upper()
+    assert 'src="http' not in page
+    for shown in project.load("shortlist")["sample_id"]:
+        assert shown in page
+
+
+def test_mlflow_run_is_finished_with_parameters_metrics_curves_and_tags(project, run):
+    tracked = project.tracked()
+    assert tracked.info.status == "FINISHED"
+    assert mlflow.active_run() is None  # it would swallow the next run of this process
+    tags, parameters, metrics = tracked.data.tags, tracked.data.params, tracked.data.metrics
+    expected = {
+        "station": "mirror_audio",
+        "group": "mirror",
+        "detector": "hybrid_flow",
+        "seed": "0",
+        "simulated": "True",
+    }
+    assert {key: tags[key] for key in expected} == expected
+    assert tags["git_commit"]
+    assert "cores" in tags["machine"]
+    assert {key: tags[f"version.mirror_audio.{key}"] for key in OUTPUTS} == dict.fromkeys(OUTPUTS, run)
+    assert parameters["mirror_audio.sound.mel.height"] == "64"
+    assert parameters["mirror_audio.verdict.false_alarm_rate"] == "0.5"
+    found = project.load("metrics")
+    assert metrics["auroc"] == pytest.approx(found["auroc"])
+    assert metrics["auroc_by_kind.7.low"] == pytest.approx(found["auroc_by_kind"]["7"]["low"])
+
+
+def test_loss_curves_are_in_mlflow(project, run):
+    history = project.load("history")
+    assert set(history["part"]) == {"fold", "unfold"}
+    for part, rows in history.groupby("part"):
+        curve = project.client().get_metric_history(project.tracked().info.run_id, f"loss.{part}.0")
+        points = sorted((point.step, point.value) for point in curve)
+        assert [step for step, _ in points] == rows["epoch"].tolist()
+        assert [value for _, value in points] == pytest.approx(rows["loss"].tolist())
+
+
+def test_artifacts_are_in_mlflow(project, run):
+    folder = Path(project.tracked().info.artifact_uri.removeprefix("file://"))
+    assert (folder / "report.html").read_text() == project.load("report")
+    assert (folder / "detectors/fold/0/weights.safetensors").exists()
+    versions = json.loads((folder / "package_versions.json").read_text())
+    assert {"torch", "kedro", "mlflow", "numpy"} <= set(versions)
+    inputs = json.loads((folder / "inputs.json").read_text())
+    assert len(inputs["digests"]) == 14
+    assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in inputs["digests"].values())
+
+
+def test_checkpoints_are_cleared_after_a_good_run(project, run):
+    assert not (project.folder / "data/06_models/mirror_audio/checkpoints").exists()
+
+
+def test_second_run_extracts_nothing_and_gives_the_same_scores(project, run, extractions):
+    first, before = project.load("scores"), project.load("metrics")
+    written = {path: path.stat().st_mtime_ns for path in project.folder.glob("data/04_feature/*/store/*/*")}
+    version = project.run()
+    assert version != run
+    assert [size for size in extractions if size[0] > 1] == []  # one image tries the input type
+    assert {path: path.stat().st_mtime_ns for path in project.folder.glob("data/04_feature/*/store/*/*")} == written
+    pd.testing.assert_frame_equal(project.load("scores"), first)
+    after = project.load("metrics")
+    measured = {"fit_seconds", "score_ms_per_sample", "peak_memory_mb"}
+    assert {key: after[key] for key in METRICS if key not in measured} == {
+        key: before[key] for key in METRICS if key not in measured
+    }
+    assert len(list(project.folder.glob("data/08_reporting/mirror_audio/report.html/*/report.html"))) >= 2
+
+
+def test_another_seed_gives_other_scores(project, run):
+    first = project.load("scores")
+    project.run(seed=1)
+    second = project.load("scores")
+    shared = set(first["sample_id"]) & set(second["sample_id"])
+    assert shared
+    scores = [table.set_index("sample_id").loc[sorted(shared), "score"].to_numpy() for table in (first, second)]
+    assert not np.allclose(*scores)
+
+
+def test_folders_by_fault_are_levelled_and_give_all_figures(project, run):
+    faults = project.faults()
+    folder = project.raw("by fault", {f"{'normal' if f == '0' else f}/{name}": f for name, f in faults.items()})
+    project.run(raw=str(folder), detector="gaussian")
+    metrics, samples = project.load("metrics"), project.load("samples")
+    assert metrics["simulated"] is False
+    assert "SIMULATED" not in project.load("report")
+    assert metrics["detector"] == "gaussian"
+    assert (metrics["n_test_normal"], metrics["n_test_anomalous"]) == (3, 4)
+    assert project.load("noise_floor")["mode"] == "level"
+    kinds = samples.drop_duplicates("path").set_index("path")["kind"].to_dict()
+    assert kinds == {f"{'normal' if f == '0' else f}/{name}": "normal" if f == "0" else f for name, f in faults.items()}
+    assert project.load("history").empty
+    assert project.load("maps").read()["map"].shape[1:] == (0, 0)  # the Gaussian has no map
+
+
+def test_label_table_unlabelled_and_bad_files(project, run):
+    faults = project.faults()
+    names = sorted(faults)
+    folder = project.raw("labelled", faults)
+    unknown = next(name for name in names if faults[name] != "0")
+    rows = [f"{name},{'' if name == unknown else faults[name]}" for name in names]
+    (folder / "labels.csv").write_text("\n".join(["recording,fault", *rows, "lost.wav,0"]) + "\n")
+    (folder / "empty.wav").touch()
+    (folder / "text.wav").write_text("this is no sound " * 100)
+    project.run(raw=str(folder), detector="gaussian", noise_floor="raw", folds=5, fold=1)
+    metrics, scores, rejected = (project.load(name) for name in ("metrics", "scores", "rejected"))
+    assert (metrics["n_train"], metrics["n_test_normal"], metrics["n_test_anomalous"]) == (8, 2, 3)
+    row = scores.set_index("sample_id").loc[unknown]
+    assert pd.isna(row["label"])
+    assert np.isfinite(row["score"])
+    assert sorted(rejected["path"]) == ["empty.wav", "lost.wav", "text.wav"]
+    page = project.load("report")
+    assert all(name in page for name in ("empty.wav", "lost.wav", "text.wav"))
+    assert project.load("noise_floor")["mode"] == "raw"
+
+
+def test_good_parts_alone_give_verdicts_without_figures(project, run):
+    """How a plant starts: no fault was ever recorded."""
+    folder = project.raw("good", {f"normal/{name}": "0" for name, fault in project.faults().items() if fault == "0"})
+    project.run(raw=str(folder), detector="gaussian")
+    metrics = project.load("metrics")
+    assert (metrics["auroc"], metrics["recall"], metrics["control_auroc"]) == (None, None, None)
+    assert metrics["false_alarm_rate"] is not None
+    assert len(project.load("scores")) == 3
+    assert project.load("curves").empty
+
+
+DEADLY = """
+import os, signal
+from endline.detectors.progress import Progress
+from endline.cli import cli
+from kedro.framework.project import configure_project
+kept, keep = [], Progress.keep
+def deadly(self, *what):
+    keep(self, *what)
+    kept.append(1)
+    if len(kept) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+Progress.keep = deadly
+Progress.due = lambda self, last: self.checkpoint is not None
+configure_project("endline")
+cli(["run", "--env=smoke", "--pipelines=mirror_audio"])
+"""
+
+
+def test_a_run_killed_during_training_goes_on_where_it_was(project, run, monkeypatch, extractions):
+    expected = pd.read_parquet(
+        project.folder / f"data/07_model_output/mirror_audio/scores.parquet/{run}/scores.parquet"
+    )
+    latest = sorted(path.name for path in project.folder.glob("data/08_reporting/mirror_audio/metrics.json/*"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run([sys.executable, "-c", DEADLY], cwd=project.folder, env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+    assert sorted(path.name for path in project.folder.glob("data/08_reporting/mirror_audio/metrics.json/*")) == latest
+    told: list[int] = []
+    monkeypatch.setattr(Progress, "epoch", lambda self, epoch, epochs, loss: told.append(epoch))
+    project.run()
+    assert told == [2, 3]  # of two fits of three epochs each, four epochs had been kept
+    assert [size for size in extractions if size[0] > 1] == []
+    pd.testing.assert_frame_equal(project.load("scores"), expected)

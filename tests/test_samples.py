@@ -1,0 +1,167 @@
+"""The sample table and the rules that split it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from endline.errors import EndlineError
+from endline.samples import SplitRule, assign_split, check_samples, item_of, rejected_table
+
+PARTS = ("fold", "standstill", "unfold")
+
+
+def table(normals: int = 10, faulty: int = 4, unknown: int = 0, group: str = "mirror") -> pd.DataFrame:
+    labels = [0] * normals + [1] * faulty + [None] * unknown
+    rows = [
+        {
+            "sample_id": f"{group}/data{number:03d}.wav#{part}",
+            "path": f"{group}/data{number:03d}.wav",
+            "group": group,
+            "split": "test",
+            "label": label,
+            "kind": {0: "normal", 1: "7", None: None}[label],
+            "domain": None,
+            "part": part,
+            "mask_path": None,
+            "control": part == "standstill",
+            "simulated": False,
+        }
+        for number, label in enumerate(labels)
+        for part in PARTS
+    ]
+    return pd.DataFrame(rows).astype({"label": "Int8", "kind": object, "domain": object, "mask_path": object})
+
+
+def training(samples: pd.DataFrame) -> set[str]:
+    return set(samples.loc[samples["split"] == "train", "path"])
+
+
+def test_a_good_table_passes_unchanged():
+    samples = table(unknown=1)
+    pd.testing.assert_frame_equal(check_samples(samples), samples)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("split", "validation", "split"),
+        ("label", 2, "label"),
+        ("sample_id", "mirror/data001.wav#fold", "sample_id"),
+        ("control", "yes", "control"),
+        ("path", None, "path"),
+    ],
+)
+def test_a_broken_column_is_named(column, value, told):
+    samples = table()
+    samples[column] = samples[column].astype(object)
+    samples.loc[0, column] = value
+    if column == "label":
+        samples = samples.astype({"label": "Int8"})
+    with pytest.raises(EndlineError, match=rf"The sample table breaks its contract: .*{told}"):
+        check_samples(samples)
+
+
+@pytest.mark.parametrize("label", [1, None])
+def test_faulty_and_unknown_samples_never_train(label):
+    samples = table(unknown=1)
+    row = samples.index[samples["label"].isna() if label is None else samples["label"] == 1][0]
+    samples.loc[row, "split"] = "train"
+    with pytest.raises(EndlineError, match="only samples known to be normal train"):
+        check_samples(samples)
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(EndlineError, match="mask_path"):
+        check_samples(table().drop(columns="mask_path"))
+
+
+def test_item_is_the_sample_id_without_its_part():
+    ids = pd.DataFrame({"sample_id": ["a/b.wav#fold", "a#1.wav#unfold", "plain.png"]})
+    assert item_of(ids).tolist() == ["a/b.wav", "a#1.wav", "plain.png"]
+
+
+def test_rejected_table_has_its_columns_even_when_empty():
+    assert rejected_table([]).columns.tolist() == ["path", "reason", "remedy"]
+    assert rejected_table([("a.wav", "it is empty", "record it again")]).loc[0, "remedy"] == "record it again"
+
+
+@pytest.mark.parametrize(("train", "count"), [(5, 5), (0.5, 5), (0.7, 7), (10, 10), (1.0, 10), (0.34, 3)])
+def test_counts_and_shares_of_normals_train(train, count):
+    samples = assign_split(table(unknown=2), SplitRule(train=train), seed=0)
+    trained = samples[samples["split"] == "train"]
+    assert len(training(samples)) == count
+    assert set(trained["label"]) == {0}
+    assert len(trained) == len(PARTS) * count  # an item trains with all its parts or not at all
+    assert (samples.loc[samples["label"].ne(0).fillna(True), "split"] == "test").all()
+    check_samples(samples)
+
+
+def test_the_seed_decides_the_split_and_the_order_of_rows_does_not():
+    first = training(assign_split(table(), SplitRule(), seed=0))
+    assert training(assign_split(table().iloc[::-1].reset_index(drop=True), SplitRule(), seed=0)) == first
+    assert any(training(assign_split(table(), SplitRule(), seed=seed)) != first for seed in range(1, 4))
+
+
+def test_the_given_table_is_not_changed():
+    samples = table()
+    assign_split(samples, SplitRule(), seed=0)
+    assert set(samples["split"]) == {"test"}
+
+
+def test_groups_are_split_apart():
+    both = pd.concat([table(10, group="left"), table(20, group="right")], ignore_index=True)
+    samples = assign_split(both, SplitRule(train=0.5), seed=0)
+    assert sorted(len(training(rows)) for _, rows in samples.groupby("group")) == [5, 10]
+
+
+@pytest.mark.parametrize("shuffle", [0, 1])
+def test_folds_are_those_of_the_protocol_mirror42(shuffle):
+    samples = table(normals=42, faulty=170).sample(frac=1, random_state=5).reset_index(drop=True)
+    names = np.array([f"mirror/data{number:03d}.wav" for number in range(42)])
+    folds = np.array_split(np.random.default_rng(shuffle).permutation(names), 6)
+    tested = []
+    for fold in range(6):
+        split = assign_split(samples, SplitRule(folds=6, fold=fold, shuffle=shuffle), seed=99)
+        rows = split[split["split"] == "test"]
+        normals = set(rows.loc[rows["label"] == 0, "path"])
+        assert normals == set(folds[fold])
+        assert rows.loc[rows["label"] == 1, "path"].nunique() == 170
+        assert len(training(split)) == 35
+        tested += sorted(normals)
+    assert sorted(tested) == sorted(names)
+
+
+def test_the_two_shuffles_differ():
+    splits = [training(assign_split(table(42), SplitRule(folds=6, shuffle=shuffle), seed=0)) for shuffle in (0, 1)]
+    assert splits[0] != splits[1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (SplitRule(train=11), r"train=11 asks for 11 of 10 normal items: give a count up to their number, or a share"),
+        (SplitRule(train=0), r"train=0 asks for 0 of 10"),
+        (SplitRule(train=1.5), r"train=1.5 asks for 15 of 10"),
+        (SplitRule(train=-0.5), r"train=-0.5 asks for -5 of 10"),
+        (SplitRule(train=2), r"2 normal item\(s\) would train, at least 3 are needed: record more good parts"),
+        (SplitRule(folds=1), r"folds=1, fold=0 does not divide 10 normal items: folds goes from 2"),
+        (SplitRule(folds=11), r"folds=11, fold=0 does not divide 10"),
+        (SplitRule(folds=5, fold=5), r"folds=5, fold=5 does not divide 10"),
+        (SplitRule(folds=5, fold=-1), r"fold=-1 does not divide 10"),
+    ],
+)
+def test_a_rule_that_cannot_be_met_is_told(rule, sentence):
+    with pytest.raises(EndlineError, match=sentence):
+        assign_split(table(), rule, seed=0)
+
+
+@pytest.mark.parametrize("unknown", [0, 3])
+def test_no_normal_item_is_told(unknown):
+    with pytest.raises(EndlineError, match=r"Group 'mirror' has no normal item.*label good ones '0' .*labels\.csv"):
+        assign_split(table(normals=0, unknown=unknown), SplitRule(), seed=0)
+
+
+@pytest.mark.parametrize("train", [1, 0.7, 1.0])
+def test_a_single_normal_item_is_told(train):
+    with pytest.raises(EndlineError, match=r"1 normal item\(s\) would train, at least 3 are needed"):
+        assign_split(table(normals=1), SplitRule(train=train), seed=0)
