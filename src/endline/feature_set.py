@@ -36,7 +36,8 @@ class FeatureSet:
         arrays: name -> array (n, ...), float16 or float32, in memory or memory-mapped.
         key: content key of the whole set.
         seconds: time its extraction took, when it was extracted.
-        rows: the samples that this view shows, in this order; all by default.
+        rows: the samples that this view shows, in this order; all by default. Rows (n, parts) show n samples that
+            are each joined from so many: maps one below the other, vectors one after the other.
 
     Raises:
         EndlineError: when there is no array or the arrays differ in their number of samples.
@@ -67,7 +68,11 @@ class FeatureSet:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of one sample, by array name."""
-        return {name: tuple(array.shape[1:]) for name, array in self._arrays.items()}
+        parts = self.rows.shape[1] if self.rows.ndim == 2 else 1
+        sizes = {name: list(array.shape[1:]) for name, array in self._arrays.items()}
+        for size in sizes.values():
+            size[-2 if len(size) > 1 else -1] *= parts
+        return {name: tuple(size) for name, size in sizes.items()}
 
     @property
     def fingerprint(self) -> str:
@@ -81,7 +86,11 @@ class FeatureSet:
     def read(self, rows: Rows | None = None) -> Batch:
         """Samples as float32 tensors (rows, ...); all of the view by default."""
         chosen = self.rows if rows is None else self.rows[np.asarray(rows)]
-        return {name: torch.from_numpy(array[chosen]).float() for name, array in self._arrays.items()}
+        if chosen.ndim == 1:
+            return {name: torch.from_numpy(array[chosen]).float() for name, array in self._arrays.items()}
+        parts = [{n: torch.from_numpy(a[column]).float() for n, a in self._arrays.items()} for column in chosen.T]
+        names = self._arrays
+        return {n: torch.cat([part[n] for part in parts], -2 if parts[0][n].ndim > 2 else -1) for n in names}
 
     def batches(self, size: int, order: Rows | None = None) -> Iterator[Batch]:
         """Batches of at most `size` samples, in the view's order or in `order`."""

@@ -126,10 +126,15 @@ def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[
             yield catalog.load(name)
 
 
+def _metric_name(name: str) -> str:
+    """The name with what MLflow refuses replaced."""
+    return re.sub(r"[^\w\-. /]", "_", name)
+
+
 def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """The figures of a nested dictionary, with dotted names that MLflow accepts."""
     for key, value in metrics.items():
-        name = prefix + re.sub(r"[^\w\-. /]", "_", str(key))
+        name = prefix + _metric_name(str(key))
         if isinstance(value, Mapping):
             yield from _numbers(value, f"{name}.")
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -138,7 +143,7 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 def _log_curves(history: pd.DataFrame, run_id: str) -> None:
     points = [
-        Metric(f"loss.{row['part']}.{row['member']}", row["loss"], timestamp=0, step=row["epoch"])
+        Metric(_metric_name(f"loss.{row['part']}.{row['member']}"), row["loss"], timestamp=0, step=row["epoch"])
         for row in history.to_dict("records")
     ]
     for start in range(0, len(points), 1000):  # MLflow takes at most so many at once

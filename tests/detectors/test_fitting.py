@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from endline.detectors.base import Detector, Scored
-from endline.detectors.fitting import FitPlan, fit_detectors, score_rows
+from endline.detectors.fitting import FitPlan, fit_detectors, score_rows, units
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -66,15 +66,16 @@ def fitted(plan: FitPlan, evidence_=None, seed: int = 7):
         made.append(Spy(SpyConfig()))
         return made[-1]
 
-    return table, fit_detectors(table, features, new, plan, seed=seed), made
+    found = fit_detectors(table, features, new, plan, seed=seed)
+    return table, found, [spy for spy in made if hasattr(spy, "seen")]  # those that were fitted
 
 
 PLANS = [
-    FitPlan(calibration="cross_fit", folds=4),
-    FitPlan(calibration="cross_fit", folds=100),
-    FitPlan(calibration="hold_out", share=0.25),
-    FitPlan(calibration="cross_fit", folds=3, per_part=False),
-    FitPlan(calibration="hold_out", members=3),
+    FitPlan(calibration="cross_fit", folds=4, parts="each"),
+    FitPlan(calibration="cross_fit", folds=100, parts="each"),
+    FitPlan(calibration="hold_out", share=0.25, parts="each"),
+    FitPlan(calibration="cross_fit", folds=3, parts="alike"),
+    FitPlan(calibration="hold_out", members=3, parts="each"),
 ]
 
 
@@ -92,11 +93,11 @@ def test_no_fit_sees_a_test_row_or_a_control_row(plan):
 @pytest.mark.parametrize("plan", PLANS, ids=str)
 def test_a_detector_sees_its_own_part_alone(plan):
     table, found, _ = fitted(plan)
-    parts = ("fold", "unfold") if plan.per_part else ("all",)
+    parts = ("fold", "unfold") if plan.parts == "each" else ("all",)
     assert sorted(found.detectors) == sorted(f"{part}/{member}" for part in parts for member in range(plan.members))
     for name, spy in found.detectors.items():
         part = name.split("/")[0]
-        assert set(table.loc[spy.seen, "part"]) == ({part} if plan.per_part else {"fold", "unfold"})
+        assert set(table.loc[spy.seen, "part"]) == ({part} if plan.parts == "each" else {"fold", "unfold"})
 
 
 def test_cross_fit_holds_every_training_item_out_once_from_a_detector_that_never_saw_it():
@@ -215,7 +216,7 @@ def test_a_part_that_no_detector_knows_is_told():
 def test_a_table_without_parts_has_one_detector():
     table, features = evidence(parts=("whole",))
     _, found, _ = fitted(FitPlan(), (table.assign(part=None), features))
-    assert list(found.detectors) == ["all/0"]
+    assert list(found.detectors) == ["whole/0"]
     scores, _ = score_rows(table.assign(part=None), features, found.detectors)
     assert len(scores) == 20
 
@@ -262,3 +263,30 @@ def test_the_seed_decides_what_is_held_out():
 def test_wrong_plans_are_told(options, sentence):
     with pytest.raises(EndlineError, match=sentence):
         FitPlan(**options)
+
+
+def test_joint_items_show_their_parts_one_below_the_other_in_the_order_of_the_items():
+    maps = np.arange(8.0, dtype=np.float32).reshape(4, 1, 1, 2)
+    vectors = np.arange(4.0, dtype=np.float32).reshape(4, 1)
+    table = pd.DataFrame({"sample_id": ["b#fold", "b#unfold", "a#unfold", "a#fold"]})
+    table["part"] = table["sample_id"].str.split("#").str[1]
+    joined, view = units(table, FeatureSet({"map": maps, "vector": vectors}), joint=True)
+    assert joined["sample_id"].tolist() == ["b", "a"]
+    assert joined["part"].tolist() == ["fold+unfold"] * 2
+    assert view.shapes == {"map": (1, 2, 2), "vector": (2,)}
+    assert view.read()["map"].tolist() == [[[[0, 1], [2, 3]]], [[[6, 7], [4, 5]]]]
+    assert view.take([1]).read()["vector"].tolist() == [[3, 2]]
+
+
+def test_joint_items_with_other_parts_are_refused():
+    table = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold"], "part": ["fold", "unfold", "fold"]})
+    with pytest.raises(EndlineError, match=r"differ in their parts .*parts='each'"):
+        units(table, FeatureSet({"x": np.zeros((3, 1), np.float32)}), joint=True)
+
+
+def test_joint_plan_fits_one_detector_on_whole_items_and_holds_items_out():
+    table, found, made = fitted(FitPlan(calibration="cross_fit", folds=4, parts="joint"))
+    assert list(found.detectors) == ["fold+unfold/0"]
+    assert len(made) == 4 + 1
+    training = table[(table["split"] == "train") & ~table["control"]]
+    assert sorted(found.held_out["sample_id"]) == sorted(training["sample_id"].str.split("#").str[0].unique())

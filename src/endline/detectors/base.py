@@ -60,6 +60,7 @@ class Detector(ABC, Generic[ConfigT]):
     """
 
     Config: ClassVar[type]
+    parts: ClassVar[str] = "each"  # how the parts of an item are best fitted, see `FitPlan.parts`
     model: nn.Module
 
     def __init__(self, config: ConfigT) -> None:

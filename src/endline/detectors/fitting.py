@@ -16,6 +16,7 @@ from endline.feature_set import FeatureSet
 from endline.samples import item_of
 
 CALIBRATIONS = ("auto", "cross_fit", "hold_out")
+PARTS = ("auto", "joint", "each", "alike")
 BATCH = 64
 Detectors = dict[str, Detector[Any]]
 NewProgress = Callable[[str], Progress]
@@ -33,7 +34,9 @@ class FitPlan:
         folds: folds of the cross-fit, at most one an item.
         share: share of the training items that is held out.
         few: training items below which `auto` cross-fits.
-        per_part: one detector a part (fold, unfold), or one for all parts.
+        parts: `joint` fits one detector on whole items, the maps of their parts one below the other; `each` fits one
+            a part (fold, unfold), whose scores are joined afterwards; `alike` fits one for all parts, as published;
+            `auto` does what the detector prefers.
         members: detectors with different seeds whose scores are averaged.
     """
 
@@ -41,7 +44,7 @@ class FitPlan:
     folds: int = 5
     share: float = 0.25
     few: int = 100
-    per_part: bool = True
+    parts: str = "auto"
     members: int = 1
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class FitPlan:
             raise EndlineError(
                 f"There is no calibration '{self.calibration}': choose one of {', '.join(CALIBRATIONS)}."
             )
+        if self.parts not in PARTS:
+            raise EndlineError(f"There is no way '{self.parts}' to fit parts: choose one of {', '.join(PARTS)}.")
         if self.folds < 2 or not 0 < self.share < 1 or self.members < 1:
             raise EndlineError(
                 f"folds={self.folds} must be at least 2, share={self.share} between 0 and 1, "
@@ -63,7 +68,7 @@ class Fitted:
     Attributes:
         detectors: by name `<part>/<member>`.
         history: columns `part, member, epoch, loss`, one row an epoch of the final fits; empty for closed forms.
-        held_out: rows of the sample table that were held out, with their `score`.
+        held_out: rows of the sample table (of the items, if parts are joint) that were held out, with their `score`.
         seconds: time of all fits together.
     """
 
@@ -96,17 +101,17 @@ def fit_detectors(
         EndlineError: when too few items are left to learn from.
     """
     training = np.flatnonzero(((samples["split"] == "train") & ~samples["control"]).to_numpy(bool))
-    table, view = samples.iloc[training].reset_index(drop=True), features.take(training)
+    way = new_detector().parts if plan.parts == "auto" else plan.parts
+    table, view = units(samples.iloc[training], features.take(training), joint=way == "joint")
     items = item_of(table).to_numpy()
     names = np.unique(items)
-    apart = plan.per_part and table["part"].nunique() > 1
     seconds = 0.0
     histories: list[pd.DataFrame] = []
 
     def fit(rows: NDArray[np.int64], stage: str, record: bool) -> Detectors:
         nonlocal seconds
         detectors: Detectors = {}
-        for part, chosen in _by_part(table, rows, apart):
+        for part, chosen in _by_part(table, rows, way):
             for member in range(plan.members):
                 name = f"{part}/{member}"
                 detectors[name] = new_detector()
@@ -143,6 +148,38 @@ def fit_detectors(
     return Fitted(detectors, history, held_out, seconds)
 
 
+def are_joint(detectors: Detectors) -> bool:
+    """Whether the detectors were fitted on whole items, see `units`."""
+    return any("+" in name for name in detectors)
+
+
+def units(samples: pd.DataFrame, features: FeatureSet, *, joint: bool) -> tuple[pd.DataFrame, FeatureSet]:
+    """What detectors see: the rows as they are, or one row an item, joined from its parts in their names' order.
+
+    Args:
+        samples: rows of the sample table, without controls.
+        features: their feature set, row by row.
+        joint: whether parts are joined; the `part` of a joined row tells them all, as in `fold+unfold`.
+
+    Raises:
+        EndlineError: when the items differ in their parts.
+    """
+    table = samples.reset_index(drop=True)
+    if not joint or table["part"].isna().all():
+        return table, features
+    ordered = table.assign(item=item_of(table)).sort_values("part", kind="stable")
+    grouped = ordered.groupby("item", sort=False)
+    parts = grouped["part"].agg("+".join)
+    if parts.nunique() > 1:
+        raise EndlineError(f"Items differ in their parts ({', '.join(parts.unique())}): fit parts='each' instead.")
+    rows = np.stack(list(grouped.indices.values())) if len(parts) else np.zeros((0, 1), np.int64)
+    rows = ordered.index.to_numpy()[rows]
+    first = ordered.loc[rows[:, 0]].assign(part=parts.to_numpy()).drop(columns="item")
+    order = np.argsort(rows.min(1))  # the items' order in the table
+    joined = first.assign(sample_id=item_of(first)).iloc[order].reset_index(drop=True)
+    return joined, features.take(rows[order])
+
+
 def score_rows(
     samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, *, maps: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
@@ -158,7 +195,7 @@ def score_rows(
     heat: NDArray[np.float32] | None = None
     parts = {name.split("/")[0] for name in detectors}
     with torch.no_grad():
-        for part, rows in _by_part(samples, np.arange(len(samples)), "all" not in parts):
+        for part, rows in _by_part(samples, np.arange(len(samples)), "alike" if "all" in parts else "each"):
             members = [detector for name, detector in sorted(detectors.items()) if name.split("/")[0] == part]
             if not members:
                 raise EndlineError(f"No detector was fitted on part '{part}', only on {', '.join(sorted(parts))}.")
@@ -176,10 +213,10 @@ def score_rows(
     return scores, heat
 
 
-def _by_part(samples: pd.DataFrame, rows: NDArray[np.int64], per_part: bool) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """(part, its rows) for each part of the table, or ("all", rows)."""
+def _by_part(samples: pd.DataFrame, rows: NDArray[np.int64], way: str) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """(part, its rows) for each part of the table, or ("all", rows) where all are alike."""
     parts = samples["part"].fillna("whole").to_numpy(str)[rows]
-    if not per_part:
+    if way == "alike":
         yield "all", rows
         return
     for part in np.unique(parts):

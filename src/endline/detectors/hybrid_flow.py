@@ -58,7 +58,7 @@ class HybridFlowConfig:
     score: str = "latent"
     epochs: int = 8
     batch_size: int = 16
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     schedule: str = "one_cycle"
 
@@ -101,7 +101,8 @@ class WhitenedFlow(nn.Module):
             self.whitening = nn.ModuleList(Whitening(size[0], keep) for size, keep in pairs)
         widths = [config.kernel] * (config.blocks - 1) + [config.last_kernel]
         kernels = [(size, 1 if config.pool else size) for size in widths]  # pooled maps are one column wide
-        self.flow = cross_scale_flow(channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
+        flow = cross_scale_flow(channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
+        self.flow = flow.to(memory_format=torch.channels_last)
 
     def vectors(self, batch: Batch) -> Tensor:
         """Pooled maps of a batch, all scales joined to one vector a sample, (batch, length)."""
@@ -111,7 +112,8 @@ class WhitenedFlow(nn.Module):
     def split(self, vectors: Tensor) -> Maps:
         """The maps of vectors (batch, length), finest first."""
         parts = torch.split(vectors, [count * height for count, height, _ in self.sizes], 1)
-        return tuple(part.reshape(len(part), *size) for part, size in zip(parts, self.sizes, strict=True))
+        maps = (part.reshape(len(part), *size) for part, size in zip(parts, self.sizes, strict=True))
+        return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
     def whitened(self, batch: Batch) -> Maps:
         """What the flow sees of a batch: its maps pooled and whitened, finest first."""
@@ -132,6 +134,7 @@ class HybridFlow(Detector[HybridFlowConfig]):
     """
 
     Config = HybridFlowConfig
+    parts = "joint"
     model: WhitenedFlow
 
     def build(self, shapes: Shapes, samples: int) -> WhitenedFlow:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from kedro.io import CatalogProtocol
 
-from endline.detectors.fitting import Detectors, score_rows
+from endline.detectors.fitting import Detectors, are_joint, score_rows, units
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
 from endline.feature_set import FeatureSet
@@ -60,7 +60,7 @@ class Inspector:
         maps = recording_maps(rows, path.parent, self.floor, sound_settings(self.floor["sound"]), self.backbone)
         scored = np.flatnonzero(~rows["control"].to_numpy(bool))
         features = FeatureSet({name: x.numpy() for name, x in maps.items()}).take(scored)
-        parts = rows.iloc[scored].reset_index(drop=True)
-        scores, _ = score_rows(parts, features, self.detectors, maps=False)
+        parts, view = units(rows.iloc[scored], features, joint=are_joint(self.detectors))
+        scores, _ = score_rows(parts, view, self.detectors, maps=False)
         verdicts = self.calibration.verdicts(parts.assign(score=scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]

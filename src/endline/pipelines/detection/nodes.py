@@ -12,7 +12,7 @@ import pandas as pd
 from rich.progress import Progress as Bars
 
 from endline.detectors.base import build_detector
-from endline.detectors.fitting import Detectors, FitPlan, fit_detectors, score_rows
+from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
 from endline.detectors.progress import Progress
 from endline.evaluation.controls import control_auroc
 from endline.evaluation.metrics import roc_curves
@@ -65,11 +65,11 @@ def fit(
 def score(
     samples: pd.DataFrame, features: FeatureSet, detectors: Detectors
 ) -> tuple[pd.DataFrame, FeatureRecipe, dict[str, Any]]:
-    """Score every tested part; returns part scores, their anomaly maps (0 x 0 without), and the time a sample."""
+    """Score every tested part (or joint item); returns scores, maps (0 x 0 without), and the time each took."""
     tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
-    rows = samples.iloc[tested].reset_index(drop=True)
+    rows, view = units(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
     start = time.perf_counter()
-    scores, maps = score_rows(rows, features.take(tested), detectors)
+    scores, maps = score_rows(rows, view, detectors)
     milliseconds = 1000 * (time.perf_counter() - start) / max(1, len(rows))
     heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
     key = content_key(features.key, tested.tolist(), scores.tolist(), "maps")

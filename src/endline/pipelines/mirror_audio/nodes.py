@@ -1,10 +1,12 @@
 """Nodes of the station `mirror_audio`: from a raw folder to features, and from verdicts to exhibits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.features.mirror_index import index_recordings
@@ -59,10 +61,17 @@ def exhibits(
     found = []
     for row in shortlist.to_dict("records"):
         verdict = {str(column): value for column, value in row.items()}
-        parts = part_scores[part_scores["path"] == verdict["path"]]
-        shown = dict(zip(parts["part"], heat[parts.index], strict=True)) if limits else {}
+        scored = part_scores[part_scores["path"] == verdict["path"]]
+        shown = dict(_part_maps(scored["part"], heat[scored.index])) if limits else {}
         rows = samples[samples["path"] == verdict["path"]]
         found.append(
             sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, sound_settings(sound).mel)
         )
     return found
+
+
+def _part_maps(parts: pd.Series, heat: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """(motion, its map); the maps of joint motions lie one below the other."""
+    for joined, heights in zip(parts, heat, strict=True):
+        names = str(joined).split("+")
+        yield from zip(names, np.split(heights, len(names)), strict=True)
