@@ -32,6 +32,7 @@ def copy_project(target: Path) -> Path:
     shutil.copytree(PROJECT / "conf", target / "conf")
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(PROJECT / name, target)
+    (target / "src").mkdir()  # Kedro insists on it; the package itself is the installed one
     return target
 
 

@@ -17,6 +17,7 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     shutil.copytree(PROJECT / "conf", tmp_path / "conf")
     for name in ("pyproject.toml", ".telemetry"):
         shutil.copy(PROJECT / name, tmp_path)
+    (tmp_path / "src").mkdir()  # Kedro insists on it; the package itself is the installed one
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = str([cell.get("outputs") for cell in notebook.cells])

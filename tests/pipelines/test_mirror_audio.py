@@ -128,18 +128,17 @@ def test_mlflow_run_is_finished_with_parameters_metrics_curves_and_tags(project,
 
 def test_loss_curves_are_in_mlflow(project, run):
     history = project.load("history")
-    assert set(history["part"]) == {"fold", "unfold"}
-    for part, rows in history.groupby("part"):
-        curve = project.client().get_metric_history(project.tracked().info.run_id, f"loss.{part}.0")
-        points = sorted((point.step, point.value) for point in curve)
-        assert [step for step, _ in points] == rows["epoch"].tolist()
-        assert [value for _, value in points] == pytest.approx(rows["loss"].tolist())
+    assert set(history["part"]) == {"fold+unfold"}
+    curve = project.client().get_metric_history(project.tracked().info.run_id, "loss.fold_unfold.0")
+    points = sorted((point.step, point.value) for point in curve)
+    assert [step for step, _ in points] == history["epoch"].tolist()
+    assert [value for _, value in points] == pytest.approx(history["loss"].tolist())
 
 
 def test_artifacts_are_in_mlflow(project, run):
     folder = Path(project.tracked().info.artifact_uri.removeprefix("file://"))
     assert (folder / "report.html").read_text() == project.load("report")
-    assert (folder / "detectors/fold/0/weights.safetensors").exists()
+    assert (folder / "detectors/fold+unfold/0/weights.safetensors").exists()
     versions = json.loads((folder / "package_versions.json").read_text())
     assert {"torch", "kedro", "mlflow", "numpy"} <= set(versions)
     inputs = json.loads((folder / "inputs.json").read_text())
@@ -234,7 +233,7 @@ kept, keep = [], Progress.keep
 def deadly(self, *what):
     keep(self, *what)
     kept.append(1)
-    if len(kept) == 4:
+    if len(kept) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 Progress.keep = deadly
 Progress.due = lambda self, last: self.checkpoint is not None
@@ -255,6 +254,6 @@ def test_a_run_killed_during_training_goes_on_where_it_was(project, run, monkeyp
     told: list[int] = []
     monkeypatch.setattr(Progress, "epoch", lambda self, epoch, epochs, loss: told.append(epoch))
     project.run()
-    assert told == [2, 3]  # of two fits of three epochs each, four epochs had been kept
+    assert told == [3]  # of one fit of three epochs two had been kept
     assert [size for size in extractions if size[0] > 1] == []
     pd.testing.assert_frame_equal(project.load("scores"), expected)

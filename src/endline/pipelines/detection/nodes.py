@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from rich.progress import Progress as Bars
 
 from endline.detectors.base import build_detector
@@ -20,10 +21,12 @@ from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
 from endline.evaluation.thresholds import Calibration, calibrate
 from endline.feature_set import FeatureRecipe, FeatureSet, content_key
+from endline.reporting.figures import roc_figure, score_histogram, training_figure
 from endline.reporting.provenance import provenance
 from endline.reporting.report import Exhibit, render_report
 
 Settings = Mapping[str, Any]
+Figures = dict[str, Figure]
 log = logging.getLogger(__name__)
 
 
@@ -117,6 +120,16 @@ def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.
     return shortlist_items(scores, calibration["threshold"], exhibits)
 
 
+def figures(scores: pd.DataFrame, calibration: Settings, history: pd.DataFrame, curves: pd.DataFrame) -> Figures:
+    """The report's figures, each as a file of its own."""
+    drawn = {
+        "scores.png": score_histogram(scores, calibration["threshold"]),
+        "roc.png": roc_figure(_by_kind(curves)),
+        "training.png": training_figure(history),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
 def report(
     metrics: Settings,
     scores: pd.DataFrame,
@@ -134,10 +147,6 @@ def report(
     run = settings["run"]
     limits = Calibration(**calibration)
     calibrating = limits.verdicts(held_out).assign(split="train")
-    drawn = {
-        str(kind): (rows["false_alarm_rate"], rows["recall"], float(rows["auroc"].iloc[0]))
-        for kind, rows in curves.groupby("kind", sort=False)
-    }
     page = render_report(
         title=run["title"],
         station=run["station"],
@@ -148,7 +157,7 @@ def report(
         },
         scores=pd.concat([calibrating, scores], ignore_index=True),
         history=history,
-        curves=drawn,
+        curves=_by_kind(curves),
         exhibits=exhibits,
         rejected=rejected,
         settings={**settings, run["detector"]: detectors[run["detector"]]},
@@ -166,3 +175,11 @@ def report(
         len(rejected),
     )
     return page
+
+
+def _by_kind(curves: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series, float]]:
+    """ROC curve (false-alarm rates, recalls, area) of each kind."""
+    return {
+        str(kind): (rows["false_alarm_rate"], rows["recall"], float(rows["auroc"].iloc[0]))
+        for kind, rows in curves.groupby("kind", sort=False)
+    }

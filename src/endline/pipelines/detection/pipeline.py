@@ -38,6 +38,7 @@ def create_pipeline(station: str) -> Pipeline:
                 name="evaluate",
             ),
             node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
+            node(nodes.figures, ["scores", "calibration", "history", "curves"], "figures", name="figures"),
             node(
                 nodes.report,
                 [
