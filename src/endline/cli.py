@@ -59,7 +59,8 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
 
 @cli.command()
 @click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
-def inspect(recordings: tuple[Path, ...]) -> None:
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+def inspect(recordings: tuple[Path, ...], env: str | None) -> None:
     """Judge new RECORDINGS of mirror motors with the detector of the latest run."""
     from kedro.framework.session import KedroSession
 
@@ -67,7 +68,7 @@ def inspect(recordings: tuple[Path, ...]) -> None:
 
     with plain_errors():
         project = find_kedro_project(Path.cwd()) or Path.cwd()
-        with KedroSession.create(project_path=project) as session:
+        with KedroSession.create(project_path=project, env=env) as session:
             assert isinstance(session, KedroSession)
             inspector = Inspector.of_latest_run(session.load_context().catalog)
         for recording in recordings:

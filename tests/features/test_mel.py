@@ -49,3 +49,17 @@ def test_the_empty_filters_give_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mel_image(tone(1000), replace(SETTINGS, low_db=-101.0))
+
+
+def test_noise_at_the_floor_is_equally_dark_in_all_bands_and_a_tone_stands_out_by_its_decibels():
+    rng = np.random.default_rng(0)
+    floor = np.geomspace(1e-6, 1e-10, 1025)  # loud at low frequencies
+    white = np.fft.rfft(rng.standard_normal(4 * 88_200))
+    gain = np.sqrt(np.interp(np.linspace(0, 1, len(white)), np.linspace(0, 1, len(floor)), floor))
+    noise = np.fft.irfft(white * gain).astype(np.float32)
+    settings = replace(SETTINGS, n_mels=64, low_above=-20.0, high_above=20.0)
+    rows = mel_image(noise, settings, floor).mean(1)
+    assert float(rows[20:].max() - rows[20:].min()) < 0.05  # 2 dB of 40
+    assert abs(float(rows[20:].mean()) - 0.5) < 0.05
+    louder = mel_image(10 ** (6 / 20) * noise, settings, floor).mean(1) - rows
+    np.testing.assert_allclose(louder[20:].numpy(), 6 / 40, atol=0.01)

@@ -1,5 +1,6 @@
 """The main job, end to end: wav files to report, every output versioned, everything recorded in MLflow."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from endline.cli import cli
 from endline.detectors.progress import Progress
 from endline.evaluation.summary import METRICS
 from endline.features.backbones import Backbone
@@ -22,6 +25,7 @@ from endline.samples import check_samples
 OUTPUTS = {
     "source", "inputs", "rejected", "samples", "noise_floor", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
+    "figures",
 }  # fmt: skip
 
 
@@ -226,6 +230,7 @@ def test_good_parts_alone_give_verdicts_without_figures(project, run):
 
 DEADLY = """
 import os, signal
+from endline.cli import cli
 from endline.detectors.progress import Progress
 from endline.cli import cli
 from kedro.framework.project import configure_project
@@ -257,3 +262,25 @@ def test_a_run_killed_during_training_goes_on_where_it_was(project, run, monkeyp
     assert told == [3]  # of one fit of three epochs two had been kept
     assert [size for size in extractions if size[0] > 1] == []
     pd.testing.assert_frame_equal(project.load("scores"), expected)
+
+
+def test_inspect_gives_a_recording_the_verdict_that_the_run_gave_it(project, run):
+    table = project.load("scores").set_index("sample_id")
+    item = table.index[0]
+    recording = project.recordings / item
+    with contextlib.chdir(project.folder):
+        result = CliRunner().invoke(cli, ["inspect", str(recording), "--env=smoke"])
+    assert result.exit_code == 0, result.output
+    told = re.search(r"(ANOMALOUS|normal) +score +(\S+) +p (\S+)", result.output)
+    assert (told[1] == "ANOMALOUS") == bool(table.loc[item, "flagged"])
+    assert float(told[2]) == pytest.approx(table.loc[item, "score"], abs=2e-2)  # features are stored as float16
+    assert float(told[3]) == pytest.approx(table.loc[item, "p_value"], abs=1e-3)
+
+
+def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):
+    (tmp_path / "text.wav").write_text("not a sound")
+    with contextlib.chdir(project.folder):
+        result = CliRunner().invoke(cli, ["inspect", str(tmp_path / "text.wav"), "--env=smoke"])
+    assert result.exit_code == 1
+    assert "text.wav" in result.output
+    assert "Traceback" not in result.output

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError
-from endline.reporting import figures
+from endline.reporting import figures, pictures, style
 
 
 def score_table(normal: NDArray[np.float64], **faults: NDArray[np.float64]) -> pd.DataFrame:
@@ -70,7 +70,7 @@ def test_histogram_tells_calibrating_unknown_and_infinite_scores_apart() -> None
 def test_histogram_stands_constant_single_and_extreme_scores(scores: list[float]) -> None:
     for threshold in (None, float("inf"), 0.0, 3.0):
         figure = figures.score_histogram(score_table(np.array(scores)), threshold)
-        assert figures.encode_png(figure, dots_per_inch=40).startswith(b"\x89PNG")
+        assert style.encode_png(figure, dots_per_inch=40).startswith(b"\x89PNG")
 
 
 def test_histogram_without_a_finite_score_says_so() -> None:
@@ -80,7 +80,7 @@ def test_histogram_without_a_finite_score_says_so() -> None:
 
 def test_roc_draws_overall_in_ink_beside_each_kind_and_the_operating_point() -> None:
     curve = (np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.9, 1.0]), 0.7)
-    figure = figures.roc_figure({figures.OVERALL: curve, "a": curve, "b": curve}, operating_point=(0.5, 0.9))
+    figure = figures.roc_figure({style.OVERALL: curve, "a": curve, "b": curve}, operating_point=(0.5, 0.9))
     assert figure is not None
     labels = {line.get_label(): line for line in figure.axes[0].lines}
     assert set(labels) == {
@@ -90,7 +90,7 @@ def test_roc_draws_overall_in_ink_beside_each_kind_and_the_operating_point() -> 
         "all faults  0.700",
         "at the threshold",
     }
-    assert labels["all faults  0.700"].get_color() == figures.INK
+    assert labels["all faults  0.700"].get_color() == style.INK
     assert labels["fault a  0.700"].get_color() != labels["fault b  0.700"].get_color()
     assert np.asarray(labels["at the threshold"].get_xydata()).tolist() == [[0.5, 0.9]]
     assert figures.roc_figure({}) is None
@@ -132,7 +132,7 @@ def test_training_is_none_without_epochs_and_keeps_a_first_peak_from_flattening_
 
 def test_overlay_shares_limits_and_upsamples_bilinearly_to_the_picture() -> None:
     heat = np.array([[0.0, 1.0], [2.0, 3.0]])
-    figure = figures.map_overlay(np.zeros((8, 12)), heat, limits=(0.0, 10.0))
+    figure = pictures.map_overlay(np.zeros((8, 12)), heat, limits=(0.0, 10.0))
     picture, shown = figure.axes[0].images
     assert np.asarray(picture.get_array()).shape == np.asarray(shown.get_array()).shape == (8, 12)
     assert shown.get_clim() == (0.0, 10.0)
@@ -145,7 +145,7 @@ def test_overlay_shares_limits_and_upsamples_bilinearly_to_the_picture() -> None
 
 
 def test_overlay_takes_axes_in_units_and_colour_pictures() -> None:
-    figure = figures.map_overlay(
+    figure = pictures.map_overlay(
         np.zeros((6, 9)), np.ones((2, 3)), extent=(0.5, 2.5, 0.0, 6.0), lower_origin=True,
         x_label="time in s", y_label="Hz", y_ticks={1.0: "250", 4.0: "1 k"},
     )  # fmt: skip
@@ -154,7 +154,7 @@ def test_overlay_takes_axes_in_units_and_colour_pictures() -> None:
     assert axis.get_ylim() == (0.0, 6.0)
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["250", "1 k"]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("time in s", "Hz")
-    colour = figures.map_overlay(np.zeros((5, 5, 3), dtype=np.uint8), None)
+    colour = pictures.map_overlay(np.zeros((5, 5, 3), dtype=np.uint8), None)
     assert len(colour.axes) == 1  # no map and no grey values: no bar
     assert len(colour.axes[0].images) == 1
 
@@ -179,13 +179,13 @@ def test_overlay_errors_are_sentences(
     words: str,
 ) -> None:
     with pytest.raises(EndlineError, match=words):
-        figures.map_overlay(image, heat, limits=limits)
+        pictures.map_overlay(image, heat, limits=limits)
 
 
 def test_waveform_keeps_a_single_peak_of_a_long_signal_and_names_its_spans() -> None:
     signal = np.zeros(200_000)
     signal[123_456] = 5.0
-    figure = figures.waveform_figure(signal, 10_000.0, [("fold", 1.0, 5.0), ("unfold", 8.0, 12.0)])
+    figure = pictures.waveform_figure(signal, 10_000.0, [("fold", 1.0, 5.0), ("unfold", 8.0, 12.0)])
     axis = figure.axes[0]
     assert axis.get_xlim() == (0.0, 20.0)
     drawn = axis.collections[0].get_paths()[0].vertices
@@ -197,14 +197,14 @@ def test_waveform_keeps_a_single_peak_of_a_long_signal_and_names_its_spans() -> 
 @pytest.mark.parametrize(("signal", "rate"), [(np.zeros((2, 9)), 1.0), (np.zeros(0), 1.0), (np.zeros(9), 0.0)])
 def test_waveform_errors_are_sentences(signal: NDArray[np.float64], rate: float) -> None:
     with pytest.raises(EndlineError, match="one channel and a positive rate"):
-        figures.waveform_figure(signal, rate)
+        pictures.waveform_figure(signal, rate)
 
 
 def test_encoding_is_the_smaller_one_and_repeats_itself() -> None:
-    figure = figures.roc_figure({figures.OVERALL: ([0.0, 1.0], [0.0, 1.0], 0.5)})
+    figure = figures.roc_figure({style.OVERALL: ([0.0, 1.0], [0.0, 1.0], 0.5)})
     assert figure is not None
-    media_type, content = figures.encode_smallest(figure)
-    assert figures.encode_smallest(figure) == (media_type, content)
-    assert len(content) <= len(figures.encode_png(figure))
-    noise = figures.map_overlay(np.random.default_rng(0).random((300, 300)), None, bar_label="")
-    assert figures.encode_png(noise)[16:20] == (1040).to_bytes(4, "big")  # 5.2 inches at 200 dots
+    media_type, content = style.encode_smallest(figure)
+    assert style.encode_smallest(figure) == (media_type, content)
+    assert len(content) <= len(style.encode_png(figure))
+    noise = pictures.map_overlay(np.random.default_rng(0).random((300, 300)), None, bar_label="")
+    assert style.encode_png(noise)[16:20] == (1040).to_bytes(4, "big")  # 5.2 inches at 200 dots

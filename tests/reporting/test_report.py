@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from endline.reporting import Exhibit, render_report
-from endline.reporting.figures import encode_png, waveform_figure
-from endline.reporting.report import control_tile, metric_tiles, summary_sentences
+from endline.reporting.pictures import waveform_figure
+from endline.reporting.style import encode_png
+from endline.reporting.words import control_tile, metric_tiles, summary_sentences
 
 VOID = {"meta", "img", "input", "br", "link", "rect", "line"}
 HOSTILE = "recordings/<script>alert(1)</script>&\"'.wav#fold"

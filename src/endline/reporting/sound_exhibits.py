@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from endline.features.mel import MelSettings
 from endline.features.mirror_sound import load_sound, part_images
 from endline.features.recordings import Signal
-from endline.reporting.figures import encode_png, map_overlay, waveform_figure
+from endline.reporting.pictures import map_overlay, waveform_figure
 from endline.reporting.report import Exhibit
+from endline.reporting.style import encode_png
 
 TICKS_HZ = (200, 1000, 2000, 5000, 10000, 20000)
 
