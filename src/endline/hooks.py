@@ -1,5 +1,6 @@
 """Project hooks: every run is recorded in MLflow, whole, and misspelt options are told."""
 
+import logging
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from endline.errors import EndlineError
 from endline.reporting.provenance import git_commit, machine, package_versions
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
+log = logging.getLogger(__name__)
 IDENTITY = ("station", "group", "detector", "seed")
 
 
@@ -60,6 +62,9 @@ class Housekeeping:
         """Everything is saved: the checkpoints have done their service."""
         for run in _run_settings(pipeline, catalog):
             shutil.rmtree(run["checkpoints"], ignore_errors=True)
+            report = catalog.get(f"{run['station']}.report")
+            if isinstance(report, AbstractVersionedDataset) and report.exists():
+                log.info("The report: %s", report._get_load_path())
 
 
 class Tracking:

@@ -115,6 +115,14 @@ class WhitenedFlow(nn.Module):
         maps = (part.reshape(len(part), *size) for part, size in zip(parts, self.sizes, strict=True))
         return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
+    def normal_rows(self) -> Maps:
+        """What a channel shows at a height on average over time and normal samples, (channels, height, 1) a scale."""
+        if not isinstance(self.whitening, ShrunkWhitening) or "mean" not in self.config.pool:
+            return tuple(torch.zeros(1) for _ in self.sizes)
+        which = self.config.pool.index("mean")
+        pooled = self.split(self.whitening.mean[None])
+        return tuple(x[0].chunk(len(self.config.pool))[which] for x in pooled)
+
     def whitened(self, batch: Batch) -> Maps:
         """What the flow sees of a batch: its maps pooled and whitened, finest first."""
         if self.config.pool:
@@ -130,7 +138,8 @@ class HybridFlow(Detector[HybridFlowConfig]):
 
     What tells units apart is what stays constant over a motion, and units are few. So the maps are pooled over time
     and whitened with a shrunk covariance; the flow starts as the identity, where its score is the Mahalanobis
-    distance, and learns what that misses. The anomaly map is the gradient of the score times the deviation.
+    distance, and learns what that misses. The anomaly map is the gradient of the score times
+    the deviation from the normal, where it raises the score.
     """
 
     Config = HybridFlowConfig
@@ -184,12 +193,10 @@ class HybridFlow(Detector[HybridFlowConfig]):
             leaves = {name: batch[name].detach().requires_grad_() for name in self.model.names}
             score = self._score(self.model.whitened(leaves))
             gradients = torch.autograd.grad(score.sum(), list(leaves.values()))
-        # Gradient times deviation: how much of the score each position answers for.
-        shares = tuple(
-            (slope * (leaf.detach() - leaf.detach().mean(-1, keepdim=True))).sum(1) + (slope * leaf.detach()).sum(1)
-            for slope, leaf in zip(gradients, leaves.values(), strict=True)
-        )
-        return Scored(score.detach(), _joined(tuple(share.abs() for share in shares)))
+        # Gradient times deviation from the normal: how much of the score each position answers for.
+        pairs = zip(gradients, leaves.values(), self.model.normal_rows(), strict=True)
+        shares = tuple((slope * (leaf.detach() - row)).sum(1).clamp(min=0) for slope, leaf, row in pairs)
+        return Scored(score.detach(), _joined(shares))
 
     def _score(self, maps: Maps) -> Tensor:
         if self.config.score == "likelihood":

@@ -57,12 +57,14 @@ def exhibits(
 ) -> list[Exhibit]:
     """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
     heat = maps.read()["map"].numpy()
-    limits = (float(heat.min()), float(heat.max())) if heat.size else None
+    # One colour scale for all; the brightest spot of the oddest recording alone would pale all others.
+    low, high = np.quantile(heat, [0.5, 0.999]).tolist() if heat.size else (0.0, 0.0)
+    limits = (low, high) if high > low else None
     found = []
     for row in shortlist.to_dict("records"):
         verdict = {str(column): value for column, value in row.items()}
         scored = part_scores[part_scores["path"] == verdict["path"]]
-        shown = dict(_part_maps(scored["part"], heat[scored.index])) if limits else {}
+        shown = dict(_part_maps(scored["part"], heat[scored.index])) if heat.size else {}
         rows = samples[samples["path"] == verdict["path"]]
         found.append(
             sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, sound_settings(sound).mel)
