@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 from scipy.stats import betabinom, binom
 
-CONTROL_WARNING = 0.6
-"""A control AUROC above this: the evidence tells the label without the fault (ARCHITECTURE, contract 6)."""
+from endline.evaluation.controls import WARNING_LEVEL
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def summary_sentences(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence
     else:
         said.append(f"The AUROC is {auroc:.3f}{between(metrics)}.")
     control = number(metrics, "control_auroc")
-    if control is not None and control > CONTROL_WARNING:
+    if control is not None and control > WARNING_LEVEL:
         said.append(
             f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."
         )
@@ -93,9 +92,9 @@ def control_tile(control: float | None, evidence: str) -> Tile:
     name = "Control AUROC"
     if control is None:
         return Tile(name, "–", "no control part in these data, or no labelled anomaly")
-    if control > CONTROL_WARNING:
+    if control > WARNING_LEVEL:
         return Tile(name, f"{control:.3f}", _without_fault(evidence), "warn")
-    if control < 1 - CONTROL_WARNING:
+    if control < 1 - WARNING_LEVEL:
         detail = "well below 0.5: the part without the fault differs by label too, the other way round"
         return Tile(name, f"{control:.3f}", detail, "warn")
     return Tile(name, f"{control:.3f}", "near 0.5: what cannot show the fault does not tell the label", "good")
