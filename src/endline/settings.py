@@ -1,8 +1,17 @@
 """Kedro's settings of the project."""
 
+from pathlib import Path
+
 from kedro.config import OmegaConfigLoader
+from kedro.utils import find_kedro_project
 
 from endline.hooks import Housekeeping, Options, Tracking
+
+
+def in_project(path: str) -> str:
+    """Absolute path of something in the project, from whatever folder of it a command was called."""
+    return str((find_kedro_project(Path.cwd()) or Path.cwd()) / path)
+
 
 HOOKS = (Options(), Housekeeping(), Tracking())
 CONFIG_LOADER_CLASS = OmegaConfigLoader
@@ -10,6 +19,7 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
     "merge_strategy": {"parameters": "soft"},  # an overlay (smoke, paper) holds only what differs from base
+    "custom_resolvers": {"in_project": in_project},
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],
         "sweeps": ["sweeps*"],
