@@ -41,3 +41,10 @@ def test_the_hybrid_type_joins_the_full_and_the_half_image(lite0, images):
 def test_an_unknown_input_type_names_the_known(lite0, images):
     with pytest.raises(EndlineError, match=r"'pyramid': choose one of multiscale, multifeature, hybrid\."):
         pyramid(images, lite0, "pyramid")
+
+
+@pytest.mark.parametrize(("input_type", "size"), [("hybrid", (64, 100)), ("multiscale", (64, 128))])
+def test_a_size_that_does_not_halve_evenly_is_told(input_type, size):
+    backbone = load_backbone("efficientnet_lite0")
+    with pytest.raises(EndlineError, match=rf"{size[0]} x {size[1]} does not halve evenly: .*multiples of (64|128)"):
+        pyramid(torch.zeros(1, 1, *size), backbone, input_type)

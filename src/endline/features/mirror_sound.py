@@ -143,8 +143,8 @@ def sound_features(
         EndlineError: for an unknown backbone or input type, or missing weights.
     """
     backbone = load_backbone(settings.backbone, settings.weights)
-    # An unknown input type is told before anything is read.
-    pyramid(torch.zeros(1, 1, 128, 128), backbone, settings.input_type)
+    # An unknown input type or a size that does not fit is told before anything is read.
+    pyramid(torch.zeros(1, 1, settings.mel.height, settings.mel.width), backbone, settings.input_type)
     inputs = samples[["digest", "part", "start", "stop"]].to_dict("list")
     described = asdict(settings) | {"weights": backbone.digest}
     recordings = [rows for _, rows in samples.groupby("path", sort=False)]

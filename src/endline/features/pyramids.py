@@ -45,10 +45,16 @@ def pyramid(images: Tensor, backbone: Backbone, input_type: str) -> dict[str, Te
     """Feature maps {scale_0, scale_1, scale_2: (n, C, H, W)}, finest first, of images (n, 1 or 3, H, W).
 
     Images are in [0, 1]; H and W are multiples of 64 (128 for ``multiscale``).
-    Raises EndlineError for an unknown input type.
+    Raises EndlineError for an unknown input type or another size.
     """
     if input_type not in INPUT_TYPES:
         raise EndlineError(f"Unknown input type {input_type!r}: choose one of {', '.join(INPUT_TYPES)}.")
+    multiple, (height, width) = 128 if input_type == "multiscale" else 64, images.shape[-2:]
+    if min(height, width) == 0 or height % multiple or width % multiple:
+        raise EndlineError(
+            f"An image of {height} x {width} does not halve evenly: for input_type={input_type} choose a height and "
+            f"width that are multiples of {multiple}, as in the published 256 x 384."
+        )
     return INPUT_TYPES[input_type](images, backbone)
 
 
