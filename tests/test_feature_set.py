@@ -209,3 +209,18 @@ def test_arrays_of_different_length_are_told():
         FeatureSet({"a": np.zeros((2, 1)), "b": np.zeros((3, 1))})
     with pytest.raises(EndlineError, match="needs arrays of one length"):
         FeatureSet({})
+
+
+def test_only_shows_the_kinds_that_are_asked_for():
+    arrays = {
+        "scale_0": np.zeros((2, 3)),
+        "scale_1": np.ones((2, 4)),
+        "image": np.ones((2, 5)),
+        "views": np.ones((2, 1)),
+    }
+    features = FeatureSet({name: array.astype("f4") for name, array in arrays.items()}, key="k").take([1])
+    assert set(features.only(("scale",)).read()) == {"scale_0", "scale_1"}
+    assert features.only(("views", "image")).shapes == {"image": (5,), "views": (1,)}
+    assert features.only(("image",)).fingerprint == features.fingerprint
+    with pytest.raises(EndlineError, match=r"^The feature set holds image, scale and no views: extract the features"):
+        features.only(("scale", "image")).only(("views",))

@@ -83,6 +83,21 @@ class FeatureSet:
         """View of some samples, `rows` counted within this view."""
         return FeatureSet(self._arrays, key=self.key, seconds=self.seconds, rows=self.rows[np.asarray(rows)])
 
+    def only(self, kinds: Sequence[str]) -> "FeatureSet":
+        """View of the arrays of some kinds; the kind of `scale_0` is `scale`.
+
+        Raises:
+            EndlineError: when a kind is not there.
+        """
+        found = {name.split("_")[0] for name in self._arrays}
+        if missing := [kind for kind in kinds if kind not in found]:
+            raise EndlineError(
+                f"The feature set holds {', '.join(sorted(found))} and no {missing[0]}: extract the features that the "
+                "detector reads (the station does so by itself when the detector is chosen by its name)."
+            )
+        kept = {name: array for name, array in self._arrays.items() if name.split("_")[0] in kinds}
+        return FeatureSet(kept, key=self.key, seconds=self.seconds, rows=self.rows)
+
     def read(self, rows: Rows | None = None) -> Batch:
         """Samples as float32 tensors (rows, ...); all of the view by default."""
         chosen = self.rows if rows is None else self.rows[np.asarray(rows)]

@@ -3,6 +3,7 @@
 import inspect
 import math
 import pkgutil
+import re
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +19,11 @@ from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
-SHAPES = {"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)}
-SMALL = {"epochs": 3, "hidden": 8, "components": 4, "blocks": 2, "batch_size": 6}
+SHAPES = {
+    **{"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)},
+    **{"views": (4, 9), "image": (3, 32, 64)},
+}
+SMALL = {"epochs": 3, "teacher_epochs": 3, "hidden": 8, "components": 4, "blocks": 2, "batch_size": 6, "trees": 20}
 CONF = Path(__file__).parents[2] / "conf"
 
 
@@ -77,19 +81,31 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
     return FeatureSet(arrays, key=f"tiny {count} {seed} {shift}")
 
 
+def own(detector: Detector, features: FeatureSet) -> FeatureSet:
+    """The arrays that the detector reads."""
+    return features.only(detector.inputs)
+
+
 def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
-    detector.fit(samples() if train is None else train, seed=seed, progress=progress or Progress())
+    train = own(detector, samples() if train is None else train)
+    detector.fit(train, seed=seed, progress=progress or Progress())
     return detector
 
 
 def scores(detector: Detector, features: FeatureSet | None = None) -> torch.Tensor:
     with torch.no_grad():
-        return detector.score((samples(5, seed=9) if features is None else features).read()).score
+        return detector.score(own(detector, samples(5, seed=9) if features is None else features).read()).score
 
 
 def is_trained(detector: Detector) -> bool:
     """Whether the method has epochs, and is no closed form."""
-    return "epochs" in {field.name for field in fields(detector.config)}
+    return all_epochs(detector) > 0
+
+
+def all_epochs(detector: Detector) -> int:
+    """Epochs of all trainings of a fit; a fit may have several, such as a teacher's and a student's."""
+    names = [field.name for field in fields(detector.config) if field.name.split("_")[-1] == "epochs"]
+    return sum(getattr(detector.config, name) for name in names)
 
 
 class Told:
@@ -120,15 +136,15 @@ def test_configuration_is_a_frozen_dataclass(new):
 
 def test_fit_returns_finite_losses_and_its_duration(new):
     detector = new()
-    history = detector.fit(samples(), seed=0, progress=Progress())
+    history = detector.fit(own(detector, samples()), seed=0, progress=Progress())
     assert history.seconds > 0
     assert all(math.isfinite(loss) for loss in history.losses)
-    assert len(history.losses) == (detector.config.epochs if is_trained(detector) else 0)
+    assert len(history.losses) == all_epochs(detector)
     assert not detector.model.training
 
 
 def test_score_and_map_have_the_promised_shapes(done):
-    scored = done.score(samples(5, seed=9).read())
+    scored = done.score(own(done, samples(5, seed=9)).read())
     assert scored.score.shape == (5,)
     assert scored.score.is_floating_point()
     assert scored.score.isfinite().all()
@@ -203,21 +219,21 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fitted(new(), progress=Progress(file, killed, every=0))
     resumed = new()
-    history = resumed.fit(samples(), seed=0, progress=Progress(file, rest, every=0))
+    history = resumed.fit(own(resumed, samples()), seed=0, progress=Progress(file, rest, every=0))
     assert torch.equal(scores(resumed), expected)
     assert len(history.losses) == whole.count
     assert rest.count == whole.count - 2  # the third epoch had not been kept
     again = Told()
     assert torch.equal(scores(fitted(new(), progress=Progress(file, again))), expected)
     assert again.count == 0  # a finished fit is only read
-    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    assert all(re.fullmatch(r"checkpoint(\.\w+)?\.safetensors", path.name) for path in file.parent.iterdir())
 
 
 @pytest.mark.parametrize("other", ["seed", "data", "rows", "settings"])
 def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
     if not is_trained(new()):
         pytest.skip("closed form: it keeps no checkpoint")
-    file = tmp_path / "checkpoint.safetensors"
+    file = tmp_path / "checkpoints" / "checkpoint.safetensors"
     fitted(new(), progress=Progress(file))
     numbers = {
         field.name: getattr(new().config, field.name) / 100 or 0.5
@@ -227,12 +243,13 @@ def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
     changes = [{name: value} for name, value in numbers.items()] if other == "settings" else [{}]
     train = {"data": samples(seed=1), "rows": samples().take(range(11))}.get(other, samples())
     seed = 1 if other == "seed" else 0
-    kept = file.read_bytes()
+    kept = {path: path.read_bytes() for path in file.parent.iterdir()}
     for change in changes:
         told = Told()
         fitted(new(**change), train, seed, Progress(file, told))
-        assert told.count == new().config.epochs, change
-        file.write_bytes(kept)
+        assert told.count == all_epochs(new()), change
+        for path, content in kept.items():
+            path.write_bytes(content)
 
 
 def test_a_damaged_checkpoint_is_ignored(new, done, tmp_path):
@@ -245,7 +262,7 @@ def test_gradients_reach_every_parameter(done):
     if not hasattr(done, "loss"):
         pytest.skip("closed form: there is no loss")
     done.model.zero_grad()
-    done.loss(samples().read()).backward()
+    done.loss(own(done, samples()).read()).backward()
     named = [(name, each) for name, each in done.model.named_parameters() if each.requires_grad]
     without = [name for name, each in named if each.grad is None or not each.grad.any()]
     assert named
@@ -264,7 +281,7 @@ def test_constant_input_gives_finite_scores(new, case):
             array[:, 1] = 1000.0 if "large" in case else 0.5
     detector = new()
     train = FeatureSet(arrays, key=case)
-    history = detector.fit(train, seed=0, progress=Progress())
+    history = detector.fit(own(detector, train), seed=0, progress=Progress())
     assert all(math.isfinite(loss) for loss in history.losses)
     assert scores(detector, train).isfinite().all()
     assert scores(detector).isfinite().all()
@@ -278,9 +295,9 @@ def test_a_sample_scores_the_same_alone_and_in_any_company(done):
 
 
 def test_scoring_changes_neither_the_batch_nor_the_detector(done):
-    batch = samples(5, seed=9).read()
+    batch = own(done, samples(5, seed=9)).read()
     first = done.score(batch).score
-    for name, array in samples(5, seed=9).read().items():
+    for name, array in own(done, samples(5, seed=9)).read().items():
         assert torch.equal(batch[name], array)
     assert torch.equal(done.score(batch).score, first)
 
@@ -294,9 +311,11 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new):
             Watched.largest = max(Watched.largest, len(next(iter(batch.values()))))
             return batch
 
-    many = samples(300)
-    changes = {"epochs": 1, "batch_size": 50} if is_trained(new()) else {}
-    fitted(new(**changes), Watched(many._arrays, key=many.key))
+    many = own(new(), samples(300))
+    known = {field.name for field in fields(new().config)}
+    changes = {"epochs": 1, "teacher_epochs": 1, "batch_size": 50}
+    detector = new(**{name: value for name, value in changes.items() if name in known})
+    detector.fit(Watched(many._arrays, key=many.key), seed=0, progress=Progress())
     assert 0 < Watched.largest <= 100
 
 
@@ -313,9 +332,10 @@ def test_too_few_samples_are_told(new, count):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_samples_that_are_not_finite_are_told(new, value):
-    broken = samples()
-    broken._arrays["scale_1"][3, 2, 1, 1] = value
-    with pytest.raises(EndlineError, match=r"scale_1.*not finite"):
+    broken = own(new(), samples())
+    name = sorted(broken._arrays)[-1]
+    broken._arrays[name][3].flat[2] = value
+    with pytest.raises(EndlineError, match=rf"{name}.*not finite"):
         fitted(new(), broken)
 
 

@@ -23,6 +23,7 @@ class SpyConfig:
 
 
 class Spy(Detector[SpyConfig]):
+    inputs = ("x",)
     """Remembers the values that it learned from; scores 1000 x its seed + the value."""
 
     Config = SpyConfig

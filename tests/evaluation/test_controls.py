@@ -22,7 +22,7 @@ def evidence(telling: float, seed: int = 0) -> tuple[pd.DataFrame, FeatureSet]:
             shift = label * (20.0 if part == "fold" else telling)
             vectors.append(rng.normal(size=(6, 2, 2)) + shift)
     table = pd.DataFrame(rows).astype({"label": "Int8"})
-    return table, FeatureSet({"maps": np.asarray(vectors, "f4")}, key=f"{telling} {seed}")
+    return table, FeatureSet({"scale_0": np.asarray(vectors, "f4")}, key=f"{telling} {seed}")
 
 
 def test_a_control_that_tells_the_label_is_caught():
@@ -45,9 +45,9 @@ def test_it_is_the_same_every_time():
 def test_only_training_controls_are_learned_from():
     samples, features = evidence(0.5)
     before = control_auroc(samples, features)
-    changed = features._arrays["maps"].copy()
+    changed = features._arrays["scale_0"].copy()
     changed[(~samples["control"]).to_numpy()] = np.nan  # whatever the motions hold does not matter
-    assert control_auroc(samples, FeatureSet({"maps": changed}, key="x")) == before
+    assert control_auroc(samples, FeatureSet({"scale_0": changed}, key="x")) == before
 
 
 def test_unknown_labels_count_in_no_figure():

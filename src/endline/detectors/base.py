@@ -53,7 +53,8 @@ class Detector(ABC, Generic[ConfigT]):
     """Learns normal samples from a feature set, then scores batches.
 
     A new detector is one file: a frozen configuration dataclass, `build` (the empty model for given shapes) and
-    `learn` (fill it), `score`. Everything fitted lives in `self.model`, so that saving is the same for all.
+    `learn` (fill it), `score`. Everything fitted lives in `self.model`, so that saving is the same for all. It is
+    given the arrays of its `inputs` alone.
 
     Args:
         config: the method's settings, an instance of `Config`.
@@ -61,6 +62,10 @@ class Detector(ABC, Generic[ConfigT]):
 
     Config: ClassVar[type]
     parts: ClassVar[str] = "each"  # how the parts of an item are best fitted, see `FitPlan.parts`
+    # Kinds of arrays that are read: `scale` (feature maps, finest first), `views` (pooled features of several views,
+    # (views, features)), `image` ((3, H, W) in [0, 1]).
+    inputs: ClassVar[tuple[str, ...]] = ("scale",)
+    input_type: ClassVar[str] = "multifeature"  # the feature pyramid that suits best, see `features.pyramids`
     model: nn.Module
 
     def __init__(self, config: ConfigT) -> None:
@@ -143,6 +148,13 @@ def type_path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def detector_class(name: str, settings: Mapping[str, Mapping[str, Any]]) -> type[Detector[Any]]:
+    """Class of the detector of the name; arguments and errors as `build_detector`."""
+    if name not in settings:
+        raise EndlineError(f"There is no detector '{name}': choose one of {', '.join(sorted(settings))}.")
+    return _class_of(settings[name]["type"])
+
+
 def build_detector(name: str, settings: Mapping[str, Mapping[str, Any]]) -> Detector[Any]:
     """Detector of the name, as the parameters describe it.
 
@@ -153,9 +165,7 @@ def build_detector(name: str, settings: Mapping[str, Mapping[str, Any]]) -> Dete
     Raises:
         EndlineError: for a name that is not there, a class that cannot be found, or an unknown setting.
     """
-    if name not in settings:
-        raise EndlineError(f"There is no detector '{name}': choose one of {', '.join(sorted(settings))}.")
-    return _create(settings[name]["type"], {k: v for k, v in settings[name].items() if k != "type"})
+    return _create(detector_class(name, settings), {k: v for k, v in settings[name].items() if k != "type"})
 
 
 def load_detector(folder: Path) -> Detector[Any]:
@@ -166,7 +176,7 @@ def load_detector(folder: Path) -> Detector[Any]:
     """
     try:
         about = json.loads((folder / "config.json").read_text())
-        detector = _create(about["type"], about["config"])
+        detector = _create(_class_of(about["type"]), about["config"])
         shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
         detector.restore(folder, shapes, about["samples"])
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
@@ -186,7 +196,7 @@ def _check_finite(train: FeatureSet) -> None:
                 )
 
 
-def _create(path: str, settings: Mapping[str, Any]) -> Detector[Any]:
+def _class_of(path: str) -> type[Detector[Any]]:
     module, _, name = path.rpartition(".")
     try:
         cls = getattr(import_module(module), name)
@@ -194,9 +204,15 @@ def _create(path: str, settings: Mapping[str, Any]) -> Detector[Any]:
         raise EndlineError(f"The detector class '{path}' cannot be found ({error}): correct its `type:`.") from error
     if not (isinstance(cls, type) and issubclass(cls, Detector)):
         raise EndlineError(f"'{path}' is not a Detector: correct its `type:`.")
+    return cls
+
+
+def _create(cls: type[Detector[Any]], settings: Mapping[str, Any]) -> Detector[Any]:
     known = {field.name for field in fields(cls.Config)}
     unknown = set(settings) - known
     if unknown:
-        raise EndlineError(f"{name} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}.")
+        raise EndlineError(
+            f"{cls.__name__} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}."
+        )
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     return cls(cls.Config(**values))

@@ -101,8 +101,9 @@ def fit_detectors(
         EndlineError: when too few items are left to learn from.
     """
     training = np.flatnonzero(((samples["split"] == "train") & ~samples["control"]).to_numpy(bool))
-    way = new_detector().parts if plan.parts == "auto" else plan.parts
-    table, view = units(samples.iloc[training], features.take(training), joint=way == "joint")
+    kind = type(new_detector())
+    way = kind.parts if plan.parts == "auto" else plan.parts
+    table, view = units(samples.iloc[training], features.only(kind.inputs).take(training), joint=way == "joint")
     items = item_of(table).to_numpy()
     names = np.unique(items)
     seconds = 0.0
@@ -199,7 +200,7 @@ def score_rows(
             members = [detector for name, detector in sorted(detectors.items()) if name.split("/")[0] == part]
             if not members:
                 raise EndlineError(f"No detector was fitted on part '{part}', only on {', '.join(sorted(parts))}.")
-            view = features.take(rows)
+            view = features.only(members[0].inputs).take(rows)
             for start in range(0, len(rows), BATCH):
                 inside = rows[start : start + BATCH]
                 scored = [member.score(view.read(np.arange(start, start + len(inside)))) for member in members]

@@ -33,6 +33,7 @@ class Gaussian(Detector[GaussianConfig]):
     """
 
     Config = GaussianConfig
+    input_type = "hybrid"
 
     def build(self, shapes: Shapes, samples: int) -> nn.Module:
         """Mean (d,) and precision (d, d) of d pooled features."""

@@ -143,6 +143,7 @@ class HybridFlow(Detector[HybridFlowConfig]):
     """
 
     Config = HybridFlowConfig
+    input_type = "hybrid"
     parts = "joint"
     model: WhitenedFlow
 

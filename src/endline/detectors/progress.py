@@ -35,6 +35,13 @@ class Progress:
         self.owner = ""  # set by the detector: its class and settings
         self._kept = time.monotonic()
 
+    def stage(self, name: str) -> "Progress":
+        """Progress of one training of several in a fit, with a checkpoint of its own beside this one's."""
+        file = None if self.checkpoint is None else self.checkpoint.with_suffix(f".{name}{self.checkpoint.suffix}")
+        stage = Progress(file, self.on_epoch, self.every)
+        stage.owner = f"{self.owner} {name}"
+        return stage
+
     def epoch(self, epoch: int, epochs: int, loss: float) -> None:
         """Tell that an epoch is done."""
         if self.on_epoch is not None:

@@ -1,6 +1,7 @@
-"""The three input types of the hybrid hierarchical flow: which maps of which image sizes make a sample."""
+"""Feature pyramids: which maps of which image sizes make a sample."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,57 +11,75 @@ from endline.errors import EndlineError
 from endline.features.backbones import Backbone
 
 
-def multiscale(images: Tensor, backbone: Backbone) -> dict[str, Tensor]:
-    """Images at 1, 1/2 and 1/4, one layer each: the input of CS-Flow (paper 000, section 5.2.1).
+@dataclass(frozen=True)
+class InputType:
+    """Image sizes and strides of a pyramid.
 
-    The paper does not name the layer; stride 16 gives maps of the sizes of the hybrid type.
+    Attributes:
+        factors: by how much the image is made smaller, 1 = as it is; one pass of the backbone each.
+        strides: strides of the backbone's maps that are taken of every size.
     """
-    return {f"scale_{scale}": backbone(_shrink(images, 2**scale))[16] for scale in range(3)}
+
+    factors: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of an image must be multiples of this, so that every map halves evenly."""
+        return max(max(self.factors) * 32, max(self.factors) * max(self.strides))
 
 
-def multifeature(images: Tensor, backbone: Backbone) -> dict[str, Tensor]:
-    """One image, the layers of stride 8, 16 and 32 (paper 000, section 5.2.1)."""
-    maps = backbone(images)
-    return {"scale_0": maps[8], "scale_1": maps[16], "scale_2": maps[32]}
-
-
-def hybrid(images: Tensor, backbone: Backbone) -> dict[str, Tensor]:
-    """Image and its half, strides 16 and 32 each; maps of equal size are joined (paper 000, section 3.1)."""
-    full, half = backbone(images), backbone(_shrink(images, 2))
-    return {
-        "scale_0": full[16],
-        "scale_1": torch.cat([full[32], half[16]], dim=1),
-        "scale_2": half[32],
-    }
-
-
-INPUT_TYPES: Mapping[str, Callable[[Tensor, Backbone], dict[str, Tensor]]] = {
-    "multiscale": multiscale,
-    "multifeature": multifeature,
-    "hybrid": hybrid,
+# The first three are those of paper 000, sections 3.1 and 5.2.1; it does not name the layer of multiscale: stride 16
+# gives maps of the sizes of hybrid.
+INPUT_TYPES: Mapping[str, InputType] = {
+    "multiscale": InputType((1, 2, 4), (16,)),
+    "multifeature": InputType((1,), (8, 16, 32)),
+    "hybrid": InputType((1, 2), (16, 32)),
+    "cross_scale": InputType((1, 2, 4), (32,)),  # CS-Flow (Rudolph 2024, section 5.2)
+    "single": InputType((1,), (32,)),  # AST (Rudolph 2024, section 6.3)
 }
 
 
 def pyramid(images: Tensor, backbone: Backbone, input_type: str) -> dict[str, Tensor]:
-    """Feature maps {scale_0, scale_1, scale_2: (n, C, H, W)}, finest first, of images (n, 1 or 3, H, W).
+    """Feature maps {scale_0, scale_1, ...: (n, C, H, W)}, finest first, of images (n, 1 or 3, H, W).
 
-    Images are in [0, 1]; H and W are multiples of 64 (128 for ``multiscale``).
-    Raises EndlineError for an unknown input type or another size.
+    Maps of equal size, of several image sizes and strides, are joined over their channels, larger image first.
+    Images are in [0, 1]; H and W are multiples of the input type's ``multiple``.
+
+    Raises:
+        EndlineError: for an unknown input type, a size that does not halve evenly, or a stride that the backbone
+            does not have.
     """
     if input_type not in INPUT_TYPES:
         raise EndlineError(f"Unknown input type {input_type!r}: choose one of {', '.join(INPUT_TYPES)}.")
-    multiple, (height, width) = 128 if input_type == "multiscale" else 64, images.shape[-2:]
-    if min(height, width) == 0 or height % multiple or width % multiple:
+    chosen, (height, width) = INPUT_TYPES[input_type], images.shape[-2:]
+    if min(height, width) == 0 or height % chosen.multiple or width % chosen.multiple:
         raise EndlineError(
             f"An image of {height} x {width} does not halve evenly: for input_type={input_type} choose a height and "
-            f"width that are multiples of {multiple}, as in the published 256 x 384."
+            f"width that are multiples of {chosen.multiple}, as in the published 256 x 384."
         )
-    return INPUT_TYPES[input_type](images, backbone)
+    if missing := [stride for stride in chosen.strides if stride not in backbone.strides]:
+        raise EndlineError(
+            f"The backbone {backbone.name} has no map of stride {missing[0]}, which input_type={input_type} takes: "
+            f"choose another input type or another backbone."
+        )
+    joined: dict[int, list[Tensor]] = {}
+    for factor in chosen.factors:
+        maps = backbone(shrink(images, factor))
+        for stride in chosen.strides:
+            joined.setdefault(factor * stride, []).append(maps[stride])
+    ordered = [torch.cat(maps, dim=1) if len(maps) > 1 else maps[0] for _, maps in sorted(joined.items())]
+    return {f"scale_{scale}": maps for scale, maps in enumerate(ordered)}
 
 
-def _shrink(images: Tensor, factor: int) -> Tensor:
+def shrink(images: Tensor, factor: int) -> Tensor:
     """(n, C, H, W) to (n, C, H / factor, W / factor), antialiased."""
     if factor == 1:
         return images
     size = (images.shape[-2] // factor, images.shape[-1] // factor)
     return interpolate(images, size=size, mode="bilinear", antialias=True)
+
+
+def pooled_pyramid(images: Tensor, backbone: Backbone, input_type: str) -> Tensor:
+    """Global mean of every map of the pyramid, joined finest first, (n, sum of channels) (DifferNet, section 4.2)."""
+    return torch.cat([x.mean((2, 3)) for x in pyramid(images, backbone, input_type).values()], dim=1)
