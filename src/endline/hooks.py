@@ -3,16 +3,16 @@
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pandas as pd
-import yaml
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
 from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
@@ -31,19 +31,45 @@ class Options:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Compare the given options with those that the configuration names."""
-        given = set(context.config_loader.runtime_params or {})
-        folder = Path(context.project_path) / context.config_loader.conf_source
-        known = set(ALWAYS_ALLOWED)
+        """Compare the given options, dotted ones level by level, with those that the configuration names."""
+        loader = context.config_loader
+        given = loader.runtime_params or {}
+        if not given:
+            return
+        configured = type(loader)(loader.conf_source, env=loader.env, **settings.CONFIG_LOADER_ARGS)["parameters"]
+        folder = Path(context.project_path) / loader.conf_source
+        known = ALWAYS_ALLOWED | set(configured)
         for file in sorted(folder.rglob("*.yml")):
-            text = file.read_text()
-            known |= set(re.findall(r"\$\{runtime_params:\s*(\w+)", text))
-            if "parameters" in file.parts:
-                known |= set(yaml.safe_load(text) or {})
-        for name in sorted(given - known):
+            known |= set(re.findall(r"\$\{runtime_params:\s*(\w+)", file.read_text()))
+        for path in _paths(given):
+            _check_option(path, known, configured)
+
+
+def _paths(options: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Path of every value of nested options."""
+    for key, value in options.items():
+        if isinstance(value, Mapping) and value:
+            yield from ((str(key), *rest) for rest in _paths(value))
+        else:
+            yield (str(key),)
+
+
+def _check_option(path: Sequence[str], known: Collection[str], configured: Any) -> None:
+    for depth, name in enumerate(path):
+        if name not in known:
+            option = ".".join(path[: depth + 1])
             close = get_close_matches(name, known, 1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known are {', '.join(sorted(known))}."
-            raise EndlineError(f"Nothing reads the option '{name}' of --params: {hint}")
+            hint = (
+                f"did you mean '{'.'.join([*path[:depth], close[0]])}'?"
+                if close
+                else f"known are {', '.join(sorted(known))}."
+            )
+            raise EndlineError(f"Nothing reads the option '{option}' of --params: {hint}")
+        configured = configured.get(name) if isinstance(configured, Mapping) else None
+        # The settings of a detector are known to its class, which refuses strange ones itself.
+        if not isinstance(configured, Mapping) or path[:depth] == ("detectors",):
+            return
+        known = set(configured)
 
 
 class Housekeeping:

@@ -35,6 +35,16 @@ def test_parameters_join_fixed_varied_and_derived_ones_and_nest_the_dotted() -> 
     assert "weights" not in sweep.parameters({"a": 1, "b": "y"})
 
 
+def test_variants_change_one_thing_at_a_time() -> None:
+    sweep = parse(fixed={"c": 0}, variants={"default": None, "other": {"c": 1, "d.e": 2}}, rows=["variant"])
+    points = sweep.points()
+    assert len(points) == 8
+    assert points[0] == {"variant": "default", "a": 1, "b": "x"}
+    assert sweep.parameters(points[0]) == {"c": 0, "a": 1, "b": "x"}
+    assert sweep.parameters(points[-1]) == {"c": 1, "d": {"e": 2}, "a": 2, "b": "y"}
+    assert sweep.averaged == ["a", "b"]
+
+
 def test_what_is_neither_row_nor_column_is_averaged_over() -> None:
     assert parse(rows=["b"]).averaged == ["a"]
 

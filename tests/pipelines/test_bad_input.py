@@ -87,8 +87,11 @@ def test_a_single_normal(project, raw, sentence):
     [
         ({"train": 99}, "train=99 asks for 99 of 10 normal items: give a count up to their number, or a share"),
         ({"folds": 6, "fold": 6}, "folds=6, fold=6 does not divide 10 normal items"),
-        ({"noise_floor": "loud"}, "There is no noise_floor 'loud': choose one of auto, level, raw."),
-        ({"backbone": "resnet19"}, "Unknown backbone 'resnet19': choose one of efficientnet_lite0, resnet18"),
+        ({"noise_floor": "loud"}, "There is no noise_floor 'loud': choose one of auto, level, level_training, raw."),
+        (
+            {"backbone": "resnet19"},
+            "Unknown backbone 'resnet19': choose one of efficientnet_lite0, efficientnet_lite1, efficientnet_lite2",
+        ),
         (
             {"backbone": "resnet18"},
             "The backbone resnet18 comes without weights: give `weights` the path of a state dict",
@@ -97,7 +100,10 @@ def test_a_single_normal(project, raw, sentence):
             {"weights": "/no/such.pth"},
             "No weights /no/such.pth: give the path of a state dict, or a name of torchvision's",
         ),
-        ({"input_type": "hybird"}, "Unknown input type 'hybird': choose one of multiscale, multifeature, hybrid."),
+        (
+            {"input_type": "hybird"},
+            "Unknown input type 'hybird': choose one of multiscale, multifeature, hybrid, cross_scale, single.",
+        ),
         ({"normals": 0, "faulty": 0}, "The simulation has no recordings; set normals or faulty above 0."),
     ],
     ids=lambda value: ",".join(map(str, value)) if isinstance(value, dict) else "",
@@ -131,6 +137,23 @@ def test_a_misspelt_option_is_told_before_anything_runs(project, sentence):
     for known in ("backbone", "detector", "folds", "raw", "seed"):
         assert known in said
     assert project.tracked().info.run_id == before
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("mirror_audio.run.sed", "'mirror_audio.run.sed' of --params: did you mean 'mirror_audio.run.seed'?"),
+        ("mirror_audio.mel.height", "'mirror_audio.mel' of --params: known are exhibits, fit, run, simulation, sound"),
+        ("detectors.hybrid_flo.epochs", "of --params: did you mean 'detectors.hybrid_flow'?"),
+    ],
+)
+def test_a_misspelt_nested_option_is_told(project, sentence, option, said):
+    assert said in sentence(project.command(**{option: 3}))
+
+
+def test_a_strange_setting_of_a_detector_is_told_by_its_class(project, sentence):
+    said = sentence(project.command(**{"detector": "gaussian", "detectors.gaussian.shrinkag": 0.1}))
+    assert said == "Gaussian has no setting ['shrinkag']: its settings are shrinkage."
 
 
 def test_weights_that_are_no_weights(project, tmp_path, sentence):

@@ -20,7 +20,7 @@ from endline.features.noise_floor import common_floor, level, standstill_power
 from endline.features.pyramids import pyramid
 from endline.features.recordings import Signal, read_recording, resample
 
-NOISE_FLOORS = ("auto", "level", "raw")
+NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048
 
 
@@ -54,12 +54,13 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
     """The noise floor that all recordings are raised to, or none.
 
     It is taken from the standstills of all recordings of the set, whatever their label: only so does no room stand
-    out. A recording that comes later is raised to the same floor.
+    out. A recording that comes later is raised to the same floor. `level_training` takes it from the training
+    recordings alone: rooms that are louder then stand out, which the control tells.
 
     Args:
         samples: the sample table.
         folder: raw folder.
-        mode: `level`, `raw`, or `auto` (level real recordings, leave simulated ones).
+        mode: `level`, `level_training`, `raw`, or `auto` (level real recordings, leave simulated ones).
         rate: rate in Hz that recordings are brought to.
 
     Returns:
@@ -73,6 +74,8 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
     if mode == "raw" or (mode == "auto" and bool(samples["simulated"].all())):
         return {"mode": "raw", "rate": rate, "power": None}
     controls = samples[samples["control"]]
+    if mode == "level_training":
+        controls = controls[controls["split"] == "train"]
     powers = [
         standstill_power(load_sound(folder / row["path"], rate), rate, (row["start"], row["stop"]), N_FFT)
         for row in track(controls.to_dict("records"), "Measuring the standstills", transient=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from endline.errors import EndlineError
 
+VARIANT = "variant"
 Point = dict[str, Any]
 
 
@@ -23,6 +24,8 @@ class Sweep:
         data: folder of the raw files below ENDLINE_DATA; None: the station finds or simulates its own.
         source: where the data can be had, one sentence.
         fixed: parameters that are the same in every run.
+        variants: name -> the parameters that it changes (none for the default); the grid then varies `variant`
+            slowest. For comparisons in which one thing at a time is changed.
         derived: parameter -> `by` (a parameter of the grid) and `values` (that one's value -> this one's value).
         rows: varied parameters that name the rows of the table; those in neither rows nor columns are averaged over.
         columns: varied parameters that name its columns; none: one column for each figure.
@@ -37,6 +40,7 @@ class Sweep:
     data: str | None = None
     source: str = ""
     fixed: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     derived: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
@@ -54,6 +58,8 @@ class Sweep:
     def parameters(self, point: Point) -> dict[str, Any]:
         """Nested runtime parameters of one run, fixed and derived ones included."""
         flat = {**self.fixed, **point}
+        if self.variants:
+            flat |= self.variants[flat.pop(VARIANT)]
         for name, rule in self.derived.items():
             if point[rule["by"]] in rule["values"]:
                 flat[name] = rule["values"][point[rule["by"]]]
@@ -89,6 +95,9 @@ def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
         raise EndlineError(f"{where} has the unknown keys {unknown}: known are {', '.join(known)}.")
     if missing := [key for key in ("station", "description", "grid") if not told.get(key)]:
         raise EndlineError(f"{where} lacks {', '.join(missing)}: add it.")
+    if told.get("variants"):
+        told["variants"] = {variant: changes or {} for variant, changes in told["variants"].items()}
+        told["grid"] = {VARIANT: list(told["variants"]), **told["grid"]}
     sweep = Sweep(name=name, **told)
     for parameter, values in sweep.grid.items():
         if not isinstance(values, list) or not values:
