@@ -14,6 +14,7 @@ import pandera.pandas as pa
 from endline.errors import EndlineError
 
 NORMAL = "normal"
+NORMAL_WORDS = frozenset({"0", "normal", "good", "ok"})  # what users write for it, in lower case
 MINIMUM_TRAINING_ITEMS = 3
 REJECTED_COLUMNS = ("path", "reason", "remedy")
 
@@ -62,6 +63,35 @@ def rejected_table(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class Index:
+    """What lies in a raw folder.
+
+    Attributes:
+        samples: the sample table, with the columns of its kind of evidence beside those of `SCHEMA`, and `digest`
+            (SHA-256 of the file).
+        rejected: the files that cannot be used, with reason and remedy.
+        published_split: whether `split` is that of the data set; otherwise it is still to be assigned.
+    """
+
+    samples: pd.DataFrame
+    rejected: pd.DataFrame
+    published_split: bool = False
+
+
+def check_training_items(count: int, otherwise: str) -> None:
+    """Tell when too few normal items would train; `otherwise` is the remedy besides recording more.
+
+    Raises:
+        EndlineError: below `MINIMUM_TRAINING_ITEMS`.
+    """
+    if count < MINIMUM_TRAINING_ITEMS:
+        raise EndlineError(
+            f"{count} normal item(s) would train, at least {MINIMUM_TRAINING_ITEMS} are needed: "
+            f"record more good parts (forty make a fair start), or {otherwise}."
+        )
+
+
+@dataclass(frozen=True)
 class SplitRule:
     """How normal items are divided into training and test; every other item is tested.
 
@@ -106,11 +136,7 @@ class SplitRule:
                     "give a count up to their number, or a share between 0 and 1."
                 )
             chosen = list(np.random.default_rng(seed).permutation(names)[:count])
-        if len(chosen) < MINIMUM_TRAINING_ITEMS:
-            raise EndlineError(
-                f"{len(chosen)} normal item(s) would train, at least {MINIMUM_TRAINING_ITEMS} are needed: "
-                "record more good parts (forty make a fair start), or let more of them train (train=0.9)."
-            )
+        check_training_items(len(chosen), "let more of them train (train=0.9)")
         return {str(name) for name in chosen}
 
 

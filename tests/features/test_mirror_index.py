@@ -279,8 +279,8 @@ def test_an_unreadable_file_is_a_row_too(folder, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return original(self, *arguments)
 
-    original = Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    original = Path.open
+    monkeypatch.setattr(Path, "open", denied)
     soundfile.write(folder / "bad.wav", sound(7), RATE)
     assert rejection(folder) == ("it cannot be read (Permission denied)", "check the file's rights and the disk")
 

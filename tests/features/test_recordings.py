@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from endline.features.recordings import RecordingRejected, find_motions, read_recording, resample
+from endline.errors import FileRejected
+from endline.features.recordings import find_motions, read_recording, resample
 
 RATE = 44_100
 
@@ -22,7 +23,7 @@ def paper_layout():
 
 
 def rejection(action):
-    with pytest.raises(RecordingRejected) as caught:
+    with pytest.raises(FileRejected) as caught:
         action()
     return str(caught.value)
 

@@ -1,37 +1,21 @@
 """Index of the station `mirror_audio`: a folder of recordings becomes a sample table."""
 
-import hashlib
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import soundfile
 from rich.progress import track
 
-from endline.errors import EndlineError
-from endline.features.recordings import Motions, RecordingRejected, find_motions, read_recording
-from endline.samples import NORMAL, rejected_table
+from endline.errors import EndlineError, FileRejected
+from endline.features.recordings import Motions, find_motions, read_recording
+from endline.features.rejecting import Rejections, file_digest
+from endline.samples import NORMAL, NORMAL_WORDS, Index
 
 LABELS = "labels.csv"
-NORMAL_WORDS = frozenset({"0", "normal", "good", "ok"})
 PARTS = ("fold", "standstill", "unfold")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Index:
-    """What lies in a raw folder.
-
-    Attributes:
-        samples: the sample table, three rows a recording (fold, standstill as control, unfold), with the columns
-            `start, stop` (seconds), `digest` (SHA-256 of the file); `split` is still to be assigned.
-        rejected: the files that cannot be used, with reason and remedy.
-    """
-
-    samples: pd.DataFrame
-    rejected: pd.DataFrame
 
 
 def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
@@ -46,6 +30,9 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
         group: name of the group.
         simulated: whether the recordings were simulated.
 
+    Returns:
+        Three rows a recording (fold, standstill as control, unfold), with the columns `start, stop` in seconds.
+
     Raises:
         EndlineError: when the folder is missing or holds no usable recording, or the label table cannot be read.
     """
@@ -56,34 +43,15 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
     if not files:
         raise EndlineError(f"{folder} holds no recording: put sound files there (wav, flac, ...), with a {LABELS}.")
     faults, rejected = _faults(folder, files)
+    rejections = Rejections(folder, "recording", rejected)
     rows: list[dict[str, object]] = []
-    seen: dict[str, str] = {}
     for path in track(files, "Looking for the motions", transient=True):
         name = path.relative_to(folder).as_posix()
-        try:
-            signal, rate = read_recording(path)
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            if digest in seen:
-                other = seen[digest]
-                raise RecordingRejected(f"the same recording as {other}", "keep one of them, with the right label")
-            motions = find_motions(signal, rate)
-        except RecordingRejected as problem:
-            rejected.append((name, problem.reason, problem.remedy))
-            continue
-        except OSError as problem:
-            rejected.append((name, f"it cannot be read ({problem.strerror})", "check the file's rights and the disk"))
-            continue
-        seen[digest] = name
-        rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
-    table = rejected_table(rejected)
-    if not rows:
-        first = table.iloc[0]
-        raise EndlineError(
-            f"None of the {len(files)} recordings in {folder} can be used; {first['path']}: "
-            f"{first['reason']} ({first['remedy']})."
-        )
-    for row in table.itertuples():
-        log.warning("Left out %s: %s; %s.", row.path, row.reason, row.remedy)
+        with rejections.instead(name):
+            motions = find_motions(*read_recording(path))
+            digest = rejections.digest(name)
+            rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
+    table = rejections.table(len(files), usable=bool(rows))
     samples = pd.DataFrame(rows).astype({"label": "Int8", "kind": object})
     unknown = int(samples["label"].isna().sum()) // len(PARTS)
     if unknown:
@@ -100,9 +68,9 @@ def index_recording(path: Path) -> pd.DataFrame:
     try:
         signal, rate = read_recording(path)
         motions = find_motions(signal, rate)
-    except RecordingRejected as problem:
+    except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_digest(path)
     rows = _rows(path.name, None, motions, group="", simulated=False, digest=digest)
     return pd.DataFrame(list(rows)).astype({"label": "Int8", "kind": object})
 

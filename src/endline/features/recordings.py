@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy import signal as dsp
 
+from endline.errors import FileRejected
+
 LOWEST_RATE = 16_000  # Hz; below it the upper half of the mel image could only be guessed
 SILENT_PEAK = 1e-4  # of full scale, -80 dB: three steps of a 16-bit recording
 FULL_SCALE = 0.99  # also reached by 8-bit files, whose largest sample is 127/128
@@ -28,18 +30,6 @@ Levels = NDArray[np.float64]  # (frames,), dB
 Span = tuple[float, float]
 
 
-class RecordingRejected(Exception):
-    """A recording that cannot be used: one row of the rejected table, not the end of a run.
-
-    ``reason`` says what is wrong with the file, ``remedy`` what to do; the message joins them to a sentence.
-    """
-
-    def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(f"{reason}: {remedy}.")
-        self.reason = reason
-        self.remedy = remedy
-
-
 @dataclass(frozen=True)
 class Motions:
     """Where the motor runs and rests in one recording; each span is (start, stop) in seconds."""
@@ -53,16 +43,16 @@ def read_recording(path: Path) -> tuple[Signal, int]:
     """Read any file that libsndfile knows as one channel.
 
     Returns the signal, (samples,) float32 in full-scale units, channels averaged, and its rate in Hz.
-    Raises RecordingRejected for a file that is unreadable, empty, truncated, not finite, silent, clipped or
+    Raises FileRejected for a file that is unreadable, empty, truncated, not finite, silent, clipped or
     below 16 kHz.
     """
     if not path.is_file():
-        raise RecordingRejected("the file does not exist", "restore it or take it out of the label table")
+        raise FileRejected("the file does not exist", "restore it or take it out of the label table")
     if path.stat().st_size == 0:
-        raise RecordingRejected("the file is empty (0 bytes)", "record it again")
+        raise FileRejected("the file is empty (0 bytes)", "record it again")
     missing = _missing_bytes(path)
     if missing:
-        raise RecordingRejected(
+        raise FileRejected(
             f"the file is truncated, {missing} bytes that its header promises are missing",
             "copy it again from its source",
         )
@@ -71,19 +61,19 @@ def read_recording(path: Path) -> tuple[Signal, int]:
             rate, promised = int(file.samplerate), int(file.frames)
             channels = file.read(dtype="float32", always_2d=True)  # (samples, channels)
     except soundfile.LibsndfileError as error:
-        raise RecordingRejected(
+        raise FileRejected(
             "no sound file that libsndfile can read", "export it as WAV, FLAC or another sound format"
         ) from error
     if len(channels) == 0:
-        raise RecordingRejected("the recording holds no samples", "record it again")
+        raise FileRejected("the recording holds no samples", "record it again")
     if len(channels) < promised:
-        raise RecordingRejected(
+        raise FileRejected(
             f"the file is truncated, {len(channels)} of {promised} samples are there",
             "copy it again from its source",
         )
     _check_samples(channels)
     if rate < LOWEST_RATE:
-        raise RecordingRejected(
+        raise FileRejected(
             f"the sampling rate of {rate} Hz is below {LOWEST_RATE} Hz",
             "record it at 44100 Hz, for resampling cannot restore the band that is missing",
         )
@@ -105,13 +95,13 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     bins or for few frames, weighs little beside a motor, which is heard in all of them. A threshold between
     the two levels of the recording itself (Otsu 1979) parts motor from rest. The standstill is the longest
     quiet stretch between the motions, trimmed by a margin at both ends: it holds neither motor nor rattle.
-    Raises RecordingRejected where there are not exactly two motions of at least 0.5 s with a rest between.
+    Raises FileRejected where there are not exactly two motions of at least 0.5 s with a rest between.
     """
     level = _frame_levels(samples, rate)
     runs, quiet = _motor_runs(level)
     if len(runs) != 2:
         found = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
-        raise RecordingRejected(
+        raise FileRejected(
             f"{found} found where one fold and one unfold are needed",
             "record one fold and one unfold with a rest between, in a room quieter than the motor",
         )
@@ -120,7 +110,7 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     start, stop = max(rests, key=lambda rest: rest[1] - rest[0], default=(0, 0))
     standstill = _seconds(start, stop, MARGIN)
     if standstill[1] - standstill[0] < SHORTEST_STANDSTILL:
-        raise RecordingRejected(
+        raise FileRejected(
             f"the quiet between the two motions lasts only {(stop - start) * FRAME:.2f} s",
             f"leave at least {SHORTEST_STANDSTILL + 2 * MARGIN:.2f} s between fold and unfold",
         )
@@ -136,15 +126,15 @@ def _check_samples(channels: NDArray[np.float32]) -> None:
     """Refuse (samples, channels) that hold NaN, silence or clipping."""
     broken = int(np.count_nonzero(~np.isfinite(channels)))
     if broken:
-        raise RecordingRejected(f"{broken} samples are NaN or infinite", "export it again from its source")
+        raise FileRejected(f"{broken} samples are NaN or infinite", "export it again from its source")
     if np.abs(channels - channels.mean(axis=0)).max() < SILENT_PEAK:
-        raise RecordingRejected("the recording is silent", "check the microphone and record it again")
+        raise FileRejected("the recording is silent", "check the microphone and record it again")
     # A limiter or converter at its end stop repeats one value; a loud but sound wave does not.
     loud = np.abs(channels) >= FULL_SCALE
     held = loud[:-2] & (channels[1:-1] == channels[:-2]) & (channels[2:] == channels[:-2])
     share = float(held.sum(axis=0).max()) / len(channels)
     if share > CLIPPED_SHARE:
-        raise RecordingRejected(
+        raise FileRejected(
             f"{share:.1%} of the samples are clipped at full scale", "lower the gain and record it again"
         )
 

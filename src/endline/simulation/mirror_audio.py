@@ -11,13 +11,8 @@ fitted on 228 normals, tells the 100 faulty units from 99 other normals with AUR
 2: 0.98, 7: 0.90), and with 0.56 +- 0.04 from the standstill alone.
 """
 
-import json
-import os
-import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +21,13 @@ import soundfile
 from endline.errors import EndlineError
 from endline.simulation.motor_faults import add_misalignment, add_scratch, add_thrust
 from endline.simulation.motor_sound import Motion, MotionName, Motor, Signal, excite, radiate, room_noise
+from endline.simulation.simulated_folder import SimulatedFolder
 
 RECIPE = 1  # raise it whenever the same settings would give other recordings
 DURATION = 7.0  # s
 FAULTS = ("1", "2", "7")
 # Least and greatest strength of each fault, in its own measure: from hardly audible to plain.
 STRENGTHS = {"1": (0.15, 1.0), "2": (0.1, 1.0), "7": (0.5, 4.0)}
-STALE = 900.0  # s: an unfinished simulation that was not touched for so long belongs to a killed process
 
 
 @dataclass(frozen=True)
@@ -135,88 +130,28 @@ def simulate(folder: Path, settings: MirrorSimulation, progress: Callable[[int, 
         EndlineError: `folder` holds files that no simulation wrote, or the disk cannot be written.
     """
     faults = deal_faults(settings)
-    if _is_complete(folder, settings, len(faults)):
-        return folder
-    _refuse_foreign_files(folder)
-    try:
-        _write_beside(folder, settings, faults, progress)
-    except (OSError, soundfile.LibsndfileError) as error:
-        if _is_complete(folder, settings, len(faults)):  # another process was faster with the same set
-            return folder
-        megabytes = int(len(faults) * DURATION * settings.sample_rate * 2 / 1e6) + 1
-        raise EndlineError(
-            f"The simulated recordings cannot be written to {folder} ({error}); "
-            f"make the folder writable and free {megabytes} MB, or give another folder."
-        ) from error
-    return folder
+    names = [f"unit_{unit:04d}.wav" for unit in range(1, len(faults) + 1)]
+    simulated = SimulatedFolder(
+        contents="recordings",
+        note="simulated recordings of a car side-mirror folding motor; no real motor was recorded",
+        recipe=RECIPE,
+        settings=asdict(settings),
+        files=("labels.csv", *(f"recordings/{name}" for name in names)),
+        pattern=r"labels\.csv|recordings/unit_\d+\.wav",
+        megabytes=int(len(faults) * DURATION * settings.sample_rate * 2 / 1e6) + 1,
+    )
 
-
-def _write_beside(
-    folder: Path, settings: MirrorSimulation, faults: list[str], progress: Callable[[int, int], None] | None
-) -> None:
-    """Write the set to a hidden folder beside `folder`, then move it there; remove what is left by others."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f".{folder.name}.simulating-*"):
-        if time.time() - max(left.stat().st_mtime, _modified(left / "recordings")) > STALE:
-            shutil.rmtree(left, ignore_errors=True)
-    beside = folder.parent / f".{folder.name}.simulating-{os.getpid()}"
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        (beside / "recordings").mkdir(parents=True)
-        rows = ["recording,fault"]
-        for unit, fault in enumerate(faults, start=1):
-            name = f"unit_{unit:04d}.wav"
+    def write(beside: Path) -> None:
+        (beside / "recordings").mkdir()
+        for unit, (name, fault) in enumerate(zip(names, faults, strict=True), start=1):
             sound = synthesise(fault, np.random.default_rng([settings.seed, unit]), settings)
-            soundfile.write(beside / "recordings" / name, sound, settings.sample_rate, subtype="PCM_16")
-            rows.append(f"{name},{fault}")
+            try:
+                soundfile.write(beside / "recordings" / name, sound, settings.sample_rate, subtype="PCM_16")
+            except soundfile.LibsndfileError as error:  # what a full disk is to libsndfile
+                raise OSError(str(error)) from error
             if progress is not None:
                 progress(unit, len(faults))
+        rows = ["recording,fault", *(f"{name},{fault}" for name, fault in zip(names, faults, strict=True))]
         (beside / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-        (beside / "simulation.json").write_text(_description(settings), encoding="utf-8")
-        if folder.exists():
-            old = beside / "replaced"  # goes with the hidden folder, should the next line not be reached
-            folder.rename(old)
-            shutil.rmtree(old)
-        beside.replace(folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
-
-def _description(settings: MirrorSimulation) -> str:
-    note = "simulated recordings of a car side-mirror folding motor; no real motor was recorded"
-    made_by = {"recipe": RECIPE, "endline": version("endline"), "settings": asdict(settings)}
-    return json.dumps({"simulated": True, "note": note, **made_by}, indent=2) + "\n"
-
-
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
-
-
-def _is_complete(folder: Path, settings: MirrorSimulation, count: int) -> bool:
-    """Tell whether `folder` holds the whole set of these settings, made by this recipe."""
-    try:
-        content = json.loads((folder / "simulation.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    known = isinstance(content, dict) and content.get("recipe") == RECIPE
-    same = known and content.get("settings") == asdict(settings) and (folder / "labels.csv").is_file()
-    return same and len(list((folder / "recordings").glob("unit_*.wav"))) == count
-
-
-def _refuse_foreign_files(folder: Path) -> None:
-    """Raise unless everything in `folder` was written by a simulation, and so can be made again."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise EndlineError(f"{folder} is a file; give a folder for the simulated recordings.")
-    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-    marked = "simulation.json" in files
-    for name in files:
-        ours = name in ("labels.csv", "simulation.json") or (
-            name.startswith("recordings/unit_") and name.endswith(".wav") and name.count("/") == 1
-        )
-        if not (marked and ours):
-            raise EndlineError(
-                f"{folder} holds {name}, which no simulation wrote, and is left as it is; "
-                "give another folder for the simulated recordings, or move this file away."
-            )
+    return simulated.fill(folder, write)

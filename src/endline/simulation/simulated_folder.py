@@ -1,0 +1,130 @@
+"""How every simulation writes its folder: whole or not at all, and never over files that are not its own."""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from endline.errors import EndlineError
+
+STALE = 900.0  # s: an unfinished simulation that was not touched for so long belongs to a killed process
+MARKER = "simulation.json"
+
+
+@dataclass(frozen=True)
+class SimulatedFolder:
+    """What a simulated set is: enough to tell whether a folder holds it, and whether it may be replaced.
+
+    Attributes:
+        contents: what the files are, in the user's words: "recordings".
+        note: one line on the simulation, written into `simulation.json`.
+        recipe: number of the recipe; another number makes the same settings another set.
+        settings: the simulation's settings, plain JSON values.
+        files: every file of the set, POSIX paths relative to the folder, without `simulation.json`.
+        pattern: regular expression that matches the whole path of any file that this simulation may have
+            written, under any settings.
+        megabytes: room that the set needs on the disk.
+    """
+
+    contents: str
+    note: str
+    recipe: int
+    settings: Mapping[str, Any]
+    files: tuple[str, ...]
+    pattern: str
+    megabytes: int
+
+    def fill(self, folder: Path, write: Callable[[Path], None]) -> Path:
+        """Make `folder` hold the set and return it; a complete set of the same settings is left alone.
+
+        The set is written beside `folder` and moved there when it is complete, so that a killed simulation
+        leaves nothing that is ever read. A simulated set of other settings is replaced, since its own
+        settings bring it back; a folder with any other file is never touched.
+
+        Args:
+            folder: where the set shall lie; its parents are made.
+            write: writes `files`, and the folders that they lie in, into the empty folder that it is given.
+
+        Raises:
+            EndlineError: `folder` holds files that no simulation wrote, or the disk cannot be written.
+        """
+        if self.is_complete(folder):
+            return folder
+        self._refuse_foreign_files(folder)
+        try:
+            self._write_beside(folder, write)
+        except OSError as error:
+            if self.is_complete(folder):  # another process was faster with the same set
+                return folder
+            raise EndlineError(
+                f"The simulated {self.contents} cannot be written to {folder} ({error}); "
+                f"make the folder writable and free {self.megabytes} MB, or give another folder."
+            ) from error
+        return folder
+
+    def is_complete(self, folder: Path) -> bool:
+        """Tell whether `folder` holds the whole set of these settings, made by this recipe, and no file more of it."""
+        try:
+            content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        known = isinstance(content, dict) and content.get("recipe") == self.recipe
+        same = known and content.get("settings") == dict(self.settings)
+        return same and {name for name in _files(folder) if re.fullmatch(self.pattern, name)} == set(self.files)
+
+    def _write_beside(self, folder: Path, write: Callable[[Path], None]) -> None:
+        """Write the set to a hidden folder beside `folder`, then move it there; remove what is left by others."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in folder.parent.glob(f".{folder.name}.simulating-*"):
+            if time.time() - _last_touched(left) > STALE:
+                shutil.rmtree(left, ignore_errors=True)
+        beside = folder.parent / f".{folder.name}.simulating-{os.getpid()}"
+        shutil.rmtree(beside, ignore_errors=True)
+        try:
+            beside.mkdir()
+            write(beside)
+            (beside / MARKER).write_text(self._description(), encoding="utf-8")
+            if folder.exists():
+                old = beside / "replaced"  # goes with the hidden folder, should the next line not be reached
+                folder.rename(old)
+                shutil.rmtree(old)
+            beside.replace(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def _description(self) -> str:
+        made_by = {"recipe": self.recipe, "endline": version("endline"), "settings": dict(self.settings)}
+        return json.dumps({"simulated": True, "note": self.note, **made_by}, indent=2) + "\n"
+
+    def _refuse_foreign_files(self, folder: Path) -> None:
+        """Raise unless everything in `folder` was written by this simulation, and so can be made again."""
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise EndlineError(f"{folder} is a file; give a folder for the simulated {self.contents}.")
+        files = _files(folder)
+        marked = MARKER in files
+        for name in files:
+            if not (marked and (name == MARKER or re.fullmatch(self.pattern, name))):
+                raise EndlineError(
+                    f"{folder} holds {name}, which no simulation wrote, and is left as it is; "
+                    f"give another folder for the simulated {self.contents}, or move this file away."
+                )
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+
+
+def _last_touched(folder: Path) -> float:
+    """Time of the last change in `folder`; now, if its process is just moving it to its place."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())))
+    except OSError:
+        return time.time()
