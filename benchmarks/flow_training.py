@@ -17,6 +17,7 @@ from rich import print
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from endline.detectors.cs_flow import CSFlow, CSFlowConfig, negative_log_likelihood
 from endline.detectors.hybrid_flow import HybridFlow, HybridFlowConfig
 from endline.detectors.progress import Progress
 from endline.feature_set import FeatureSet
@@ -24,10 +25,10 @@ from endline.reporting.provenance import git_commit, machine
 
 RESULTS = Path(__file__).parent / "results" / "flow_training.csv"
 SHAPES = {"scale_0": (112, 16, 24), "scale_1": (432, 8, 12), "scale_2": (320, 4, 6)}  # hybrid input, Lite0
-CASES = {
+CASES: dict[str, HybridFlowConfig | CSFlowConfig] = {
     "pooled over time (default)": HybridFlowConfig(),
-    "maps, 64 whitened channels, 64 hidden": replace(HybridFlowConfig(), pool=(), components=64, hidden=64),
-    "maps as published: all channels, 1024 hidden": replace(HybridFlowConfig(), pool=(), whiten=False, hidden=1024),
+    "maps, 64 whitened channels, 64 hidden": CSFlowConfig(components=64),
+    "maps as published: all channels, 1024 hidden": CSFlowConfig(whiten=False, hidden=1024),
 }
 KINDS = {
     "convolution": ("conv", "mkldnn"),
@@ -94,21 +95,25 @@ def breakdown(step: Callable[[], object]) -> dict[str, float]:
     return {f"share_{kind}": round(value / total, 3) for kind, value in shares.items()}
 
 
-def measure(name: str, config: HybridFlowConfig) -> dict[str, object]:
+def measure(name: str, config: HybridFlowConfig | CSFlowConfig) -> dict[str, object]:
     """One row of the table."""
     rng = np.random.default_rng(0)
     samples, batch_size = 32, config.batch_size
     arrays = {key: rng.standard_normal((samples, *shape)).astype(np.float16) for key, shape in SHAPES.items()}
     data = FeatureSet(arrays, key="benchmark")
-    detector = HybridFlow(replace(config, epochs=1))
-    detector.fit(data, seed=0, progress=Progress())
-    model = detector.model.train()
-    rows = np.arange(batch_size)
-    if config.pool:  # the epochs start from whitened vectors
-        vectors = model.whitening(model.vectors(data.read(rows))).detach()
-        forward: Callable[[], Tensor] = lambda: detector._noisy_loss(model.split(vectors))  # noqa: E731
+    detector: HybridFlow | CSFlow
+    if isinstance(config, HybridFlowConfig):
+        detector = HybridFlow(replace(config, epochs=1))
+        detector.fit(data, seed=0, progress=Progress())
+        pooled = detector.model
+        # The epochs start from whitened vectors.
+        vectors = pooled.whitening(pooled.vectors(data.read(np.arange(batch_size)))).detach()
+        forward: Callable[[], Tensor] = lambda: negative_log_likelihood(pooled.flow, pooled.split(vectors)).mean()  # noqa: E731
     else:
-        forward = lambda: detector.loss(data.read(rows))  # noqa: E731
+        detector = CSFlow(replace(config, epochs=1))
+        detector.fit(data, seed=0, progress=Progress())
+        forward = lambda: detector.loss(data.read(np.arange(batch_size)))  # noqa: E731
+    model = detector.model.train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-6, foreach=True)
 
     def step() -> None:

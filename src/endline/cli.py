@@ -58,10 +58,11 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
 
 
 @cli.command()
-@click.argument("recordings", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--station", default="mirror_audio", show_default=True, help="Or surface_image, for photographs.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
-def inspect(recordings: tuple[Path, ...], env: str | None) -> None:
-    """Judge new RECORDINGS of mirror motors with the detector of the latest run."""
+def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
+    """Judge new FILES (recordings, photographs) with the detector of the station's latest run."""
     from kedro.framework.session import KedroSession
 
     from endline.operations.inspection import Inspector
@@ -70,8 +71,8 @@ def inspect(recordings: tuple[Path, ...], env: str | None) -> None:
         project = find_kedro_project(Path.cwd()) or Path.cwd()
         with KedroSession.create(project_path=project, env=env) as session:
             assert isinstance(session, KedroSession)
-            inspector = Inspector.of_latest_run(session.load_context().catalog)
-        for recording in recordings:
-            verdict = inspector.inspect(recording).iloc[0]
+            inspector = Inspector.of_latest_run(session.load_context().catalog, station)
+        for file in files:
+            verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
-            click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {recording}")
+            click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {file}")

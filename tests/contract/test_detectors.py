@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from kedro.config import OmegaConfigLoader
+from safetensors.torch import load_file, save_file
 
 import endline.detectors
 from endline.detectors.base import Detector, build_detector, load_detector, type_path
@@ -21,9 +22,11 @@ from endline.feature_set import FeatureSet
 
 SHAPES = {
     **{"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)},
-    **{"views": (4, 9), "image": (3, 32, 64)},
+    **{"views": (4, 960), "image": (3, 128, 128)},  # pooled cross_scale features of EfficientNet-Lite0; its least size
 }
 SMALL = {"epochs": 3, "teacher_epochs": 3, "hidden": 8, "components": 4, "blocks": 2, "batch_size": 6, "trees": 20}
+SMALL |= {"size": 64, "map_views": 2}
+EMBEDDED = {"backbone": "efficientnet_lite0", "weights": None}  # published backbones would have to be downloaded
 CONF = Path(__file__).parents[2] / "conf"
 
 
@@ -61,7 +64,8 @@ def new(request):
             for name, value in SMALL.items()
             if isinstance(getattr(config, name, None), int)
         }
-        return type(detector)(replace(config, **{**small, **changes}))
+        embedded = EMBEDDED if hasattr(config, "backbone") else {}
+        return type(detector)(replace(config, **{**small, **embedded, **changes}))
 
     return make
 
@@ -382,6 +386,8 @@ def test_damaged_folder_is_told(done, tmp_path, damage):
     elif damage == "cut config":
         config.write_text(config.read_text()[:50])
     elif damage == "foreign weights":
-        config.write_text(config.read_text().replace("[\n   6,", "[\n   8,"))
+        state = load_file(weights)
+        largest = max(state, key=lambda name: state[name].numel())
+        save_file(state | {largest: state[largest].flatten()[1:].contiguous()}, weights)
     with pytest.raises(EndlineError, match=r"The detector in (?s:.*)detector cannot be read (?s:.*): fit it again"):
         load_detector(folder)

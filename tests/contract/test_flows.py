@@ -11,8 +11,10 @@ from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from endline.flows.base import Flow, Maps
-from endline.flows.coupling import CouplingBlock, CouplingFlow, soft_clamp
+from endline.flows.coupling import CouplingBlock, CouplingFlow, soft_clamp, tanh_clamp
 from endline.flows.cross_scale import cross_scale_flow
+from endline.flows.position import position_code
+from endline.flows.subnets import ConvSubnet
 from endline.flows.whitening import ShrunkWhitening, Whitening, ledoit_wolf_share
 
 
@@ -57,6 +59,61 @@ def cross(channels, kernels=((3, 3), (5, 5))):
     return make
 
 
+class Placed(Flow):
+    """A conditional flow, given the position code of one scale of a size."""
+
+    def __init__(self, flow: CouplingFlow, code: Tensor) -> None:
+        super().__init__()
+        self.flow = flow
+        self.register_buffer("code", code[None])
+
+    def forward(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Tensor]:
+        return self.flow(x, (self.code,))
+
+    def inverse(self, z: Maps, condition: Maps | None = None) -> Maps:
+        return self.flow.inverse(z, (self.code,))
+
+
+def plain(channels, kernels, **options):
+    """FastFlow's: convolutions of each scale by itself."""
+
+    def make(seed):
+        generator = torch.Generator().manual_seed(seed)
+        blocks = [
+            CouplingBlock(
+                channels,
+                lambda ins, outs, kernel=kernel: ConvSubnet(ins, outs, [4] * len(ins), kernel),
+                alpha=1.9,
+                generator=generator,
+                **options,
+            )
+            for kernel in kernels
+        ]
+        return CouplingFlow(blocks)
+
+    return make
+
+
+def placed(shape, kernels, *, padding="zeros", clamp=soft_clamp):
+    """AST's teacher, and CFLOW's decoder with kernels of 1 and another clamp."""
+
+    def make(seed):
+        generator = torch.Generator().manual_seed(seed)
+        blocks = [
+            CouplingBlock(
+                shape[:1],
+                lambda ins, outs, kernel=kernel: ConvSubnet(ins, outs, [5], kernel, condition=8, padding=padding),
+                alpha=1.9,
+                clamp=clamp,
+                generator=generator,
+            )
+            for kernel in kernels
+        ]
+        return Placed(CouplingFlow(blocks), position_code(8, *shape[1:]))
+
+    return make
+
+
 # name -> (makes the flow from the seed of its permutations, shape of one sample a scale)
 FLOWS: dict[str, tuple[Callable[[int], Flow], list[tuple[int, ...]]]] = {
     "linear, 1 scale": (block([5], linear), [(5,)]),
@@ -72,6 +129,11 @@ FLOWS: dict[str, tuple[Callable[[int], Flow], list[tuple[int, ...]]]] = {
     "cross-scale, 3 scales": (cross([3, 5, 2]), [(3, 4, 4), (5, 2, 2), (2, 1, 1)]),
     "cross-scale, odd sizes": (cross([2, 3, 2], ((3, 3),)), [(2, 5, 3), (3, 3, 2), (2, 2, 1)]),
     "cross-scale, columns": (cross([2, 3], ((3, 1), (5, 1))), [(2, 4, 1), (3, 2, 1)]),
+    "plain, kernels by turns": (plain([5], (3, 1)), [(5, 3, 2)]),
+    "plain, 2 scales": (plain([3, 2], (1, 3)), [(3, 2, 2), (2, 3, 1)]),
+    "placed, replicate padding": (placed((5, 3, 3), (3, 5), padding="replicate"), [(5, 3, 3)]),
+    "placed, vectors": (placed((5, 2, 3), (1, 1, 1), clamp=tanh_clamp), [(5, 2, 3)]),
+    "placed, one vector": (placed((4, 1, 1), (1, 1), clamp=tanh_clamp), [(4, 1, 1)]),
 }
 
 
@@ -194,6 +256,74 @@ def test_extreme_data_stay_finite_both_ways(case):
     x = tuple(1e3 * scale for scale in data(shapes))
     assert flow.log_prob(x).isfinite().all()
     assert all(scale.isfinite().all() for scale in flow.inverse(x))
+
+
+def test_the_memory_format_changes_nothing(case):
+    make, shapes = case
+    if any(len(shape) != 3 for shape in shapes):
+        pytest.skip("vectors have one format")
+    flow, x = ready(make), data(shapes)
+    last = tuple(scale.contiguous(memory_format=torch.channels_last).requires_grad_() for scale in x)
+    first = tuple(scale.clone().requires_grad_() for scale in x)
+    found, expected = flow.log_prob(last), flow.log_prob(first)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-10)
+    for a, b in zip(torch.autograd.grad(found.sum(), last), torch.autograd.grad(expected.sum(), first), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_channels_stay_last_in_memory():
+    """Otherwise each convolution would reorder its input: the flow would be right, and slow."""
+    flow = cross([8, 6])(0).to(memory_format=torch.channels_last)
+    shapes = [(8, 4, 4), (6, 2, 2)]
+    x = tuple(scale.float().contiguous(memory_format=torch.channels_last) for scale in data(shapes))
+    for block in flow.blocks:
+        for scale, z in enumerate(block(x)[0]):
+            assert z.is_contiguous(memory_format=torch.channels_last)
+            for half in block._permuted_halves(x[scale], scale):
+                assert half.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_log_det_by_position_is_that_of_each_position():
+    flow = ready(placed((5, 2, 3), (1, 1), clamp=tanh_clamp))
+    (x,) = data([(5, 2, 3)])
+    _, (changes,) = flow.flow.by_position((x,), (flow.code,))
+    assert changes.shape == (3, 2, 3)
+    torch.testing.assert_close(changes.sum((1, 2)), flow((x,))[1], rtol=0, atol=1e-12)
+    _, alone = flow.flow((x[:, :, 1:, 2:],), (flow.code[:, :, 1:, 2:],))  # kernels of 1 see a position by itself
+    torch.testing.assert_close(changes[:, 1, 2], alone, rtol=0, atol=1e-12)
+
+
+def test_the_condition_changes_the_latents():
+    flow = ready(placed((5, 2, 3), (3,)))
+    x = data([(5, 2, 3)])
+    (z,), _ = flow.flow(x, (flow.code,))
+    (other,), _ = flow.flow(x, (flow.code.flip(3),))
+    assert (z - other).abs().max() > 1e-3
+    (same,), _ = flow.flow(x, (flow.code.expand(3, -1, -1, -1),))  # one for all, or one each
+    torch.testing.assert_close(same, z, rtol=0, atol=1e-12)
+
+
+def test_tanh_clamp_bounds_the_log_scale_and_leaves_small_ones():
+    s = torch.tensor([-1e9, -1.0, 0.0, 1e-6, 1e9], dtype=torch.float64)
+    expected = torch.tensor([-1.9, -1.9 * math.tanh(1 / 1.9), 0.0, 1e-6, 1.9], dtype=torch.float64)
+    torch.testing.assert_close(tanh_clamp(s, 1.9), expected, rtol=1e-9, atol=0)
+
+
+def test_the_second_half_transforms_the_first_and_then_the_first_the_second():
+    """Two channels, permuted to (1, 0); by hand with constant subnets [s, t]."""
+    block = CouplingBlock([2], linear, alpha=2.0, gamma=False).double()
+    block.permutation_0.copy_(torch.tensor([1, 0]))
+    block.unpermutation_0.copy_(torch.tensor([1, 0]))
+    with torch.no_grad():
+        for subnet, bias in ((block.second_to_first, [0.5, -1.0]), (block.first_to_second, [1.0, 0.25])):
+            subnet.layers[0].weight.zero_()
+            subnet.layers[0].weight[1] = 1.0  # t is what the other half shows, plus its bias
+            subnet.layers[0].bias.copy_(torch.tensor(bias))
+    (z,), log_det = block((torch.tensor([[3.0, 5.0]], dtype=torch.float64),))
+    s, r = (4 / math.pi) * math.atan(0.25), (4 / math.pi) * math.atan(0.5)
+    first = 5 * math.exp(s) + 3 - 1.0
+    assert z.tolist()[0] == pytest.approx([first, 3 * math.exp(r) + first + 0.25])
+    assert log_det.item() == pytest.approx(s + r)
 
 
 def test_soft_clamp_bounds_the_log_scale_and_leaves_small_ones():

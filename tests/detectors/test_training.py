@@ -58,6 +58,30 @@ def test_schedules(schedule, done, share):
     )
 
 
+def test_sgd_with_momentum_follows_the_formula():
+    """One sample, loss |x - m|^2 / 3: gradient g = -2 (x - m) / 3, velocity v = 0.5 v + g, m -= 0.1 v."""
+    one = FeatureSet({"x": np.full((1, 3), 3.0, "f4")}, key="one")
+    sgd = {"optimizer": "sgd", "betas": (0.5, 0.0), "schedule": "constant", "clip_norm": 0.0}
+    model, _ = trained(one, epochs=2, **sgd)
+    first = 0.1 * 2 * 3 / 3
+    second = first + 0.1 * (0.5 * 2 * 3 / 3 + 2 * (3 - first) / 3)
+    torch.testing.assert_close(model.mean.detach(), torch.full((3,), second))
+
+
+def test_a_killed_sgd_training_goes_on_with_its_momentum(tmp_path):
+    file = tmp_path / "checkpoint.safetensors"
+
+    def killed(epoch: int, epochs: int, loss: float) -> None:
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(optimizer="sgd", progress=Progress(file, killed, every=0))
+    resumed, _ = trained(optimizer="sgd", progress=Progress(file, every=0))
+    assert torch.equal(resumed.mean, trained(optimizer="sgd")[0].mean)
+    assert not torch.equal(resumed.mean, trained(optimizer="sgd", betas=(0.0, 0.0))[0].mean)
+
+
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
 def test_the_optimiser_gets_the_schedule_step_by_step(schedule, monkeypatch):
     rates = []
@@ -171,6 +195,7 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
     ("changes", "sentence"),
     [
         ({"schedule": "linear"}, "There is no schedule 'linear': choose one of constant, one_cycle, cosine"),
+        ({"optimizer": "sdg"}, "There is no optimizer 'sdg': choose one of adam, sgd."),
         ({"epochs": 0}, "epochs=0 and batch_size=3 must both be at least 1"),
         ({"batch_size": 0}, "epochs=4 and batch_size=0 must both be at least 1"),
     ],

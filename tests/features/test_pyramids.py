@@ -3,7 +3,7 @@ import torch
 
 from endline.errors import EndlineError
 from endline.features.backbones import load_backbone
-from endline.features.pyramids import pooled_pyramid, pyramid
+from endline.features.pyramids import fit_size, pooled_pyramid, pyramid
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +45,34 @@ def test_pooled_maps_stand_finest_first(lite0, images):
     pooled = pooled_pyramid(images, lite0, "hybrid")
     assert pooled.shape == (2, 112 + 432 + 320)
     torch.testing.assert_close(pooled[:, 112:544], maps["scale_1"].mean((2, 3)))
+
+
+def test_gradients_flow_back_through_the_pooled_pyramid_that_wants_them(lite0, images):
+    leaf = images.clone().requires_grad_()
+    pooled = pooled_pyramid(leaf, lite0, "cross_scale", differentiable=True)
+    torch.testing.assert_close(pooled.detach(), pooled_pyramid(images, lite0, "cross_scale"), atol=1e-4, rtol=1e-4)
+    pooled[0].square().sum().backward()
+    assert leaf.grad[0].any()
+    assert not leaf.grad[1].any()
+    assert not pooled_pyramid(leaf, lite0, "cross_scale").requires_grad
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "result"),
+    [
+        ((256, 256), 128, (128, 128)),
+        ((384, 256), 128, (192, 128)),
+        ((256, 384), 100, (96, 160)),  # 100 x 150 to the nearest multiples of 32
+        ((64, 128), 96, (64, 128)),  # never larger
+        ((512, 64), 32, (256, 32)),
+        ((320, 256), 8, (32, 32)),
+    ],
+)
+def test_images_are_made_smaller_to_a_size(size, wanted, result):
+    image = torch.linspace(0, 1, size[1]).expand(1, 3, *size)
+    smaller = fit_size(image, wanted)
+    assert smaller.shape == (1, 3, *result)
+    torch.testing.assert_close(smaller.mean(), torch.tensor(0.5), atol=1e-3, rtol=0)
 
 
 def test_a_missing_stride_is_told(lite0, images):

@@ -45,6 +45,17 @@ def test_variants_change_one_thing_at_a_time() -> None:
     assert sweep.averaged == ["a", "b"]
 
 
+def test_a_grid_may_run_over_the_folders_of_the_data(tmp_path: Path) -> None:
+    sweep = parse(grid={"group": "folders", "a": [1]}, rows=["group"])
+    with pytest.raises(EndlineError, match=r"'plain' runs over the sub-folders of .*, and there is none\."):
+        sweep.with_folders(tmp_path)
+    for name in ("screw", "carpet"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "readme.txt").touch()
+    assert [point["group"] for point in sweep.with_folders(tmp_path).points()] == ["carpet", "screw"]
+    assert parse().with_folders(tmp_path) == parse()
+
+
 def test_what_is_neither_row_nor_column_is_averaged_over() -> None:
     assert parse(rows=["b"]).averaged == ["a"]
 

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,32 +26,33 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Project:
-    """A copy of the project's configuration; `recordings` is a simulated set."""
+    """A copy of the project's configuration; `recordings` is a simulated set of the main job."""
 
     folder: Path
     recordings: Path
+    station: str = "mirror_audio"
 
     def run(self, exhibits: int = 0, **params: Any) -> str:
-        """Run the main job; returns the version of its outputs. Exhibits cost seconds."""
+        """Run the station; returns the version of its outputs. Exhibits cost seconds."""
         params["exhibits"] = exhibits
         with (
             contextlib.chdir(self.folder),
             KedroSession.create(self.folder, env="smoke", runtime_params=params) as session,
         ):
-            session.run(pipeline_names=["mirror_audio"])
+            session.run(pipeline_names=[self.station])
             return str(session.session_id)
 
     def command(self, **params: Any) -> Result:
-        """Run the main job as `endline run --params=...` does, within this process."""
+        """Run the station as `endline run --params=...` does, within this process."""
         options = ["--params=" + ",".join(f"{name}={value}" for name, value in params.items())] if params else []
         with contextlib.chdir(self.folder):
-            return CliRunner().invoke(cli, ["run", "--env=smoke", "--pipelines=mirror_audio", *options])
+            return CliRunner().invoke(cli, ["run", "--env=smoke", f"--pipelines={self.station}", *options])
 
     def load(self, name: str) -> Any:
         """Newest version of an output."""
         with contextlib.chdir(self.folder), KedroSession.create(self.folder, env="smoke") as session:
             catalog: DataCatalog = session.load_context().catalog
-            return catalog.load(f"mirror_audio.{name}")
+            return catalog.load(f"{self.station}.{name}")
 
     def tracked(self) -> Run:
         """The newest MLflow run."""
@@ -89,6 +90,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         patch.setenv("DO_NOT_TRACK", "1")
         configure_project("endline")
         yield Project(folder, recordings)
+
+
+@pytest.fixture(scope="session")
+def surfaces(project: Project) -> Project:
+    """The same project at the station of photographs."""
+    return replace(project, station="surface_image")
 
 
 @pytest.fixture

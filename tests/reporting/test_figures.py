@@ -208,3 +208,13 @@ def test_encoding_is_the_smaller_one_and_repeats_itself() -> None:
     assert len(content) <= len(style.encode_png(figure))
     noise = pictures.map_overlay(np.random.default_rng(0).random((300, 300)), None, bar_label="")
     assert style.encode_png(noise)[16:20] == (1040).to_bytes(4, "big")  # 5.2 inches at 200 dots
+
+
+def test_maps_of_one_report_share_their_limits():
+    maps = np.linspace(0, 1, 10_000, dtype="f4").reshape(4, 50, 50)
+    maps[0, 0, 0] = 1e6
+    low, high = pictures.shared_limits(maps)
+    assert low == pytest.approx(0.5, abs=1e-3)
+    assert high == pytest.approx(0.999, abs=1e-3)
+    assert pictures.shared_limits(np.zeros((0, 0, 0), "f4")) is None
+    assert pictures.shared_limits(np.ones((2, 3, 3), "f4")) is None

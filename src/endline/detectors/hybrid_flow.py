@@ -1,4 +1,4 @@
-"""The hierarchical flow for mirror motors: a cross-scale flow on the feature pyramid, made fit for few units."""
+"""The hierarchical flow for mirror motors: a cross-scale flow on pooled feature maps, made fit for few units."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,16 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.cs_flow import (
+    SCORES,
+    check_halving,
+    flow_score,
+    kernel_sizes,
+    negative_log_likelihood,
+    with_noise,
+)
 from endline.detectors.progress import Progress
+from endline.detectors.scales import mean_map
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
-from endline.flows.base import Maps, standard_normal_log_prob
+from endline.flows.base import Maps
 from endline.flows.cross_scale import cross_scale_flow
-from endline.flows.whitening import ShrunkWhitening, Whitening
+from endline.flows.whitening import ShrunkWhitening
 
 BATCH = 64
 FOLDS = 5
@@ -24,7 +32,6 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "std": lambda x: (x.var(-1, correction=0, keepdim=True) + 1e-8).sqrt(),  # the root has no slope at 0
     "max": lambda x: x.amax(-1, keepdim=True),
 }
-SCORES = ("latent", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,9 @@ class HybridFlowConfig:
 
     Attributes:
         pool: how the maps are pooled over their last axis (time) before anything is learned, of `mean`, `std` and
-            `max`, joined over the channels; empty = not at all, as published.
-        components: whitened principal components that stay, of the channels of a scale; of pooled maps, those of
-            the whole sample that have a variance of their own. 0 = all.
-        whiten: False feeds the maps to the flow as they are, as published.
+            `max`, joined over the channels.
+        components: whitened principal components of the whole sample that have a variance of their own; 0 = all.
+        whiten: False feeds the pooled maps to the flow as they are.
         blocks: coupling blocks.
         kernel, last_kernel: kernel size of all blocks but the last, and of the last.
         hidden: hidden channels of the subnets.
@@ -63,6 +69,11 @@ class HybridFlowConfig:
     schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        if not self.pool:
+            raise EndlineError(
+                f"hybrid_flow needs a pool, any of {', '.join(POOLS)}: "
+                "for the published flow, on maps that are not pooled, choose the detector cs_flow."
+            )
         if not set(self.pool) <= set(POOLS) or self.score not in SCORES:
             raise EndlineError(
                 f"hybrid_flow has no pool {self.pool} or score '{self.score}': pool takes any of "
@@ -70,7 +81,7 @@ class HybridFlowConfig:
             )
 
 
-class WhitenedFlow(nn.Module):
+class PooledFlow(nn.Module):
     """Pooling over time, whitening, then the cross-scale flow.
 
     Args:
@@ -84,23 +95,13 @@ class WhitenedFlow(nn.Module):
         self.names = sorted(shapes)
         self.config = config
         sizes = [shapes[name] for name in self.names]
-        if config.pool:
-            self.sizes: list[tuple[int, ...]] = [(len(config.pool) * count, height, 1) for count, height, _ in sizes]
-        else:
-            kept = [min(config.components or size[0], size[0]) if config.whiten else size[0] for size in sizes]
-            self.sizes = [(count, *size[1:]) for count, size in zip(kept, sizes, strict=True)]
+        check_halving([size[1:2] for size in sizes])
+        self.sizes = [(len(config.pool) * count, height, 1) for count, height, _ in sizes]
+        length = sum(count * height for count, height, _ in self.sizes)
+        self.whitening = ShrunkWhitening(length, samples, config.components) if config.whiten else nn.Identity()
+        # Pooled maps are one column wide.
+        kernels = [(size, 1) for size in kernel_sizes(config.blocks, config.kernel, config.last_kernel)]
         channels = [size[0] for size in self.sizes]
-        self.whitening: nn.Module
-        if not config.whiten:
-            self.whitening = nn.Identity()
-        elif config.pool:
-            length = sum(count * height for count, height, _ in self.sizes)
-            self.whitening = ShrunkWhitening(length, samples, config.components)
-        else:
-            pairs = zip(sizes, channels, strict=True)
-            self.whitening = nn.ModuleList(Whitening(size[0], keep) for size, keep in pairs)
-        widths = [config.kernel] * (config.blocks - 1) + [config.last_kernel]
-        kernels = [(size, 1 if config.pool else size) for size in widths]  # pooled maps are one column wide
         flow = cross_scale_flow(channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
         self.flow = flow.to(memory_format=torch.channels_last)
 
@@ -125,31 +126,26 @@ class WhitenedFlow(nn.Module):
 
     def whitened(self, batch: Batch) -> Maps:
         """What the flow sees of a batch: its maps pooled and whitened, finest first."""
-        if self.config.pool:
-            return self.split(self.whitening(self.vectors(batch)))
-        maps = [batch[name] for name in self.names]
-        if isinstance(self.whitening, nn.ModuleList):
-            maps = [whiten(x) for whiten, x in zip(self.whitening, maps, strict=True)]
-        return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
+        return self.split(self.whitening(self.vectors(batch)))
 
 
 class HybridFlow(Detector[HybridFlowConfig]):
-    """Cross-scale flow on the chosen input type (Lee et al. 2023, section 3; CS-Flow, Rudolph 2024, chapter 5).
+    """Cross-scale flow on the chosen input type, pooled over time (after Lee et al. 2023, section 3).
 
-    What tells units apart is what stays constant over a motion, and units are few. So the maps are pooled over time
-    and whitened with a shrunk covariance; the flow starts as the identity, where its score is the Mahalanobis
-    distance, and learns what that misses. The anomaly map is the gradient of the score times
-    the deviation from the normal, where it raises the score.
+    Published is the flow on whole maps: `CSFlow` on the hybrid input. What tells units apart is what stays constant
+    over a motion, and units are few. So the maps are pooled over time and whitened with a shrunk covariance; the flow
+    starts as the identity, where its score is the Mahalanobis distance, and learns what that misses. The anomaly map is
+    the gradient of the score times the deviation from the normal, where it raises the score.
     """
 
     Config = HybridFlowConfig
     input_type = "hybrid"
     parts = "joint"
-    model: WhitenedFlow
+    model: PooledFlow
 
-    def build(self, shapes: Shapes, samples: int) -> WhitenedFlow:
+    def build(self, shapes: Shapes, samples: int) -> PooledFlow:
         """The flow at its start: the identity up to permutations."""
-        return WhitenedFlow(shapes, samples, self.config)
+        return PooledFlow(shapes, samples, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood a dimension of the whitened maps."""
@@ -168,10 +164,6 @@ class HybridFlow(Detector[HybridFlowConfig]):
             def loss(batch: Batch) -> Tensor:
                 return self._noisy_loss(self.model.split(batch["vectors"]))
 
-        elif isinstance(self.model.whitening, nn.ModuleList):
-            for name, whitening in zip(self.model.names, self.model.whitening, strict=True):
-                assert isinstance(whitening, Whitening)  # for the type checker: a ModuleList forgets what it holds
-                whitening.fit(batch[name] for batch in train_set.batches(BATCH))
         c = self.config
         if c.epochs == 0:
             return ()
@@ -179,37 +171,19 @@ class HybridFlow(Detector[HybridFlowConfig]):
         return train(self.model, loss, train_set, settings, seed=seed, progress=progress)
 
     def _noisy_loss(self, maps: Maps) -> Tensor:
-        if self.config.noise > 0:
-            maps = tuple(x + self.config.noise * torch.randn_like(x) for x in maps)
-        return self._negative_log_likelihood(maps).mean()
+        return negative_log_likelihood(self.model.flow, with_noise(maps, self.config.noise)).mean()
 
     def score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the finest scale."""
-        if not self.config.pool:
-            with torch.no_grad():
-                maps = self.model.whitened(batch)
-                heat = tuple(z.square().mean(1) / 2 for z in self.model.flow(maps)[0])
-                return Scored(self._score(maps), _joined(heat))
         with torch.enable_grad():
             leaves = {name: batch[name].detach().requires_grad_() for name in self.model.names}
-            score = self._score(self.model.whitened(leaves))
+            z, log_det = self.model.flow(self.model.whitened(leaves))
+            score = flow_score(z, log_det, self.config.score)
             gradients = torch.autograd.grad(score.sum(), list(leaves.values()))
         # Gradient times deviation from the normal: how much of the score each position answers for.
         pairs = zip(gradients, leaves.values(), self.model.normal_rows(), strict=True)
         shares = tuple((slope * (leaf.detach() - row)).sum(1).clamp(min=0) for slope, leaf, row in pairs)
-        return Scored(score.detach(), _joined(shares))
-
-    def _score(self, maps: Maps) -> Tensor:
-        if self.config.score == "likelihood":
-            return self._negative_log_likelihood(maps)
-        z, _ = self.model.flow(maps)
-        return torch.cat([x.square().flatten(1) for x in z], 1).mean(1) / 2
-
-    def _negative_log_likelihood(self, maps: Maps) -> Tensor:
-        z, log_det = self.model.flow(maps)
-        dimensions = sum(x[0].numel() for x in z)
-        loss: Tensor = -(standard_normal_log_prob(z) + log_det) / dimensions
-        return loss
+        return Scored(score.detach(), mean_map(shares))
 
 
 def cross_whitened(vectors: Tensor, components: int, seed: int) -> Tensor:
@@ -226,10 +200,3 @@ def cross_whitened(vectors: Tensor, components: int, seed: int) -> Tensor:
         whitening.fit(others)
         whitened[fold] = whitening(vectors[fold])
     return whitened
-
-
-def _joined(maps: tuple[Tensor, ...]) -> Tensor:
-    """Mean of maps (batch, H_i, W_i), brought to the size of the first."""
-    size = maps[0].shape[-2:]
-    raised = [functional.interpolate(x[:, None], size=size, mode="bilinear") for x in maps]
-    return torch.cat(raised, 1).mean(1)

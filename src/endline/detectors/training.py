@@ -13,6 +13,7 @@ from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet, content_key
 
 SCHEDULES = ("constant", "one_cycle", "cosine")
+OPTIMIZERS = ("adam", "sgd")
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,13 @@ class TrainingSettings:
     Attributes:
         epochs: passes over the training samples; the last one counts.
         batch_size: samples a step.
-        learning_rate: of Adam; the peak where a schedule varies it.
-        weight_decay: of Adam (L2).
-        betas: of Adam.
+        learning_rate: of the optimizer; the peak where a schedule varies it.
+        weight_decay: of the optimizer (L2).
+        betas: of Adam; the first is the momentum of SGD.
         eps: of Adam.
         clip_norm: bound of the gradient's norm; 0 = none.
         schedule: `constant`, `one_cycle` (up over the first 30 %, down to 0) or `cosine` (down to 0).
+        optimizer: `adam` or `sgd`.
     """
 
     epochs: int
@@ -38,10 +40,13 @@ class TrainingSettings:
     eps: float = 1e-8
     clip_norm: float = 1.0
     schedule: str = "one_cycle"
+    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise EndlineError(f"There is no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}.")
+        if self.optimizer not in OPTIMIZERS:
+            raise EndlineError(f"There is no optimizer '{self.optimizer}': choose one of {', '.join(OPTIMIZERS)}.")
         if self.epochs < 1 or self.batch_size < 1:
             raise EndlineError(
                 f"epochs={self.epochs} and batch_size={self.batch_size} must both be at least 1: correct them."
@@ -57,7 +62,7 @@ def train(
     seed: int,
     progress: Progress,
 ) -> tuple[float, ...]:
-    """Train with Adam until the last epoch; returns the mean loss of every epoch.
+    """Train until the last epoch; returns the mean loss of every epoch.
 
     The order of an epoch and what its losses draw depend on (seed, epoch) alone and the learning rate on the step
     alone, so that a killed training goes on from its checkpoint exactly as if it had not been killed.
@@ -66,9 +71,7 @@ def train(
         EndlineError: when the loss is no longer finite.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(
-        parameters, settings.learning_rate, settings.betas, settings.eps, settings.weight_decay, foreach=True
-    )
+    optimizer = _optimizer(parameters, settings)
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
@@ -102,6 +105,13 @@ def train(
     return tuple(losses)
 
 
+def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, rate, settings.betas[0], weight_decay=decay, foreach=True)
+    return torch.optim.Adam(parameters, rate, settings.betas, settings.eps, decay, foreach=True)
+
+
 def _learning_rate(done: float, settings: TrainingSettings) -> float:
     """Learning rate when the share `done` in [0, 1) of all steps is over."""
     peak, warm = settings.learning_rate, 0.3
@@ -114,10 +124,10 @@ def _learning_rate(done: float, settings: TrainingSettings) -> float:
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Model and Adam moments as flat tensors; the rest follows from seed, epoch and settings."""
+    """Model and the optimizer's moments as flat tensors; the rest follows from seed, epoch and settings."""
     state = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
-        state |= {f"adam.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
+        state |= {f"moments.{index}.{name}": torch.as_tensor(value) for name, value in moments.items()}
     return state
 
 
@@ -131,7 +141,7 @@ def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progre
     model.load_state_dict(weights)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in state.items():
-        if name.startswith("adam."):
+        if name.startswith("moments."):
             _, index, key = name.split(".")
             moments.setdefault(int(index), {})[key] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from endline.errors import FileRejected
+from endline.errors import EndlineError, FileRejected
 from endline.masks import decode_image
 
 SMALLEST = 8  # pixels of a side
@@ -39,6 +39,18 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if values.ndim == 3:
         return values
     return np.repeat(_eight_bits(values)[..., None], 3, axis=2)
+
+
+def read_indexed_image(path: Path) -> NDArray[np.uint8]:
+    """Image (H, W, 3) of a file that the index has found sound.
+
+    Raises:
+        EndlineError: when it has vanished or been damaged since.
+    """
+    try:
+        return read_image(path)
+    except (OSError, FileRejected) as error:
+        raise EndlineError(f"{path} was indexed and cannot be read any more ({error}): restore it.") from error
 
 
 def image_tensor(image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:

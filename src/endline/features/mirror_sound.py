@@ -15,9 +15,9 @@ from torch import Tensor
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureRecipe, content_key
 from endline.features.backbones import Backbone, load_backbone
+from endline.features.image_arrays import ArraySettings, check_size, described, image_arrays
 from endline.features.mel import MelSettings, mel_image
 from endline.features.noise_floor import common_floor, level, standstill_power
-from endline.features.pyramids import pyramid
 from endline.features.recordings import Signal, read_recording, resample
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
@@ -31,7 +31,7 @@ class SoundSettings:
     Attributes:
         backbone: name of the frozen network.
         weights: path or torchvision name of its weights; None for the packaged ones.
-        input_type: `hybrid`, `multifeature` or `multiscale`.
+        arrays: which arrays are made of a mel image.
         draws: how often the levelling noise is drawn; the maps are their mean, so that a verdict hangs less on one
             draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
@@ -39,15 +39,16 @@ class SoundSettings:
 
     backbone: str = "efficientnet_lite0"
     weights: str | None = None
-    input_type: str = "hybrid"
+    arrays: ArraySettings = field(default_factory=ArraySettings)
     draws: int = 1
     mel: MelSettings = field(default_factory=MelSettings)
 
 
 def sound_settings(parameters: Mapping[str, Any]) -> SoundSettings:
-    """Settings of the parameters `<station>.sound`."""
-    chosen = {key: parameters[key] for key in ("backbone", "weights", "input_type", "draws")}
-    return SoundSettings(**chosen, mel=MelSettings(**parameters["mel"]))
+    """Settings of the parameters `<station>.sound`, resolved for a detector."""
+    chosen = {key: parameters[key] for key in ("backbone", "weights", "draws")}
+    arrays = ArraySettings(tuple(parameters["arrays"]), parameters["input_type"], parameters["views"])
+    return SoundSettings(**chosen, arrays=arrays, mel=MelSettings(**parameters["mel"]))
 
 
 def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: int) -> dict[str, Any]:
@@ -146,10 +147,9 @@ def sound_features(
         EndlineError: for an unknown backbone or input type, or missing weights.
     """
     backbone = load_backbone(settings.backbone, settings.weights)
-    # An unknown input type or a size that does not fit is told before anything is read.
-    pyramid(torch.zeros(1, 1, settings.mel.height, settings.mel.width), backbone, settings.input_type)
+    check_size((settings.mel.height, settings.mel.width), backbone, settings.arrays.input_type)
     inputs = samples[["digest", "part", "start", "stop"]].to_dict("list")
-    described = asdict(settings) | {"weights": backbone.digest}
+    told = {**described(settings.arrays, backbone), "mel": asdict(settings.mel), "draws": settings.draws}
     recordings = [rows for _, rows in samples.groupby("path", sort=False)]
 
     def batches() -> Iterator[dict[str, NDArray[Any]]]:
@@ -157,13 +157,13 @@ def sound_features(
             maps = recording_maps(rows, folder, floor, settings, backbone)
             yield {name: x.numpy() for name, x in maps.items()}
 
-    return FeatureRecipe(content_key(inputs, described, dict(floor)), len(samples), batches)
+    return FeatureRecipe(content_key(inputs, told, floor["power"]), len(samples), batches)
 
 
 def recording_maps(
     rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], settings: SoundSettings, backbone: Backbone
 ) -> Batch:
-    """Feature maps (rows, C, H, W) of the parts of one recording, the mean over the draws of the noise.
+    """Arrays (rows, ...) of the parts of one recording, the mean over the draws of the noise.
 
     Args:
         rows: the recording's rows of the sample table, the standstill among them.
@@ -173,5 +173,5 @@ def recording_maps(
         backbone: the loaded backbone.
     """
     images = part_images(rows, folder, floor, settings.mel, settings.draws)
-    maps = pyramid(images.flatten(0, 1)[:, None], backbone, settings.input_type)
-    return {name: x.reshape(len(images), len(rows), *x.shape[1:]).mean(0) for name, x in maps.items()}
+    arrays = image_arrays(images.flatten(0, 1)[:, None], backbone, settings.arrays)
+    return {name: x.reshape(len(images), len(rows), *x.shape[1:]).mean(0) for name, x in arrays.items()}

@@ -40,11 +40,12 @@ INPUT_TYPES: Mapping[str, InputType] = {
 }
 
 
-def pyramid(images: Tensor, backbone: Backbone, input_type: str) -> dict[str, Tensor]:
+def pyramid(images: Tensor, backbone: Backbone, input_type: str, *, differentiable: bool = False) -> dict[str, Tensor]:
     """Feature maps {scale_0, scale_1, ...: (n, C, H, W)}, finest first, of images (n, 1 or 3, H, W).
 
     Maps of equal size, of several image sizes and strides, are joined over their channels, larger image first.
-    Images are in [0, 1]; H and W are multiples of the input type's ``multiple``.
+    Images are in [0, 1]; H and W are multiples of the input type's ``multiple``. ``differentiable`` lets gradients flow
+    back to the images, which is slower and needs far more memory.
 
     Raises:
         EndlineError: for an unknown input type, a size that does not halve evenly, or a stride that the backbone
@@ -63,9 +64,10 @@ def pyramid(images: Tensor, backbone: Backbone, input_type: str) -> dict[str, Te
             f"The backbone {backbone.name} has no map of stride {missing[0]}, which input_type={input_type} takes: "
             f"choose another input type or another backbone."
         )
+    maps_of = backbone.differentiable if differentiable else backbone
     joined: dict[int, list[Tensor]] = {}
     for factor in chosen.factors:
-        maps = backbone(shrink(images, factor))
+        maps = maps_of(shrink(images, factor))
         for stride in chosen.strides:
             joined.setdefault(factor * stride, []).append(maps[stride])
     ordered = [torch.cat(maps, dim=1) if len(maps) > 1 else maps[0] for _, maps in sorted(joined.items())]
@@ -80,6 +82,19 @@ def shrink(images: Tensor, factor: int) -> Tensor:
     return interpolate(images, size=size, mode="bilinear", antialias=True)
 
 
-def pooled_pyramid(images: Tensor, backbone: Backbone, input_type: str) -> Tensor:
+def fit_size(images: Tensor, size: int) -> Tensor:
+    """Images (n, C, H, W) made smaller until their shorter side is about `size`, antialiased; never larger.
+
+    Both sides become multiples of 32, which every backbone takes, the ratio of sides being kept as well as that allows.
+    """
+    scale = size / min(images.shape[-2:])
+    if scale >= 1:
+        return images
+    height, width = (max(round(side * scale / 32), 1) * 32 for side in images.shape[-2:])
+    return interpolate(images, size=(height, width), mode="bilinear", antialias=True)
+
+
+def pooled_pyramid(images: Tensor, backbone: Backbone, input_type: str, *, differentiable: bool = False) -> Tensor:
     """Global mean of every map of the pyramid, joined finest first, (n, sum of channels) (DifferNet, section 4.2)."""
-    return torch.cat([x.mean((2, 3)) for x in pyramid(images, backbone, input_type).values()], dim=1)
+    maps = pyramid(images, backbone, input_type, differentiable=differentiable)
+    return torch.cat([x.mean((2, 3)) for x in maps.values()], dim=1)

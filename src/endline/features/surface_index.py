@@ -63,6 +63,23 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
     return Index(samples, table, layout.published_split)
 
 
+def index_image(path: Path) -> pd.DataFrame:
+    """Sample table of one photograph whose label is unknown; its raw folder is the one it lies in.
+
+    Raises:
+        EndlineError: when the photograph cannot be used.
+    """
+    try:
+        read_image(path)
+    except FileRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
+    row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=""), "")
+    table = pd.DataFrame([{**row, "mask_path": None, "simulated": False}])
+    return table.astype({"label": "Int8", "kind": object, "mask_path": object})
+
+
 def _row(photograph: Photograph, group: str) -> dict[str, object]:
     kind = photograph.kind
     return {

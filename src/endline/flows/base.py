@@ -12,20 +12,21 @@ class Flow(nn.Module, ABC):
     """An invertible map from data x to latents z, both a tuple of tensors (one a scale).
 
     One convention everywhere: `log_prob(x) = log N(z; 0, I) + log|det dz/dx|`.
-    Tensors are (batch, channels, ...); a vector is one scale of shape (batch, channels).
+    Tensors are (batch, channels, ...); a vector is one scale of shape (batch, channels). A condition is one tensor a
+    scale, of the sizes of x but with channels of its own; a batch of 1 holds for all samples.
     """
 
     @abstractmethod
-    def forward(self, x: Maps) -> tuple[Maps, Tensor]:
+    def forward(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Tensor]:
         """Latents z, shaped as x, and log|det dz/dx|, (batch,)."""
 
     @abstractmethod
-    def inverse(self, z: Maps) -> Maps:
+    def inverse(self, z: Maps, condition: Maps | None = None) -> Maps:
         """Data x, shaped as z."""
 
-    def log_prob(self, x: Maps) -> Tensor:
+    def log_prob(self, x: Maps, condition: Maps | None = None) -> Tensor:
         """Log-likelihood of each sample with its constant, (batch,)."""
-        z, log_det = self(x)
+        z, log_det = self(x, condition)
         log_prob: Tensor = standard_normal_log_prob(z) + log_det
         return log_prob
 

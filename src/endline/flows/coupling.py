@@ -2,19 +2,25 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from endline.flows.base import Flow, Maps
 
-Subnet = Callable[[Maps], Maps]
+Clamp = Callable[[Tensor, float], Tensor]
 SubnetFactory = Callable[[Sequence[int], Sequence[int]], nn.Module]
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
     """Log-scale kept in (-alpha, alpha): (2 alpha / pi) atan(s / alpha) (Rudolph 2024, chapter 4)."""
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
+
+
+def tanh_clamp(s: Tensor, alpha: float) -> Tensor:
+    """Log-scale kept in (-alpha, alpha): alpha tanh(s / alpha), as CFLOW bounds it."""
+    return alpha * torch.tanh(s / alpha)
 
 
 class CouplingBlock(Flow):
@@ -26,10 +32,11 @@ class CouplingBlock(Flow):
     Args:
         channels: channels of each scale, at least 2.
         subnet: makes a network from (input channels, output channels) a scale; it maps a tuple of maps to a tuple
-            of maps of the same sizes.
+            of maps of the same sizes, and is given the condition as a second tuple where there is one.
         alpha: bound of the log-scale.
         gamma: multiply `[s, t]` by a learnable scalar a scale and subnet, 0 at the start (CS-Flow, AST): the block
             then starts as its permutation.
+        clamp: bounds the log-scale, from it and alpha.
         generator: draws the permutations.
     """
 
@@ -40,12 +47,13 @@ class CouplingBlock(Flow):
         *,
         alpha: float,
         gamma: bool = True,
+        clamp: Clamp = soft_clamp,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if min(channels) < 2:
             raise ValueError(f"a coupling halves its channels: each scale needs at least 2, got {list(channels)}")
-        self.alpha = alpha
+        self.alpha, self.clamp = alpha, clamp
         self.first = [count // 2 for count in channels]
         second = [count - half for count, half in zip(channels, self.first, strict=True)]
         self.second_to_first = subnet(second, [2 * half for half in self.first])
@@ -57,35 +65,41 @@ class CouplingBlock(Flow):
             self.register_buffer(f"permutation_{scale}", order)
             self.register_buffer(f"unpermutation_{scale}", torch.argsort(order))
 
-    def forward(self, x: Maps) -> tuple[Maps, Tensor]:
+    def forward(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Tensor]:
         """Latents and log-determinant, see `Flow`."""
-        x = tuple(scale[:, self.get_buffer(f"permutation_{i}")] for i, scale in enumerate(x))
-        x1, x2 = self._halves(x)
-        s, t = self._scale_and_shift(self.second_to_first, x2, 0)
-        y1 = tuple(a * s_.exp() + t_ for a, s_, t_ in zip(x1, s, t, strict=True))
-        r, u = self._scale_and_shift(self.first_to_second, y1, 1)
-        y2 = tuple(b * r_.exp() + u_ for b, r_, u_ in zip(x2, r, u, strict=True))
-        log_det = torch.stack([part.flatten(1).sum(1) for part in (*s, *r)]).sum(0)
-        return _joined(y1, y2), log_det
+        return _summed(self.by_position(x, condition))
 
-    def inverse(self, z: Maps) -> Maps:
+    def by_position(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Maps]:
+        """Latents, and the log-determinant by position, (batch, ...) a scale: their sum is log|det dz/dx|."""
+        halves = tuple(self._permuted_halves(scale, i) for i, scale in enumerate(x))
+        x1, x2 = tuple(first for first, _ in halves), tuple(second for _, second in halves)
+        s, t = self._scale_and_shift(self.second_to_first, x2, condition, 0)
+        y1 = tuple(a * s_.exp() + t_ for a, s_, t_ in zip(x1, s, t, strict=True))
+        r, u = self._scale_and_shift(self.first_to_second, y1, condition, 1)
+        y2 = tuple(b * r_.exp() + u_ for b, r_, u_ in zip(x2, r, u, strict=True))
+        return _joined(y1, y2), tuple(s_.sum(1) + r_.sum(1) for s_, r_ in zip(s, r, strict=True))
+
+    def inverse(self, z: Maps, condition: Maps | None = None) -> Maps:
         """Data, see `Flow`."""
-        y1, y2 = self._halves(z)
-        r, u = self._scale_and_shift(self.first_to_second, y1, 1)
+        y1 = tuple(scale[:, :half] for scale, half in zip(z, self.first, strict=True))
+        y2 = tuple(scale[:, half:] for scale, half in zip(z, self.first, strict=True))
+        r, u = self._scale_and_shift(self.first_to_second, y1, condition, 1)
         x2 = tuple((b - u_) * (-r_).exp() for b, r_, u_ in zip(y2, r, u, strict=True))
-        s, t = self._scale_and_shift(self.second_to_first, x2, 0)
+        s, t = self._scale_and_shift(self.second_to_first, x2, condition, 0)
         x1 = tuple((a - t_) * (-s_).exp() for a, s_, t_ in zip(y1, s, t, strict=True))
         x = _joined(x1, x2)
-        return tuple(scale[:, self.get_buffer(f"unpermutation_{i}")] for i, scale in enumerate(x))
+        return tuple(_chosen(scale, self.get_buffer(f"unpermutation_{i}")) for i, scale in enumerate(x))
 
-    def _halves(self, x: Maps) -> tuple[Maps, Maps]:
-        first = tuple(scale[:, :half] for scale, half in zip(x, self.first, strict=True))
-        return first, tuple(scale[:, half:] for scale, half in zip(x, self.first, strict=True))
+    def _permuted_halves(self, x: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+        order, back = self.get_buffer(f"permutation_{scale}"), self.get_buffer(f"unpermutation_{scale}")
+        halves: tuple[Tensor, Tensor] = _PermutedHalves.apply(x, order, back, self.first[scale])
+        return halves
 
-    def _scale_and_shift(self, subnet: nn.Module, x: Maps, which: int) -> tuple[Maps, Maps]:
-        outputs = [gamma * out for gamma, out in zip(self.gamma[which], subnet(x), strict=True)]
+    def _scale_and_shift(self, subnet: nn.Module, x: Maps, condition: Maps | None, which: int) -> tuple[Maps, Maps]:
+        found = subnet(x) if condition is None else subnet(x, condition)
+        outputs = [gamma * out for gamma, out in zip(self.gamma[which], found, strict=True)]
         pairs = [out.chunk(2, dim=1) for out in outputs]
-        return tuple(soft_clamp(s, self.alpha) for s, _ in pairs), tuple(t for _, t in pairs)
+        return tuple(self.clamp(s, self.alpha) for s, _ in pairs), tuple(t for _, t in pairs)
 
 
 class CouplingFlow(Flow):
@@ -99,21 +113,55 @@ class CouplingFlow(Flow):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
 
-    def forward(self, x: Maps) -> tuple[Maps, Tensor]:
+    def forward(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Tensor]:
         """Latents and log-determinant, see `Flow`."""
-        log_det = x[0].new_zeros(len(x[0]))
-        for block in self.blocks:
-            x, change = block(x)
-            log_det = log_det + change
-        return x, log_det
+        return _summed(self.by_position(x, condition))
 
-    def inverse(self, z: Maps) -> Maps:
+    def by_position(self, x: Maps, condition: Maps | None = None) -> tuple[Maps, Maps]:
+        """Latents and the log-determinant by position, see `CouplingBlock`."""
+        log_dets: Maps = ()
+        for block in self.blocks:
+            assert isinstance(block, CouplingBlock)  # for the type checker: a ModuleList forgets what it holds
+            x, changes = block.by_position(x, condition)
+            log_dets = tuple(map(torch.add, log_dets, changes)) if log_dets else changes
+        return x, log_dets
+
+    def inverse(self, z: Maps, condition: Maps | None = None) -> Maps:
         """Data, see `Flow`."""
         for block in reversed(self.blocks):
-            assert isinstance(block, CouplingBlock)  # for the type checker: a ModuleList forgets what it holds
-            z = block.inverse(z)
+            assert isinstance(block, CouplingBlock)
+            z = block.inverse(z, condition)
         return z
+
+
+class _PermutedHalves(torch.autograd.Function):
+    """Channels in a new order, halved. Autograd's own gradient of an index adds up element by element: too slow."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, back: Tensor, half: int) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(back)
+        return _chosen(x, order[:half]), _chosen(x, order[half:])
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
+        (back,) = ctx.saved_tensors
+        return _chosen(torch.cat(slopes, 1), back), None, None, None
+
+
+def _chosen(x: Tensor, channels: Tensor) -> Tensor:
+    """Some channels of x, in the memory format of x: `x[:, channels]` would lose it, and slow down what follows."""
+    if x.is_contiguous():
+        return x.index_select(1, channels)
+    rows = x.movedim(1, -1)
+    chosen = rows.reshape(-1, x.shape[1]).index_select(1, channels)
+    return chosen.view(*rows.shape[:-1], len(channels)).movedim(-1, 1)
 
 
 def _joined(first: Maps, second: Maps) -> Maps:
     return tuple(torch.cat(halves, dim=1) for halves in zip(first, second, strict=True))
+
+
+def _summed(found: tuple[Maps, Maps]) -> tuple[Maps, Tensor]:
+    """Latents and log-determinant (batch,), from the log-determinant by position."""
+    z, log_dets = found
+    return z, torch.stack([change.reshape(len(change), -1).sum(1) for change in log_dets]).sum(0)

@@ -1,6 +1,6 @@
-"""Inspect new recordings with the detector of the latest run."""
+"""Inspect new files with the detector of a station's latest run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,54 +13,87 @@ from endline.detectors.fitting import Detectors, are_joint, score_rows, units
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
 from endline.feature_set import FeatureSet
-from endline.features.backbones import Backbone, load_backbone
+from endline.features.backbones import load_backbone
 from endline.features.mirror_index import index_recording
 from endline.features.mirror_sound import recording_maps, sound_settings
+from endline.features.surface_features import image_settings, photograph_arrays
+from endline.features.surface_index import index_image
 
-STATION = "mirror_audio"
+Catalog = CatalogProtocol[Any, Any]
+Prepared = tuple[pd.DataFrame, FeatureSet]  # rows of the sample table, and their arrays
+Prepare = Callable[[Path], Prepared]
+
+
+def _recordings(floor: Mapping[str, Any]) -> Prepare:
+    sound = sound_settings(floor["sound"])
+    backbone = load_backbone(sound.backbone, sound.weights)
+
+    def prepare(path: Path) -> Prepared:
+        rows = index_recording(path)
+        arrays = recording_maps(rows, path.parent, floor, sound, backbone)
+        return rows, FeatureSet({name: x.numpy() for name, x in arrays.items()})
+
+    return prepare
+
+
+def _photographs(imaging: Mapping[str, Any]) -> Prepare:
+    settings = image_settings(imaging)
+    backbone = load_backbone(settings.backbone, settings.weights)
+
+    def prepare(path: Path) -> Prepared:
+        rows = index_image(path)
+        arrays = photograph_arrays([path], settings, backbone)
+        return rows, FeatureSet({name: x.numpy() for name, x in arrays.items()})
+
+    return prepare
+
+
+# Station -> the output of its run that says how evidence becomes arrays, and what makes them of a new file.
+STATIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Prepare]]] = {
+    "mirror_audio": ("noise_floor", _recordings),
+    "surface_image": ("imaging", _photographs),
+}
 
 
 @dataclass(frozen=True)
 class Inspector:
-    """Everything that a verdict on a new recording needs, loaded once.
+    """Everything that a verdict on a new file needs, loaded once.
 
     Attributes:
         detectors: the fitted detectors.
         calibration: from scores to verdicts.
-        floor: the noise floor and the sound settings of the training.
-        backbone: the loaded backbone.
+        prepare: from a file to its rows of the sample table and their arrays.
     """
 
     detectors: Detectors
     calibration: Calibration
-    floor: Mapping[str, Any]
-    backbone: Backbone
+    prepare: Prepare
 
     @classmethod
-    def of_latest_run(cls, catalog: CatalogProtocol[Any, Any]) -> "Inspector":
-        """Inspector of the newest saved detector.
+    def of_latest_run(cls, catalog: Catalog, station: str = "mirror_audio") -> "Inspector":
+        """Inspector of the newest saved detector of a station.
 
         Raises:
-            EndlineError: when no run has been finished yet.
+            EndlineError: for a station without inspection, and when no run has been finished yet.
         """
-        names = [f"{STATION}.{name}" for name in ("detectors", "calibration", "noise_floor")]
+        if station not in STATIONS:
+            raise EndlineError(f"There is no station '{station}' to inspect at: choose one of {', '.join(STATIONS)}.")
+        settings, prepared_by = STATIONS[station]
+        names = [f"{station}.{name}" for name in ("detectors", "calibration", settings)]
         if not all(catalog.exists(name) for name in names):
-            raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={STATION}` first.")
-        detectors, calibration, floor = (catalog.load(name) for name in names)
-        sound = sound_settings(floor["sound"])
-        return cls(detectors, Calibration(**calibration), floor, load_backbone(sound.backbone, sound.weights))
+            raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
+        detectors, calibration, described = (catalog.load(name) for name in names)
+        return cls(detectors, Calibration(**calibration), prepared_by(described))
 
     def inspect(self, path: Path) -> pd.DataFrame:
-        """Verdict on one recording: a row with `sample_id, score, p_value, flagged`.
+        """Verdict on one file: a row with `sample_id, score, p_value, flagged`.
 
         Raises:
-            EndlineError: when the recording cannot be used.
+            EndlineError: when the file cannot be used.
         """
-        rows = index_recording(path)
-        maps = recording_maps(rows, path.parent, self.floor, sound_settings(self.floor["sound"]), self.backbone)
+        rows, features = self.prepare(path)
         scored = np.flatnonzero(~rows["control"].to_numpy(bool))
-        features = FeatureSet({name: x.numpy() for name, x in maps.items()}).take(scored)
-        parts, view = units(rows.iloc[scored], features, joint=are_joint(self.detectors))
+        parts, view = units(rows.iloc[scored], features.take(scored), joint=are_joint(self.detectors))
         scores, _ = score_rows(parts, view, self.detectors, maps=False)
         verdicts = self.calibration.verdicts(parts.assign(score=scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]

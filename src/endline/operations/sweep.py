@@ -70,7 +70,9 @@ def run_sweep(
             running elsewhere; and at the end, when runs have failed.
     """
     sweep = parse_sweep(name, configuration(project, env, {})["sweeps"])
-    campaign = _Campaign(sweep, project, env, raw_folder(sweep, project, raw), run)
+    folder = raw_folder(sweep, project, raw)
+    sweep = sweep.with_folders(folder)
+    campaign = _Campaign(sweep, project, env, folder, run)
     options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
     with _alone(project / "mlruns" / f"sweep_{name}.lock", name):
         if not fresh:

@@ -1,13 +1,15 @@
 """The grids of conf/base/sweeps.yml: checked, and expanded into the parameters of single runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from endline.errors import EndlineError
 
 VARIANT = "variant"
+FOLDERS = "folders"
 Point = dict[str, Any]
 
 
@@ -20,7 +22,8 @@ class Sweep:
         station: the registered pipeline that runs.
         description: what it measures and by which protocol, in sentences.
         grid: parameter -> its values, the last one varying fastest. A parameter is what `kedro run --params=` takes,
-            dotted ones too (`detectors.hybrid_flow.blocks`).
+            dotted ones too (`detectors.hybrid_flow.blocks`). `folders` instead of a list stands for the names of the
+            raw folder's sub-folders (categories), see `with_folders`.
         data: folder of the raw files below ENDLINE_DATA; None: the station finds or simulates its own.
         source: where the data can be had, one sentence.
         fixed: parameters that are the same in every run.
@@ -36,7 +39,7 @@ class Sweep:
     name: str
     station: str
     description: str
-    grid: dict[str, list[Any]]
+    grid: dict[str, Any]
     data: str | None = None
     source: str = ""
     fixed: dict[str, Any] = field(default_factory=dict)
@@ -50,6 +53,19 @@ class Sweep:
     def averaged(self) -> list[str]:
         """Varied parameters that a cell of the table averages over."""
         return [name for name in self.grid if name not in (*self.rows, *self.columns)]
+
+    def with_folders(self, raw: Path | None) -> "Sweep":
+        """The sweep with the sub-folders of the raw folder in the place of `folders`.
+
+        Raises:
+            EndlineError: when there is none.
+        """
+        if FOLDERS not in self.grid.values():
+            return self
+        names = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw is not None else []
+        if not names:
+            raise EndlineError(f"The sweep '{self.name}' runs over the sub-folders of {raw}, and there is none.")
+        return replace(self, grid={key: names if value == FOLDERS else value for key, value in self.grid.items()})
 
     def points(self) -> list[Point]:
         """The runs: every combination of the grid's values, the last parameter varying fastest."""
@@ -100,7 +116,7 @@ def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
         told["grid"] = {VARIANT: list(told["variants"]), **told["grid"]}
     sweep = Sweep(name=name, **told)
     for parameter, values in sweep.grid.items():
-        if not isinstance(values, list) or not values:
+        if values != FOLDERS and (not isinstance(values, list) or not values):
             raise EndlineError(f"{where} gives {parameter} no list of values: write {parameter}: [first, second].")
     used = [*sweep.rows, *sweep.columns, *(rule["by"] for rule in sweep.derived.values())]
     used += [key for figure in sweep.published.get("figures", []) for key in figure if key != "auroc"]

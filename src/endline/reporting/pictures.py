@@ -79,6 +79,15 @@ def map_overlay(
     return figure
 
 
+def shared_limits(maps: NDArray[np.float32]) -> tuple[float, float] | None:
+    """One colour scale (low, high) for all maps (n, h, w) of a report; None where there is nothing to tell apart.
+
+    The brightest spot of the oddest sample alone would pale all others, so it is cut off.
+    """
+    low, high = np.quantile(maps, [0.5, 0.999]).tolist() if maps.size else (0.0, 0.0)
+    return (low, high) if high > low else None
+
+
 def upsample_map(anomaly_map: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Bring a map (h, w) to `shape` (H, W) bilinearly, cells aligned by area (no corner alignment)."""
     heat = np.asarray(anomaly_map, dtype=np.float64)

@@ -47,6 +47,24 @@ class Exhibit:
     note: str = ""
 
 
+def exhibit_of(
+    verdict: Mapping[str, Any], figures: Sequence[tuple[str, bytes]], *, sound: bytes | None = None, note: str = ""
+) -> Exhibit:
+    """Exhibit of a row of the shortlist: `sample_id, why, score, p_value, flagged, label, kind`."""
+    return Exhibit(
+        sample_id=str(verdict["sample_id"]),
+        why=str(verdict["why"]),
+        score=float(verdict["score"]),
+        p_value=float(verdict["p_value"]),
+        flagged=bool(verdict["flagged"]),
+        label=_label(verdict["label"]),
+        kind=None if pd.isna(verdict["kind"]) else str(verdict["kind"]),
+        figures=tuple(figures),
+        sound=sound,
+        note=note,
+    )
+
+
 def render_report(
     *,
     title: str,

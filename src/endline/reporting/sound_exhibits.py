@@ -15,7 +15,7 @@ from endline.features.mel import MelSettings
 from endline.features.mirror_sound import load_sound, part_images
 from endline.features.recordings import Signal
 from endline.reporting.pictures import map_overlay, waveform_figure
-from endline.reporting.report import Exhibit
+from endline.reporting.report import Exhibit, exhibit_of
 from endline.reporting.style import encode_png
 
 TICKS_HZ = (200, 1000, 2000, 5000, 10000, 20000)
@@ -62,19 +62,8 @@ def sound_exhibit(
             )
             seen = "log-mel image" if floor["power"] is None else "log-mel image at the common noise floor"
             figures.append((f"{row['part']}: {seen}", encode_png(figure)))
-    label = verdict["label"]
-    return Exhibit(
-        sample_id=str(verdict["sample_id"]),
-        why=str(verdict["why"]),
-        score=float(verdict["score"]),
-        p_value=float(verdict["p_value"]),
-        flagged=bool(verdict["flagged"]),
-        label=None if pd.isna(label) else int(label),
-        kind=None if pd.isna(verdict["kind"]) else str(verdict["kind"]),
-        figures=tuple(figures),
-        sound=_flac(signal, mel.sample_rate),
-        note="The sound is played as recorded, its loudest sample raised to full scale.",
-    )
+    note = "The sound is played as recorded, its loudest sample raised to full scale."
+    return exhibit_of(verdict, figures, sound=_flac(signal, mel.sample_rate), note=note)
 
 
 def _flac(signal: Signal, rate: int) -> bytes:

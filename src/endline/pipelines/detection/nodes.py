@@ -16,6 +16,7 @@ from endline.detectors.base import build_detector
 from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
 from endline.detectors.progress import Progress
 from endline.evaluation.controls import control_auroc
+from endline.evaluation.localisation import pixel_auroc
 from endline.evaluation.metrics import roc_curves
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
@@ -97,20 +98,25 @@ def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) 
 def evaluate(
     samples: pd.DataFrame,
     features: FeatureSet,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
     scores: pd.DataFrame,
     calibration: Settings,
     fitting: Settings,
     scoring: Settings,
+    source: Settings,
     run: Settings,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Metrics of the run, and its ROC curves."""
     control = control_auroc(samples, features)
     known = {
-        **{key: run[key] for key in ("station", "group", "detector", "seed")},
+        **{key: run[key] for key in ("station", "detector", "seed")},
+        "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
         **fitting,
         **scoring,
         "feature_seconds": features.seconds,
         "control_auroc": None if control is None else control.auroc,
+        "pixel_auroc": pixel_auroc(part_scores, maps, Path(source["folder"])),
     }
     return summarise(scores, samples, calibration["threshold"], known), roc_curves(scores)
 

@@ -8,8 +8,8 @@ from endline.pipelines.detection import nodes
 def create_pipeline(station: str) -> Pipeline:
     """Detection under the namespace of a station.
 
-    The station gives `samples`, `rejected`, `inputs`, `features`, and `exhibits` made from `shortlist` and `maps`;
-    its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is shared.
+    The station gives `source`, `samples`, `rejected`, `inputs`, `features`, and `exhibits` made from `shortlist` and
+    `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is shared.
     """
     return pipeline(
         [
@@ -33,7 +33,18 @@ def create_pipeline(station: str) -> Pipeline:
             ),
             node(
                 nodes.evaluate,
-                ["samples", "features", "scores", "calibration", "fitting", "scoring", "params:run"],
+                [
+                    "samples",
+                    "features",
+                    "part_scores",
+                    "maps",
+                    "scores",
+                    "calibration",
+                    "fitting",
+                    "scoring",
+                    "source",
+                    "params:run",
+                ],
                 ["metrics", "curves"],
                 name="evaluate",
             ),

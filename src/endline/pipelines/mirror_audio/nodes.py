@@ -12,6 +12,8 @@ from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.features.mirror_index import index_recordings
 from endline.features.mirror_sound import measure_noise_floor, sound_features, sound_settings
 from endline.pipelines.raw_folder import locate_raw
+from endline.pipelines.resolved import resolved
+from endline.reporting.pictures import shared_limits
 from endline.reporting.report import Exhibit
 from endline.reporting.sound_exhibits import sound_exhibit
 from endline.samples import SplitRule, assign_split, check_samples
@@ -34,16 +36,18 @@ def index(source: Settings, run: Settings, split: Settings) -> tuple[pd.DataFram
     return samples, found.rejected, {**source, "digests": digests}
 
 
-def noise_floor(samples: pd.DataFrame, source: Settings, sound: Settings) -> dict[str, Any]:
+def noise_floor(
+    samples: pd.DataFrame, source: Settings, sound: Settings, run: Settings, detectors: Mapping[str, Settings]
+) -> dict[str, Any]:
     """The floor that the recordings are raised to, with the settings that a later recording must be heard with."""
+    heard = resolved(sound, run, detectors)
     rate = sound["mel"]["sample_rate"]
-    floor = measure_noise_floor(samples, Path(source["folder"]), sound["noise_floor"], rate)
-    return {**floor, "sound": sound}
+    return {**measure_noise_floor(samples, Path(source["folder"]), sound["noise_floor"], rate), "sound": heard}
 
 
-def features(samples: pd.DataFrame, source: Settings, floor: Settings, sound: Settings) -> FeatureRecipe:
-    """Recipe of the feature maps."""
-    return sound_features(samples, Path(source["folder"]), floor, sound_settings(sound))
+def features(samples: pd.DataFrame, source: Settings, floor: Settings) -> FeatureRecipe:
+    """Recipe of the arrays."""
+    return sound_features(samples, Path(source["folder"]), floor, sound_settings(floor["sound"]))
 
 
 def exhibits(
@@ -53,22 +57,18 @@ def exhibits(
     maps: FeatureSet,
     source: Settings,
     floor: Settings,
-    sound: Settings,
 ) -> list[Exhibit]:
     """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
     heat = maps.read()["map"].numpy()
-    # One colour scale for all; the brightest spot of the oddest recording alone would pale all others.
-    low, high = np.quantile(heat, [0.5, 0.999]).tolist() if heat.size else (0.0, 0.0)
-    limits = (low, high) if high > low else None
+    limits = shared_limits(heat)
+    mel = sound_settings(floor["sound"]).mel
     found = []
     for row in shortlist.to_dict("records"):
         verdict = {str(column): value for column, value in row.items()}
         scored = part_scores[part_scores["path"] == verdict["path"]]
         shown = dict(_part_maps(scored["part"], heat[scored.index])) if heat.size else {}
         rows = samples[samples["path"] == verdict["path"]]
-        found.append(
-            sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, sound_settings(sound).mel)
-        )
+        found.append(sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, mel))
     return found
 
 

@@ -19,20 +19,21 @@ def create_pipeline() -> Pipeline:
                 ["samples", "rejected", "inputs"],
                 name="index",
             ),
-            node(nodes.noise_floor, ["samples", "source", "params:sound"], "noise_floor", name="noise_floor"),
             node(
-                nodes.features,
-                ["samples", "source", "noise_floor", "params:sound"],
-                "features",
-                name="features",
+                nodes.noise_floor,
+                ["samples", "source", "params:sound", "params:run", "params:detectors"],
+                "noise_floor",
+                name="noise_floor",
             ),
+            node(nodes.features, ["samples", "source", "noise_floor"], "features", name="features"),
             node(
                 nodes.exhibits,
-                ["shortlist", "samples", "part_scores", "maps", "source", "noise_floor", "params:sound"],
+                ["shortlist", "samples", "part_scores", "maps", "source", "noise_floor"],
                 "exhibits",
                 name="exhibits",
             ),
         ],
         namespace=STATION,
+        parameters={"params:detectors": "params:detectors"},
     )
     return sound + detection.create_pipeline(STATION)

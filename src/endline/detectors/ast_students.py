@@ -1,0 +1,57 @@
+"""The students of AST: the convolutional one, and flows, with which it was compared."""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from endline.flows.coupling import CouplingFlow
+
+
+class ConvStudent(nn.Module):
+    """Convolution, residual blocks, convolution.
+
+    Args:
+        channels: channels of the maps that come in and go out.
+        code: channels of the position code, which enters beside the maps.
+        hidden: channels between.
+        blocks: residual blocks of two times convolution, batch norm and LeakyReLU.
+        slope: of LeakyReLU below 0.
+    """
+
+    def __init__(self, channels: int, code: int, hidden: int, blocks: int, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+        self.enter = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.place = nn.Conv2d(code, hidden, 3, padding=1, bias=False)
+
+        def half() -> list[nn.Module]:
+            # Batch norm takes away what a bias would add.
+            conv = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
+            return [conv, nn.BatchNorm2d(hidden), nn.LeakyReLU(slope)]
+
+        self.blocks = nn.ModuleList(nn.Sequential(*half(), *half()) for _ in range(blocks))
+        self.leave = nn.Conv2d(hidden, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        """Maps (batch, channels, H, W) of maps of this shape and of the code (1, code, H, W)."""
+        y = functional.leaky_relu(self.enter(x) + self.place(code), self.slope)
+        for block in self.blocks:
+            y = y + block(y)
+        out: Tensor = self.leave(y)
+        return out
+
+
+class FlowStudent(nn.Module):
+    """The latents of a flow as a student's output.
+
+    Args:
+        flow: a conditional flow on one scale.
+    """
+
+    def __init__(self, flow: CouplingFlow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        """Maps (batch, channels, H, W) of maps of this shape and of the code (1, code, H, W)."""
+        z: Tensor = self.flow((x,), (code,))[0][0]
+        return z

@@ -1,0 +1,212 @@
+"""DifferNet: a normalizing flow on the pooled features of rotated views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.input_gradient import gradient_map, input_gradient
+from endline.detectors.progress import Progress
+from endline.detectors.training import TrainingSettings, train
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet
+from endline.features.backbones import Backbone, load_backbone
+from endline.features.pyramids import pooled_pyramid
+from endline.features.views import rotate, rotated_views
+from endline.flows.base import Maps
+from endline.flows.coupling import CouplingBlock, CouplingFlow
+from endline.flows.whitening import ShrunkWhitening
+
+BATCH = 64
+WHITENED = 2048  # vectors that a whitening is fitted on at most: its time grows with their cube
+SCORES = ("latent", "likelihood")
+
+
+@dataclass(frozen=True)
+class DifferNetConfig:
+    """Settings of `DifferNet`.
+
+    Attributes:
+        whiten: False feeds the features to the flow as they are, as published.
+        components: directions of the whitening that have a variance of their own; 0 = all.
+        blocks: coupling blocks.
+        hidden: width of the three hidden layers of a subnet.
+        alpha: bound of the log-scale.
+        gamma: let the flow start as the identity, as CS-Flow does.
+        views_per_step: views of a sample in a step, drawn afresh each time.
+        score: `latent` (mean of z^2) or `likelihood` (negative log-likelihood a dimension).
+        map_views: rotated views of the image whose gradients make the anomaly map, each as dear as a training step
+            of the backbone; 0 = no map.
+        blur: standard deviation of the map's Gaussian in pixels of the image.
+        backbone, weights, input_type: what the views were made with, see `load_backbone` and `pyramid`; the map needs
+            it.
+        epochs, batch_size, learning_rate, weight_decay, betas, eps, clip_norm, schedule: see `TrainingSettings`.
+    """
+
+    whiten: bool = True
+    components: int = 128
+    blocks: int = 8
+    hidden: int = 256
+    alpha: float = 3.0
+    gamma: bool = False
+    views_per_step: int = 4
+    score: str = "latent"
+    map_views: int = 4
+    blur: float = 3.0
+    backbone: str = "efficientnet_lite0"
+    weights: str | None = None
+    input_type: str = "cross_scale"
+    epochs: int = 16
+    batch_size: int = 24
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-5
+    betas: tuple[float, float] = (0.8, 0.8)
+    eps: float = 1e-4
+    clip_norm: float = 1.0
+    schedule: str = "one_cycle"
+
+    def __post_init__(self) -> None:
+        if self.score not in SCORES:
+            raise EndlineError(f"differnet has no score '{self.score}': choose one of {', '.join(SCORES)}.")
+
+
+class DenseSubnet(nn.Module):
+    """Three hidden layers with ReLU, for the one scale of a vector.
+
+    Args:
+        inputs, outputs: length of the vectors that come in and go out, as lists of one.
+        hidden: width of the layers.
+    """
+
+    def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in (inputs[0], hidden, hidden):
+            layers += [nn.Linear(width, hidden), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Linear(hidden, outputs[0]))
+
+    def forward(self, x: Maps) -> Maps:
+        """One tensor (batch, outputs) of one tensor (batch, inputs)."""
+        return (self.layers(x[0]),)
+
+
+class VectorFlow(nn.Module):
+    """Whitening, then coupling blocks on vectors.
+
+    Args:
+        length: of a vector.
+        vectors: number of training vectors.
+        config: the settings.
+    """
+
+    def __init__(self, length: int, vectors: int, config: DifferNetConfig) -> None:
+        super().__init__()
+        self.whitening: nn.Module = nn.Identity()
+        if config.whiten:
+            self.whitening = ShrunkWhitening(length, min(vectors, WHITENED), config.components)
+
+        def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> DenseSubnet:
+            return DenseSubnet(inputs, outputs, config.hidden)
+
+        blocks = [CouplingBlock([length], subnet, alpha=config.alpha, gamma=config.gamma) for _ in range(config.blocks)]
+        self.flow = CouplingFlow(blocks)
+
+    def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (n, length) and log-determinants of the flow (n,) of vectors (n, length)."""
+        (z,), log_det = self.flow((self.whitening(vectors),))
+        return z, log_det
+
+
+class DifferNet(Detector[DifferNetConfig]):
+    """Likelihood of pooled features under a flow, averaged over rotations (Rudolph 2024, chapter 4; WACV 2021).
+
+    The published program turns every image by new random angles in each step. Here an image has as many views as the
+    feature set holds, at fixed angles i * 360 / views, so that the backbone runs once instead of in every epoch: the
+    price of training on two processor cores. A step draws `views_per_step` of them.
+
+    In front of the flow stands a whitening with a shrunk covariance, which makes few epochs enough. It keeps every
+    direction: principal components alone would miss what deviates where normal samples do not vary.
+
+    The anomaly map is the gradient of the negative log-likelihood to the image. It runs through the backbone, which is
+    loaded by its name and is no part of the saved model.
+    """
+
+    Config = DifferNetConfig
+    inputs = ("views", "image")
+    input_type = "cross_scale"
+    model: VectorFlow
+    backbone: Backbone | None
+
+    def build(self, shapes: Shapes, samples: int) -> VectorFlow:
+        """The flow, and the backbone of the map.
+
+        Raises:
+            EndlineError: when a map is wanted and the backbone has no weights or makes other features.
+        """
+        c, (views, length) = self.config, shapes["views"]
+        self.backbone = load_backbone(c.backbone, c.weights) if c.map_views else None
+        if self.backbone is not None:
+            image = torch.zeros(1, *shapes["image"])
+            found = pooled_pyramid(image, self.backbone, c.input_type).shape[1]
+            if found != length:
+                raise EndlineError(
+                    f"The views have {length} features, and backbone={c.backbone} with input_type={c.input_type} makes "
+                    f"{found}: give differnet the backbone and input_type that the views were made with, or set "
+                    "map_views to 0."
+                )
+        return VectorFlow(length, samples * views, c)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean negative log-likelihood a dimension of some views of each sample, drawn anew."""
+        count, views = batch["views"].shape[:2]
+        drawn = torch.rand(count, views).argsort(1)[:, : self.config.views_per_step]
+        chosen = batch["views"].gather(1, drawn[:, :, None].expand(-1, -1, batch["views"].shape[2]))
+        return self._negative_log_likelihood(chosen.flatten(0, 1)).mean()
+
+    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+        """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
+        c, views = self.config, train_set.only(("views",))
+        if isinstance(self.model.whitening, ShrunkWhitening):
+            drawn = np.random.default_rng(seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
+            vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
+            self.model.whitening.fit(vectors[:WHITENED])
+        settings = TrainingSettings(
+            c.epochs, c.batch_size, c.learning_rate, c.weight_decay, c.betas, c.eps, c.clip_norm, c.schedule
+        )
+        return train(self.model, self.loss, views, settings, seed=seed, progress=progress)
+
+    def score(self, batch: Batch) -> Scored:
+        """Score (batch,), and map (batch, H, W) of the image's size."""
+        with torch.no_grad():
+            views = batch["views"]
+            vectors = views.flatten(0, 1)
+            if self.config.score == "likelihood":
+                values = self._negative_log_likelihood(vectors)
+            else:
+                values = self.model(vectors)[0].square().mean(1)
+            score = values.view(views.shape[:2]).mean(1)
+        return Scored(score, None if self.backbone is None else self._map(batch["image"], self.backbone))
+
+    def _map(self, images: Tensor, backbone: Backbone) -> Tensor:
+        """Mean of the views' gradient maps turned back, over the views that show the pixel, (batch, H, W)."""
+
+        def surprise(view: Tensor) -> Tensor:
+            features = pooled_pyramid(view, backbone, self.config.input_type, differentiable=True)
+            return self._negative_log_likelihood(features)
+
+        count = self.config.map_views
+        total, seen = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:1, :1])
+        for index, view in enumerate(rotated_views(images, count)):
+            heat = gradient_map(input_gradient(surprise, view)[1], self.config.blur)
+            total += rotate(heat[:, None], -index * 360 / count)
+            seen += rotate(torch.ones_like(seen), -index * 360 / count)
+        return (total / seen)[:, 0]
+
+    def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
+        """Of vectors (n, length), a dimension and without its constant, (n,) (equation 4.11)."""
+        z, log_det = self.model(vectors)
+        value: Tensor = (0.5 * z.square().sum(1) - log_det) / z.shape[1]
+        return value

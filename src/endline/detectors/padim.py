@@ -1,0 +1,147 @@
+"""PaDiM: a Gaussian of the features at every position."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet
+
+BATCH = 16
+JOINS = ("max", "mean")
+SUMS = 2**25  # float64 values of the running sums, 256 MB: beyond it the positions are fitted part after part
+CHUNK = 2**24  # float32 values of the features that are scored at once, 64 MB
+
+
+@dataclass(frozen=True)
+class PadimConfig:
+    """Settings of `Padim`.
+
+    Attributes:
+        components: channels that are taken, drawn at random from those of all scales; all where there are fewer.
+        regularisation: variance that is added to that of every channel.
+        join: score of an image from its map, `max` or `mean`.
+    """
+
+    components: int = 64
+    regularisation: float = 0.01
+    join: str = "max"
+
+    def __post_init__(self) -> None:
+        if self.join not in JOINS:
+            raise EndlineError(f"padim has no join '{self.join}': choose one of {', '.join(JOINS)}.")
+        if self.components < 1 or self.regularisation <= 0:
+            raise EndlineError(
+                f"padim has components={self.components} and regularisation={self.regularisation}: "
+                "choose at least 1 component and a regularisation above 0."
+            )
+
+
+class PositionGaussians(nn.Module):
+    """Mean and covariance of the drawn channels at each of the P positions of the finest scale.
+
+    Coarser maps are brought to the finest scale by the nearest position, as published.
+
+    Args:
+        shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
+        components: channels that are drawn.
+    """
+
+    drawn: Tensor
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, shapes: Shapes, components: int) -> None:
+        super().__init__()
+        self.sizes = {name: shapes[name] for name in sorted(shapes)}
+        _, self.height, self.width = next(iter(self.sizes.values()))
+        self.positions = self.height * self.width
+        channels = sum(size[0] for size in self.sizes.values())
+        count = min(components, channels)
+        self.register_buffer("drawn", torch.zeros(channels, dtype=torch.bool))
+        self.register_buffer("mean", torch.zeros(self.positions, count))
+        self.register_buffer("whitening", torch.zeros(self.positions, count, count))
+
+    def vectors(self, batch: Batch, positions: slice) -> Tensor:
+        """Drawn channels of a batch at some positions p, (p, batch, components)."""
+        place = torch.arange(positions.start, positions.stop)
+        row, column = place // self.width, place % self.width
+        channels = torch.split(self.drawn, [size[0] for size in self.sizes.values()])
+        found = []
+        for (name, (_, height, width)), own in zip(self.sizes.items(), channels, strict=True):
+            here = row * height // self.height * width + column * width // self.width
+            found.append(batch[name].flatten(2)[:, own][:, :, here])
+        return torch.cat(found, 1).permute(2, 0, 1)
+
+    def parts(self, values: int, limit: int) -> Iterator[slice]:
+        """All positions in parts, so that at so many values a position a part stays below the limit."""
+        size = max(1, limit // values)
+        return (slice(start, min(start + size, self.positions)) for start in range(0, self.positions, size))
+
+
+class Padim(Detector[PadimConfig]):
+    """Mahalanobis distance of the features of all scales to the normal ones at the same position.
+
+    Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", 2021
+    (arXiv 2011.08785). Published with 550 channels of WideResNet50 and 100 of ResNet18, at strides 4, 8 and 16; our
+    backbones give 8, 16 and 32. The map is not blurred.
+    """
+
+    Config = PadimConfig
+    input_type = "multifeature"
+    model: PositionGaussians
+
+    def build(self, shapes: Shapes, samples: int) -> PositionGaussians:
+        """Mean and whitening of every position, empty."""
+        return PositionGaussians(shapes, self.config.components)
+
+    @torch.no_grad()
+    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+        """Closed form; no losses. One pass over the samples, or several where the sums would be too large."""
+        model = self.model
+        count = model.mean.shape[1]
+        chosen = np.random.default_rng(seed).choice(len(model.drawn), count, replace=False)
+        model.drawn.zero_()[torch.from_numpy(chosen)] = True
+        identity = torch.eye(count, dtype=torch.float64)
+        for positions in model.parts(count * count, SUMS):
+            mean, covariance = _moments(model, train, positions)
+            factor = torch.linalg.cholesky(covariance + self.config.regularisation * identity)
+            model.mean[positions] = mean.float()
+            model.whitening[positions] = torch.linalg.solve_triangular(factor, identity, upper=False).float()
+        return ()
+
+    def score(self, batch: Batch) -> Scored:
+        """Maximum (or mean) of the map, (batch,), and the map of distances (batch, H, W) at the finest scale."""
+        model, samples = self.model, len(next(iter(batch.values())))
+        distances = []
+        for positions in model.parts(samples * model.mean.shape[1], CHUNK):
+            away = model.vectors(batch, positions) - model.mean[positions, None]
+            white = model.whitening[positions] @ away.mT
+            distances.append(torch.linalg.vector_norm(white, dim=1))
+        heat = torch.cat(distances).T
+        score = heat.amax(1) if self.config.join == "max" else heat.mean(1)
+        return Scored(score, heat.reshape(samples, model.height, model.width))
+
+
+def _moments(model: PositionGaussians, train: FeatureSet, positions: slice) -> tuple[Tensor, Tensor]:
+    """Mean (p, d) and covariance (p, d, d) of the training vectors at some positions, float64."""
+    count = model.mean.shape[1]
+    guess = torch.zeros(0)
+    places = positions.stop - positions.start
+    total = torch.zeros(places, count, dtype=torch.float64)
+    products = torch.zeros(places, count, count, dtype=torch.float64)
+    for batch in train.batches(BATCH):
+        vectors = model.vectors(batch, positions).double()
+        if not len(guess):  # sums are taken around a first guess of the mean, for precision
+            guess = vectors.mean(1)
+        vectors = vectors - guess[:, None]
+        total += vectors.sum(1)
+        products.baddbmm_(vectors.mT, vectors)
+    shift = total / len(train)
+    products.baddbmm_(shift[:, :, None], shift[:, None], alpha=-len(train))
+    return guess + shift, products / (len(train) - 1)

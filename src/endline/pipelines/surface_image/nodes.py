@@ -1,0 +1,69 @@
+"""Nodes of the station `surface_image`: from a raw folder to features, and from verdicts to exhibits."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.feature_set import FeatureRecipe, FeatureSet
+from endline.features.surface_features import image_settings, surface_features
+from endline.features.surface_index import index_images
+from endline.pipelines.raw_folder import locate_raw
+from endline.pipelines.resolved import resolved
+from endline.reporting.image_exhibits import image_exhibit
+from endline.reporting.pictures import shared_limits
+from endline.reporting.report import Exhibit
+from endline.samples import SplitRule, assign_split, check_samples, check_training_items
+from endline.simulation.surface_image import SurfaceSimulation, simulate
+
+Settings = Mapping[str, Any]
+
+
+def locate(run: Settings, simulation: Settings) -> dict[str, Any]:
+    """Find the photographs, or simulate them where there are none."""
+    settings = SurfaceSimulation(**simulation)
+    return locate_raw(run, lambda folder, progress: simulate(folder, settings, progress))
+
+
+def index(source: Settings, run: Settings, split: Settings) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Sample table, rejected files, and digests of the inputs."""
+    found = index_images(
+        Path(source["folder"]),
+        group=run["group"],
+        simulated=source["simulated"],
+        shots=split["shots"],
+        seed=run["seed"],
+    )
+    samples = found.samples
+    if found.published_split:
+        check_training_items(int((samples["split"] == "train").sum()), "take more of them (shots)")
+    else:
+        rule = SplitRule(**{field.name: split[field.name] for field in fields(SplitRule)})
+        samples = assign_split(samples, rule, run["seed"])
+    digests = dict(zip(samples["path"], samples["digest"], strict=True))
+    return check_samples(samples), found.rejected, {**source, "digests": digests}
+
+
+def imaging(images: Settings, run: Settings, detectors: Mapping[str, Settings]) -> dict[str, Any]:
+    """How photographs become arrays for the run's detector; a later photograph must be treated alike."""
+    return resolved(images, run, detectors)
+
+
+def features(samples: pd.DataFrame, source: Settings, imaging: Settings) -> FeatureRecipe:
+    """Recipe of the arrays."""
+    return surface_features(samples, Path(source["folder"]), image_settings(imaging))
+
+
+def exhibits(shortlist: pd.DataFrame, part_scores: pd.DataFrame, maps: FeatureSet, source: Settings) -> list[Exhibit]:
+    """Photograph, anomaly map and mask of the shortlisted items."""
+    heat = maps.read()["map"].numpy()
+    limits = shared_limits(heat)
+    row_of = {sample: row for row, sample in enumerate(part_scores["sample_id"])}
+    found = []
+    for row in shortlist.to_dict("records"):
+        verdict = {str(column): value for column, value in row.items()}
+        shown = heat[row_of[verdict["sample_id"]]] if heat.size else None
+        found.append(image_exhibit(verdict, shown, limits, Path(source["folder"])))
+    return found
