@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from endline.evaluation.metrics import auroc
-from endline.evaluation.summary import METRICS, peak_memory_mb, summarise
+from endline.evaluation.summary import METRICS, peak_memory_mb, restart_peak_memory, summarise
 
 CONTRACT = """station, group, detector, seed, n_train, n_test_normal, n_test_anomalous, auroc, auroc_low, auroc_high,
 auroc_by_kind, auroc_by_domain, pauc, pixel_auroc, control_auroc, false_alarm_rate, recall, threshold,
@@ -101,3 +101,19 @@ def test_peak_memory_is_none_where_the_system_does_not_tell(tmp_path: Path):
     assert peak_memory_mb(tmp_path / "status") is None
     (tmp_path / "status").write_text("Name:\tpython\nVmHWM:\t    2048 kB\n")
     assert peak_memory_mb(tmp_path / "status") == 2.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux keeps and resets the peak")
+def test_peak_memory_counts_from_its_restart():
+    block = np.ones(30_000_000)  # 240 MB, touched
+    high = peak_memory_mb()
+    del block
+    restart_peak_memory()
+    low = peak_memory_mb()
+    assert high is not None
+    assert low is not None
+    assert low < high - 100
+
+
+def test_restarting_the_peak_is_no_error_where_the_system_cannot(tmp_path: Path):
+    restart_peak_memory(tmp_path / "absent" / "clear_refs")

@@ -73,6 +73,14 @@ def test_faults_have_their_table_and_runs_that_did_not_go_their_reasons() -> Non
     assert "- 1 run(s) failed: It broke." in told
 
 
+def test_costs_have_their_table_where_they_are_known() -> None:
+    assert "Costs" not in render_tables(LONG, ROWS)
+    known = [{**row, "pixel_auroc": "0.7512", "fit_seconds": "12.34", "parameter_count": "4200"} for row in ROWS[:3]]
+    told = render_tables(LONG, known)
+    assert "| floor | detector | pixel AUROC | s of training | fitted values |" in told
+    assert "| level | plain | 0.751 ± 0.000 (3) | 12.3 ± 0.0 (3) | 4200 ± 0 (3) |" in told
+
+
 def test_page_says_how_on_what_and_how_long() -> None:
     page = render_page(LONG, ROWS, facts(LONG, ROWS, " --env=smoke"))
     assert "- Command: `kedro sweep long --env=smoke`" in page

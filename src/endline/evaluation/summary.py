@@ -1,6 +1,7 @@
 """The metrics file: one flat dictionary a run, the same keys for every station."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,12 +60,18 @@ def summarise(
 
 
 def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float | None:
-    """Highest resident memory of the process so far, in MB; None where the system does not tell."""
+    """Highest resident memory of the process in MB, since `restart_peak_memory`; None where the system does not tell."""
     try:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return None
     return int(line.split()[1]) / 1024
+
+
+def restart_peak_memory(control: Path = Path("/proc/self/clear_refs")) -> None:
+    """Let `peak_memory_mb` count from now on, where the system (Linux) can."""
+    with suppress(OSError):
+        control.write_text("5")
 
 
 def _by_domain(scores: pd.DataFrame) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from kedro.framework.session import KedroSession
 
 from endline.detectors.base import build_detector
 from endline.errors import EndlineError
+from endline.evaluation.summary import restart_peak_memory
 from endline.features.backbones import ARCHITECTURES, load_backbone
 
 
@@ -51,6 +52,7 @@ def run_station(project: Path, env: str | None, station: str, parameters: Mappin
     Raises:
         EndlineError: when the pipeline writes no metrics; otherwise whatever the run raises.
     """
+    restart_peak_memory()
     before, status = _last_mlflow_run(), "KILLED"
     try:
         session = KedroSession.create(project_path=project, env=env, runtime_params=dict(parameters))

@@ -18,6 +18,14 @@ Row = dict[str, str]
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 # Columns after the metrics: what a resumed sweep compares, and where the run's outputs lie.
 RECORD = ("seconds", "version", "mlflow_run_id", "settings_digest", "data_digest", "git_commit", "machine")
+COSTS = {  # column of the CSV -> head in the table, decimals
+    "pixel_auroc": ("pixel AUROC", 3),
+    "feature_seconds": ("s of features, all samples", 0),
+    "fit_seconds": ("s of training", 1),
+    "score_ms_per_sample": ("ms a sample scored", 1),
+    "peak_memory_mb": ("peak MB", 0),
+    "parameter_count": ("fitted values", 0),
+}
 NESTED = {"auroc_by_kind": "auroc_", "auroc_by_domain": "auroc_domain_"}
 
 
@@ -91,14 +99,17 @@ def write_whole(path: Path, content: str) -> None:
 
 
 def render_tables(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """Markdown tables of the sweep: AUROC and control, AUROC of each fault kind, and the runs that did not go.
+    """Markdown tables of the sweep: AUROC and control, AUROC of each fault kind, costs, and the runs that did not go.
 
     A figure is mean ± sample standard deviation (n - 1 in the denominator) over the averaged parameters, with the
     number of runs behind it; one run alone has no deviation.
     """
     blocks = _pivots(sweep, rows) if sweep.columns else [_plain(sweep, rows)]
     if kinds := kinds_of(rows):
-        blocks.append("AUROC of each fault kind:\n\n" + _by_kind(sweep, rows, kinds))
+        heads = {column: (kind, 3) for kind, column in kinds.items()}
+        blocks.append("AUROC of each fault kind:\n\n" + _by_column(sweep, rows, heads))
+    if costs := {column: head for column, head in COSTS.items() if any(row.get(column) for row in rows)}:
+        blocks.append("Costs, and the anomaly maps against the masks:\n\n" + _by_column(sweep, rows, costs))
     reasons: dict[tuple[str, str], int] = {}
     for row in rows:
         if row["status"] != DONE:
@@ -117,13 +128,13 @@ def _cells(rows: Sequence[Row], names: Sequence[str]) -> dict[tuple[str, ...], l
     return cells
 
 
-def _figure(rows: Sequence[Row], column: str) -> str:
+def _figure(rows: Sequence[Row], column: str, decimals: int = 3) -> str:
     """Mean ± deviation (runs) of the finished rows that have the figure; else why there is none."""
     values = [float(row[column]) for row in rows if row["status"] == DONE and row.get(column)]
     if not values:
         return next((row["status"] for row in rows if row["status"] != DONE), "–")
-    deviation = f" ± {stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{fmean(values):.3f}{deviation} ({len(values)})"
+    deviation = f" ± {stdev(values):.{decimals}f}" if len(values) > 1 else ""
+    return f"{fmean(values):.{decimals}f}{deviation} ({len(values)})"
 
 
 def _published(sweep: Sweep, rows: Sequence[Row]) -> str:
@@ -161,12 +172,13 @@ def _pivots(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     return blocks
 
 
-def _by_kind(sweep: Sweep, rows: Sequence[Row], kinds: Mapping[str, str]) -> str:
+def _by_column(sweep: Sweep, rows: Sequence[Row], heads: Mapping[str, tuple[str, int]]) -> str:
+    """One line a cell; heads: column of the CSV -> head in the table, decimals."""
     names = [*sweep.rows, *sweep.columns]
-    lines = [[*map(_label, names), *kinds]]
+    lines = [[*map(_label, names), *(head for head, _ in heads.values())]]
     for cell, members in _cells(rows, names).items():
         if any(row["status"] == DONE for row in members):
-            lines.append([*cell, *(_figure(members, column) for column in kinds.values())])
+            lines.append([*cell, *(_figure(members, column, decimals) for column, (_, decimals) in heads.items())])
     return _table(lines)
 
 
