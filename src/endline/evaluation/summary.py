@@ -60,7 +60,7 @@ def summarise(
 
 
 def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float | None:
-    """Highest resident memory of the process in MB, since `restart_peak_memory`; None where the system does not tell."""
+    """Highest resident memory of the process in MB since `restart_peak_memory`; None where the system tells none."""
     try:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
