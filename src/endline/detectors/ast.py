@@ -30,6 +30,7 @@ class ASTConfig:
 
     Attributes:
         scale: which of the feature maps is read, counted from the finest; -1 = the coarsest.
+        input_type: pyramid that the maps are made of where the station's is `auto`.
         components: whitened principal components of the channels that stay; 0 = all.
         whiten: False feeds the maps to teacher and student as they are, as published.
         code: channels of the position code, a multiple of 4.
@@ -49,6 +50,7 @@ class ASTConfig:
     """
 
     scale: int = -1
+    input_type: str = "single"
     components: int = 128
     whiten: bool = True
     code: int = 32
