@@ -167,7 +167,7 @@ def test_members_have_their_own_seeds_and_are_averaged():
     _, features = evidence()
     rows = np.flatnonzero((table["part"] == "fold").to_numpy())[:5]
     both = np.sort(np.r_[rows, np.flatnonzero((table["part"] == "unfold").to_numpy())[:5]])
-    scores, maps = score_rows(table.iloc[both], features.take(both), found.detectors)
+    scores, maps, _ = score_rows(table.iloc[both], features.take(both), found.detectors)
     np.testing.assert_allclose(scores, 1000 * 1007 + both)
     np.testing.assert_allclose(maps, np.broadcast_to(both[:, None, None], (10, 2, 3)))
 
@@ -177,7 +177,7 @@ def test_rows_of_one_part_alone_are_scored_by_its_detector():
     _, features = evidence()
     rows = np.flatnonzero((table["part"] == "unfold").to_numpy())
     found.detectors["unfold/0"].seed = 0
-    scores, _ = score_rows(table.iloc[rows], features.take(rows), found.detectors)
+    scores, _, _ = score_rows(table.iloc[rows], features.take(rows), found.detectors)
     np.testing.assert_allclose(scores, rows)
 
 
@@ -185,7 +185,7 @@ def test_many_rows_are_scored_in_their_order():
     table, features = evidence(items=150, training=100)
     _, found, _ = fitted(FitPlan(calibration="hold_out"), (table, features), seed=0)
     rows = np.flatnonzero(~table["control"].to_numpy())
-    scores, maps = score_rows(table.iloc[rows], features.take(rows), found.detectors)
+    scores, maps, _ = score_rows(table.iloc[rows], features.take(rows), found.detectors)
     np.testing.assert_allclose(scores, rows)
     np.testing.assert_allclose(maps[:, 1, 2], rows)
 
@@ -195,14 +195,14 @@ def test_maps_are_none_where_the_method_has_none_or_none_is_wanted():
     for mapped, wanted in ((False, True), (True, False)):
         found = fit_detectors(table, features, lambda mapped=mapped: Spy(SpyConfig(mapped)), FitPlan(), seed=0)
         rows = np.flatnonzero(~table["control"].to_numpy())
-        _, maps = score_rows(table.iloc[rows], features.take(rows), found.detectors, maps=wanted)
+        _, maps, _ = score_rows(table.iloc[rows], features.take(rows), found.detectors, maps=wanted)
         assert maps is None
 
 
 def test_no_rows_give_no_scores():
     table, features = evidence()
     _, found, _ = fitted(FitPlan())
-    scores, maps = score_rows(table.iloc[:0], features.take(np.arange(0)), found.detectors)
+    scores, maps, _ = score_rows(table.iloc[:0], features.take(np.arange(0)), found.detectors)
     assert scores.shape == (0,)
     assert maps is None
 
@@ -218,7 +218,7 @@ def test_a_table_without_parts_has_one_detector():
     table, features = evidence(parts=("whole",))
     _, found, _ = fitted(FitPlan(), (table.assign(part=None), features))
     assert list(found.detectors) == ["whole/0"]
-    scores, _ = score_rows(table.assign(part=None), features, found.detectors)
+    scores, _, _ = score_rows(table.assign(part=None), features, found.detectors)
     assert len(scores) == 20
 
 

@@ -3,8 +3,9 @@
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,17 +24,23 @@ ConfigT = TypeVar("ConfigT")
 BATCH = 64
 
 
-@dataclass(frozen=True)
 class Scored:
     """What a detector says of a batch.
 
     Attributes:
         score: (batch,), larger = more anomalous, raw and unclamped.
-        map: (batch, height, width) anomaly map, or None where the method has none.
+        map: (batch, height, width) anomaly map, or None where the method has none. A map that costs much more than
+            the score is given as a function, called when the map is first read.
     """
 
-    score: Tensor
-    map: Tensor | None = None
+    def __init__(self, score: Tensor, map: Tensor | Callable[[], Tensor] | None = None) -> None:
+        self.score = score
+        self._map = map
+
+    @cached_property
+    def map(self) -> Tensor | None:
+        """The map, drawn now if it was not yet."""
+        return self._map if self._map is None or isinstance(self._map, Tensor) else self._map()
 
 
 @dataclass(frozen=True)

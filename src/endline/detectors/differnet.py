@@ -188,7 +188,8 @@ class DifferNet(Detector[DifferNetConfig]):
             else:
                 values = self.model(vectors)[0].square().mean(1)
             score = values.view(views.shape[:2]).mean(1)
-        return Scored(score, None if self.backbone is None else self._map(batch["image"], self.backbone))
+        backbone = self.backbone
+        return Scored(score, None if backbone is None else lambda: self._map(batch["image"], backbone))
 
     def _map(self, images: Tensor, backbone: Backbone) -> Tensor:
         """Mean of the views' gradient maps turned back, over the views that show the pixel, (batch, H, W)."""

@@ -1,8 +1,9 @@
 """Fit what a run needs: detectors of all parts, and scores of normal items that their detector never saw."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -127,8 +128,8 @@ def fit_detectors(
         return detectors
 
     def held_out_scores(detectors: Detectors, rows: NDArray[np.int64]) -> pd.DataFrame:
-        scores, _ = score_rows(table.iloc[rows], view.take(rows), detectors, maps=False)
-        return table.iloc[rows].assign(score=scores)
+        scored = score_rows(table.iloc[rows], view.take(rows), detectors, maps=False)
+        return table.iloc[rows].assign(score=scored.scores)
 
     cross = plan.calibration == "cross_fit" or (plan.calibration == "auto" and len(names) < plan.few)
     order = np.random.default_rng(seed).permutation(names)
@@ -181,19 +182,26 @@ def units(samples: pd.DataFrame, features: FeatureSet, *, joint: bool) -> tuple[
     return joined, features.take(rows[order])
 
 
-def score_rows(
-    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, *, maps: bool = True
-) -> tuple[NDArray[np.float64], NDArray[np.float32] | None]:
-    """Scores (rows,) and anomaly maps (rows, H, W) of rows, the mean over the members of each row's detector.
+class ScoredRows(NamedTuple):
+    """Scores (rows,), anomaly maps (rows, H, W) or None, and the seconds of those maps that are no by-product."""
+
+    scores: NDArray[np.float64]
+    maps: NDArray[np.float32] | None
+    map_seconds: float
+
+
+def score_rows(samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, *, maps: bool = True) -> ScoredRows:
+    """Scores and anomaly maps of rows, the mean over the members of each row's detector.
 
     Args:
         samples: rows of the sample table.
         features: their feature set, row by row.
         detectors: by name `<part>/<member>`.
-        maps: whether maps are wanted; None comes back where the method has none.
+        maps: whether maps are wanted; some cost much more than the scores.
     """
     scores = np.full(len(samples), np.nan)
     heat: NDArray[np.float32] | None = None
+    map_seconds = 0.0
     parts = {name.split("/")[0] for name in detectors}
     with torch.no_grad():
         for part, rows in _by_part(samples, np.arange(len(samples)), "alike" if "all" in parts else "each"):
@@ -205,13 +213,17 @@ def score_rows(
                 inside = rows[start : start + BATCH]
                 scored = [member.score(view.read(np.arange(start, start + len(inside)))) for member in members]
                 scores[inside] = torch.stack([one.score for one in scored]).mean(0).numpy()
+                if not maps:
+                    continue
+                begun = time.perf_counter()
                 found = [one.map for one in scored if one.map is not None]
-                if maps and found:
+                map_seconds += time.perf_counter() - begun
+                if found:
                     mean = torch.stack(found).mean(0).numpy()
                     if heat is None:
                         heat = np.zeros((len(samples), *mean.shape[1:]), np.float32)
                     heat[inside] = mean
-    return scores, heat
+    return ScoredRows(scores, heat, map_seconds)
 
 
 def _by_part(samples: pd.DataFrame, rows: NDArray[np.int64], way: str) -> Iterator[tuple[str, NDArray[np.int64]]]:

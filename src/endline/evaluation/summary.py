@@ -15,8 +15,8 @@ from endline.samples import item_of
 METRICS = (
     "station", "group", "detector", "seed", "n_train", "n_test_normal", "n_test_anomalous", "auroc", "auroc_low",
     "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "pixel_auroc", "control_auroc", "false_alarm_rate",
-    "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "peak_memory_mb",
-    "parameter_count", "simulated",
+    "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "map_ms_per_sample",
+    "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
 
 

@@ -94,6 +94,6 @@ class Inspector:
         rows, features = self.prepare(path)
         scored = np.flatnonzero(~rows["control"].to_numpy(bool))
         parts, view = units(rows.iloc[scored], features.take(scored), joint=are_joint(self.detectors))
-        scores, _ = score_rows(parts, view, self.detectors, maps=False)
-        verdicts = self.calibration.verdicts(parts.assign(score=scores))
+        found = score_rows(parts, view, self.detectors, maps=False)
+        verdicts = self.calibration.verdicts(parts.assign(score=found.scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]

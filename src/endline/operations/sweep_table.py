@@ -23,6 +23,7 @@ COSTS = {  # column of the CSV -> head in the table, decimals
     "feature_seconds": ("s of features, all samples", 0),
     "fit_seconds": ("s of training", 1),
     "score_ms_per_sample": ("ms a sample scored", 1),
+    "map_ms_per_sample": ("ms of its map more", 1),
     "peak_memory_mb": ("peak MB", 0),
     "parameter_count": ("fitted values", 0),
 }

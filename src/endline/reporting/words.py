@@ -77,7 +77,7 @@ def metric_tiles(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence: str
     tiles.append(_alarm_tile(metrics, alarms, normals))
     tiles.append(control_tile(number(metrics, "control_auroc"), evidence))
     for key, name, unit, detail in (
-        ("score_ms_per_sample", "Scoring", "ms", "for one sample"),
+        ("score_ms_per_sample", "Scoring", "ms", "for one sample, a map that costs extra apart"),
         ("fit_seconds", "Fitting", "s", "without feature extraction"),
         ("feature_seconds", "Feature extraction", "s", "near 0 when found in the cache"),
         ("peak_memory_mb", "Peak memory", "MB", "of the process"),

@@ -67,18 +67,26 @@ def fit(
 
 
 def score(
-    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors
+    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, exhibits: int
 ) -> tuple[pd.DataFrame, FeatureRecipe, dict[str, Any]]:
-    """Score every tested part (or joint item); returns scores, maps (0 x 0 without), and the time each took."""
+    """Score every tested part (or joint item); returns scores, maps (0 x 0 without), and the time each took.
+
+    Maps are made where a report shows them or masks judge them.
+    """
     tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
     rows, view = units(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
     start = time.perf_counter()
-    scores, maps = score_rows(rows, view, detectors)
-    milliseconds = 1000 * (time.perf_counter() - start) / max(1, len(rows))
+    wanted = exhibits > 0 or bool(rows["mask_path"].notna().any())
+    scores, maps, map_seconds = score_rows(rows, view, detectors, maps=wanted)
+    each = 1000 / max(1, len(rows))
+    times = {
+        "score_ms_per_sample": each * (time.perf_counter() - start - map_seconds),
+        "map_ms_per_sample": None if maps is None else each * map_seconds,
+    }
     heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
     key = content_key(features.key, tested.tolist(), scores.tolist(), "maps")
     recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")
-    return rows.assign(score=scores), recipe, {"score_ms_per_sample": milliseconds}
+    return rows.assign(score=scores), recipe, times
 
 
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:

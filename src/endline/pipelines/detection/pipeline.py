@@ -21,7 +21,7 @@ def create_pipeline(station: str) -> Pipeline:
             ),
             node(
                 nodes.score,
-                ["samples", "features", "detectors"],
+                ["samples", "features", "detectors", "params:exhibits"],
                 ["part_scores", "maps", "scoring"],
                 name="score",
             ),
