@@ -252,3 +252,17 @@ def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(pu
         model = AST(config).build({"scale_0": (368, 24, 24)}, 10)
     sizes = [sum(each.numel() for each in part.parameters()) / 1e6 for part in (model.teacher, model.student)]
     assert sizes == pytest.approx([3.8, 82.6], rel=0.05)
+
+
+@pytest.mark.parametrize("student", ["conv", "flow"])
+def test_without_a_code_nothing_knows_its_place(student):
+    config = replace(SMALL, code=0, student=student, kernel=1, last_kernel=1)
+    surprise = built(config).model.surprise({name: torch.ones(1, *shape) for name, shape in SHAPES.items()})
+    detector = built(config)
+    detector.fit(
+        FeatureSet({"scale_0": np.ones((4, 5, 8, 8), "f4"), "scale_1": np.ones((4, 2, 2, 2), "f4")}, key="ones"),
+        seed=0,
+        progress=Progress(),
+    )
+    assert surprise.std() < 1e-6
+    assert detector.score(BATCH).score.isfinite().all()

@@ -34,8 +34,12 @@ def test_no_two_positions_share_a_code():
     assert vectors.abs().max() <= 1
 
 
-@pytest.mark.parametrize("channels", [0, 2, 30])
+@pytest.mark.parametrize("channels", [-4, 2, 30])
 def test_other_numbers_of_channels_are_told(channels):
     with pytest.raises(EndlineError) as caught:
         position_code(channels, 4, 4)
     assert str(caught.value) == f"A position code cannot have {channels} channels: choose a multiple of 4."
+
+
+def test_no_channels_are_an_empty_code():
+    assert position_code(0, 3, 4).shape == (0, 3, 4)

@@ -1,5 +1,7 @@
 """The grids of sweeps.yml: expansion, derived parameters, and sentences for what is wrong."""
 
+from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from endline.errors import EndlineError
 from endline.operations.sweep_data import data_digest, raw_folder
 from endline.operations.sweep_grid import Sweep, nested, parse_sweep
 
-SWEEPS = Path(__file__).parents[2] / "conf/base/sweeps.yml"
+CONF = Path(__file__).parents[2] / "conf/base"
+SWEEPS, DETECTORS = CONF / "sweeps.yml", CONF / "parameters/detectors.yml"
 PLAIN: dict[str, Any] = {"station": "here", "description": "Words.", "grid": {"a": [1, 2], "b": ["x", "y"]}}
 
 
@@ -107,6 +110,22 @@ def test_the_projects_sweeps() -> None:
     hybrid = {"backbone": "resnet18", "input_type": "hybrid"}
     assert sweeps["mirror_table2"].published_auroc(hybrid) == 0.958
     assert sweeps["mirror_table3"].published_auroc({"detectors.hybrid_flow.blocks": 4}) == 0.961
+
+
+def test_the_projects_sweeps_name_settings_that_detectors_have() -> None:
+    told = yaml.safe_load(SWEEPS.read_text())
+    types = {name: settings["type"] for name, settings in yaml.safe_load(DETECTORS.read_text())["detectors"].items()}
+    named = set()
+    for name in told:
+        sweep = parse_sweep(name, told)
+        places = [sweep.fixed, sweep.grid, *sweep.variants.values()]
+        named |= {key for place in places for key in place if key.startswith("detectors.")}
+    assert "detectors.ast.code" in named
+    for key in named:
+        _, detector, field = key.split(".")
+        module, _, kind = types[detector].rpartition(".")
+        config = getattr(import_module(module), kind).Config
+        assert field in {each.name for each in fields(config)}, key
 
 
 def test_the_data_are_looked_for_below_endline_data_and_then_beside_the_project(

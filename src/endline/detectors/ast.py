@@ -33,7 +33,7 @@ class ASTConfig:
         input_type: pyramid that the maps are made of where the station's is `auto`.
         components: whitened principal components of the channels that stay; 0 = all.
         whiten: False feeds the maps to teacher and student as they are, as published.
-        code: channels of the position code, a multiple of 4.
+        code: channels of the position code, a multiple of 4; 0 = none.
         blocks: coupling blocks of the teacher.
         kernel, last_kernel: kernel size of all its blocks but the last, and of the last.
         hidden: hidden channels of its subnets.

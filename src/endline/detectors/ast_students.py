@@ -11,7 +11,7 @@ class ConvStudent(nn.Module):
 
     Args:
         channels: channels of the maps that come in and go out.
-        code: channels of the position code, which enters beside the maps.
+        code: channels of the position code, which enters beside the maps; 0 = none.
         hidden: channels between.
         blocks: residual blocks of two times convolution, batch norm and LeakyReLU.
         slope: of LeakyReLU below 0.
@@ -21,7 +21,7 @@ class ConvStudent(nn.Module):
         super().__init__()
         self.slope = slope
         self.enter = nn.Conv2d(channels, hidden, 3, padding=1)
-        self.place = nn.Conv2d(code, hidden, 3, padding=1, bias=False)
+        self.place = nn.Conv2d(code, hidden, 3, padding=1, bias=False) if code else None
 
         def half() -> list[nn.Module]:
             # Batch norm takes away what a bias would add.
@@ -33,7 +33,10 @@ class ConvStudent(nn.Module):
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Maps (batch, channels, H, W) of maps of this shape and of the code (1, code, H, W)."""
-        y = functional.leaky_relu(self.enter(x) + self.place(code), self.slope)
+        y = self.enter(x)
+        if self.place is not None:
+            y = y + self.place(code)
+        y = functional.leaky_relu(y, self.slope)
         for block in self.blocks:
             y = y + block(y)
         out: Tensor = self.leave(y)

@@ -30,7 +30,7 @@ class CFlowConfig:
         components: whitened principal components of the channels that stay, a scale; 0 = all.
         whiten: False feeds the vectors to the decoders as they are, as published.
         blocks: coupling blocks of a decoder.
-        code: channels of the position code, a multiple of 4.
+        code: channels of the position code, a multiple of 4; 0 = none.
         alpha: bound of the log-scale.
         vectors: feature vectors of a scale in a step, drawn afresh among those of all positions of the batch;
             0 = all of them.

@@ -15,17 +15,17 @@ def position_code(channels: int, height: int, width: int) -> Tensor:
     `channels / 4` frequencies that fall from 1 to nearly 1e-4 radians a position (Vaswani et al. 2017, section 3.5).
 
     Args:
-        channels: a multiple of 4; published 32 (AST) and 128 (CFLOW).
+        channels: a multiple of 4; published 32 (AST) and 128 (CFLOW); 0 = an empty code.
         height: of the map.
         width: of the map.
 
     Raises:
         EndlineError: for another number of channels.
     """
-    if channels < 4 or channels % 4:
+    if channels < 0 or channels % 4:
         raise EndlineError(f"A position code cannot have {channels} channels: choose a multiple of 4.")
     count = channels // 4
-    rates = torch.exp(-math.log(1e4) * torch.arange(count, dtype=torch.float64) / count)
+    rates = torch.exp(-math.log(1e4) * torch.arange(count, dtype=torch.float64) / max(count, 1))
 
     def waves(length: int) -> Tensor:  # (2 * count, length)
         phases = rates[:, None] * torch.arange(length, dtype=torch.float64)

@@ -46,7 +46,7 @@ class ConvSubnet(nn.Module):
     def forward(self, x: Maps, condition: Maps | None = None) -> Maps:
         """Maps (batch, outputs[i], H_i, W_i) of maps (batch, inputs[i], H_i, W_i)."""
         hidden = tuple(enter(scale) for enter, scale in zip(self.enter, x, strict=True))
-        if condition is not None:
+        if condition is not None and len(self.place):
             codes = (place(code) for place, code in zip(self.place, condition, strict=True))
             hidden = tuple(scale + code for scale, code in zip(hidden, codes, strict=True))
         return tuple(leave(functional.relu(scale)) for leave, scale in zip(self.leave, hidden, strict=True))
