@@ -218,3 +218,22 @@ def test_other_data_of_the_same_shape_start_anew(tmp_path):
     trained(progress=Progress(file))
     other = FeatureSet({"x": DATA.read()["x"].numpy() + 5}, key="other")
     assert torch.equal(trained(other, progress=Progress(file))[0].mean, trained(other)[0].mean)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_memory_layout_of_parameters_changes_nothing(optimizer):
+    maps = FeatureSet({"scale_0": np.random.default_rng(0).standard_normal((8, 3, 6, 6)).astype("f4")}, key="maps")
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 2)).to(memory_format=layout)
+        train(
+            model,
+            lambda batch, model=model: model(batch["scale_0"]).square().mean(),
+            maps,
+            settings(optimizer=optimizer, learning_rate=0.01),
+            seed=0,
+            progress=Progress(),
+        )
+        found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(*found)
