@@ -153,3 +153,15 @@ def test_the_hybrid_flow_is_published_as_a_cross_scale_flow(published):
     detector = published("hybrid_flow")
     assert type(detector) is CSFlow
     assert (detector.config.batch_size, detector.config.epochs, detector.config.hidden) == (64, 240, 1024)
+
+
+@pytest.mark.parametrize(("scales", "read"), [(0, 3), (1, 1), (2, 2), (3, 3), (5, 3)])
+def test_the_coarsest_scales_are_read(scales, read):
+    shapes = {f"scale_{i}": (4, 16 >> i, 16 >> i) for i in range(3)}
+    model = CSFlow(CSFlowConfig(components=4, hidden=4, scales=scales)).build(shapes, 8)
+    assert model.scales.names == [f"scale_{i}" for i in range(3 - read, 3)]
+
+
+def test_a_negative_number_of_scales_is_told():
+    with pytest.raises(EndlineError, match="cs_flow cannot read -1 scales: choose 0 for all"):
+        CSFlowConfig(scales=-1)

@@ -23,6 +23,7 @@ def images():
         ("multifeature", [(40, 32, 48), (112, 16, 24), (320, 8, 12)]),
         ("hybrid", [(112, 16, 24), (320 + 112, 8, 12), (320, 4, 6)]),
         ("cross_scale", [(320, 8, 12), (320, 4, 6), (320, 2, 3)]),
+        ("hybrid_cross_scale", [(112, 16, 24), (432, 8, 12), (432, 4, 6), (320, 2, 3)]),
         ("single", [(320, 8, 12)]),
     ],
 )
@@ -85,7 +86,8 @@ def test_a_missing_stride_is_told(lite0, images):
 
 def test_an_unknown_input_type_names_the_known(lite0, images):
     with pytest.raises(
-        EndlineError, match=r"'pyramid': choose one of multiscale, multifeature, hybrid, cross_scale, single\."
+        EndlineError,
+        match=r"'pyramid': choose one of multiscale, multifeature, hybrid, cross_scale, hybrid_cross_scale, single\.",
     ):
         pyramid(images, lite0, "pyramid")
 

@@ -26,6 +26,8 @@ class CSFlowConfig:
     """Settings of `CSFlow`.
 
     Attributes:
+        input_type: pyramid that the maps are made of where the station's is `auto`.
+        scales: so many scales are read at most, the coarsest ones; 0 = all.
         components: whitened principal components of the channels that stay, a scale; 0 = all.
         whiten: False feeds the maps to the flow as they are, as published.
         blocks: coupling blocks.
@@ -37,6 +39,8 @@ class CSFlowConfig:
         epochs, batch_size, learning_rate, weight_decay, betas, eps, schedule: see `TrainingSettings`.
     """
 
+    input_type: str = "cross_scale"
+    scales: int = 0
     components: int = 128
     whiten: bool = True
     blocks: int = 4
@@ -57,6 +61,8 @@ class CSFlowConfig:
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise EndlineError(f"cs_flow has no score '{self.score}': choose one of {', '.join(SCORES)}.")
+        if self.scales < 0:
+            raise EndlineError(f"cs_flow cannot read {self.scales} scales: choose 0 for all, or a number of them.")
 
 
 class WhitenedCrossScaleFlow(nn.Module):
@@ -69,11 +75,13 @@ class WhitenedCrossScaleFlow(nn.Module):
 
     def __init__(self, shapes: Shapes, config: CSFlowConfig) -> None:
         super().__init__()
-        self.scales = Scales(shapes, config.components, config.whiten)
+        names = sorted(name for name in shapes if name.startswith("scale"))[-config.scales :]
+        read = {name: shapes[name] for name in names}
+        self.scales = Scales(read, config.components, config.whiten, config.hidden)
         check_halving([size[1:] for size in self.scales.sizes])
         kernels = [(size, size) for size in kernel_sizes(config.blocks, config.kernel, config.last_kernel)]
         flow = cross_scale_flow(self.scales.channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
-        self.flow = flow.to(memory_format=torch.channels_last)
+        self.flow = flow.to(memory_format=self.scales.layout)
 
 
 class CSFlow(Detector[CSFlowConfig]):

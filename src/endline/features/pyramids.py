@@ -36,6 +36,7 @@ INPUT_TYPES: Mapping[str, InputType] = {
     "multifeature": InputType((1,), (8, 16, 32)),
     "hybrid": InputType((1, 2), (16, 32)),
     "cross_scale": InputType((1, 2, 4), (32,)),  # CS-Flow (Rudolph 2024, section 5.2)
+    "hybrid_cross_scale": InputType((1, 2, 4), (16, 32)),  # ours: both strides of all three sizes
     "single": InputType((1,), (32,)),  # AST (Rudolph 2024, section 6.3)
 }
 
