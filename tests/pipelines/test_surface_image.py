@@ -138,7 +138,10 @@ def test_a_detector_of_a_run_is_saved_without_pickle(surfaces, run):
         ({"group": "screw"}, "screw"),
         ({"detector": "cs_flo"}, "There is no detector 'cs_flo': choose one of ast"),
         ({"input_type": "pyramid"}, "Unknown input type 'pyramid': choose one of multiscale"),
-        ({"height": 100}, "An image of 100 x 128 does not halve evenly: for input_type=cross_scale choose a height"),
+        (
+            {"height": 100},
+            "An image of 100 x 128 does not halve evenly: for input_type=hybrid_cross_scale choose a height",
+        ),
         ({"backbone": "alexnet"}, "The backbone alexnet comes without weights: give `weights` the path"),
         ({"views": 0, "detector": "differnet"}, "views=0 must be at least 1: a view is the image rotated."),
     ],

@@ -58,7 +58,7 @@ def pyramid(images: Tensor, backbone: Backbone, input_type: str, *, differentiab
     if min(height, width) == 0 or height % chosen.multiple or width % chosen.multiple:
         raise EndlineError(
             f"An image of {height} x {width} does not halve evenly: for input_type={input_type} choose a height and "
-            f"width that are multiples of {chosen.multiple}, as in the published 256 x 384."
+            f"width that are multiples of {chosen.multiple}, such as 256 x 384."
         )
     if missing := [stride for stride in chosen.strides if stride not in backbone.strides]:
         raise EndlineError(
