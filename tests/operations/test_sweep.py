@@ -121,6 +121,9 @@ def test_what_is_finished_does_not_run_again_until_something_changes(project: Pa
     assert again(project) == 6
     describe(project, grid={"noise_floor": ["raw"], "fold": [0]}, fixed={"detector": "gaussian", "exhibits": 0})
     assert again(project) == 0  # exhibits change no figure
+    station = project / "conf/base/parameters/mirror_audio.yml"
+    station.write_text(station.read_text().replace("views,4", "views,2"))
+    assert again(project) == 0  # nor does what only other detectors read
     assert len(rows(project)) == 1  # rows that the grid no longer has are gone
     settings = project / "conf/base/parameters/detectors.yml"
     settings.write_text(settings.read_text().replace("shrinkage: 0.05", "shrinkage: 0.1"))

@@ -7,11 +7,10 @@ from torch.nn import functional
 from endline.detectors.base import Shapes
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
-from endline.flows.base import Maps
+from endline.flows.base import WIDE, Maps
 from endline.flows.whitening import Whitening
 
 BATCH = 64
-WIDE = 512  # hidden channels
 MEANS = ("likelihood", "log_likelihood")
 
 

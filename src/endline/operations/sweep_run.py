@@ -81,7 +81,8 @@ def settings_digest(project: Path, env: str | None, station: str, parameters: Ma
     """Digest of everything in the configuration that can change the figures of a run.
 
     That is the station's resolved parameters and the settings of its detector, defaults of the code included; not
-    the raw folder's path (its content has a digest of its own) and not the number of exhibits.
+    the raw folder's path (its content has a digest of its own), not the number of exhibits, and the number of views
+    only where the detector reads views.
     """
     resolved = configuration(project, env, parameters)["parameters"]
     own = {key: value for key, value in resolved.get(station, {}).items() if key != "exhibits"}
@@ -90,10 +91,16 @@ def settings_digest(project: Path, env: str | None, station: str, parameters: Ma
     try:
         detector = build_detector(name, detectors)
         told = {"type": detectors[name]["type"], **asdict(detector.config)}
+        if "views" not in detector.inputs:
+            own = {group: _without_views(settings) for group, settings in own.items()}
     except EndlineError:  # the run itself will say so
         told = dict(detectors.get(name, {}))
     content = json.dumps([station, own, told], sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _without_views(settings: Any) -> Any:
+    return {key: value for key, value in settings.items() if key != "views"} if isinstance(settings, dict) else settings
 
 
 def missing_weights(project: Path, env: str | None, station: str, parameters: Mapping[str, Any]) -> str | None:
