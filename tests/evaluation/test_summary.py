@@ -30,6 +30,7 @@ def scores(labels=(0, 0, 1, 1, 1, None), domains=None) -> pd.DataFrame:
             "label": labels,
             "kind": [None if label is None else "7" if label else "normal" for label in labels],
             "domain": domains or [None] * count,
+            "group": "mirror",
         }
     )
     return table.astype({"label": "Int8", "kind": object, "domain": object})
@@ -56,6 +57,7 @@ def test_figures_by_hand():
         **KNOWN, "n_train": 2, "n_test_normal": 2, "n_test_anomalous": 3, "auroc": 1.0, "auroc_low": area.low,
         "auroc_high": area.high, "pauc": 1.0, "false_alarm_rate": 0.5, "recall": 1.0, "threshold": 0.5,
         "simulated": False, "pixel_auroc": None, "auroc_by_domain": None,
+        "auroc_by_group": None,
         "auroc_by_kind": {"7": {"auroc": 1.0, "low": 1.0, "high": 1.0, "n": 3}},
     }  # fmt: skip
     assert {key: found[key] for key in expected} == expected
@@ -70,6 +72,12 @@ def test_what_the_data_cannot_give_is_none(labels):
     assert (found["false_alarm_rate"] is None) == (0 not in labels)
     assert (found["recall"] is None) == (1 not in labels)
     assert tuple(found) == METRICS
+
+
+def test_each_group_is_compared_with_its_own_normals():
+    table = scores((0, 1, 0, 1, 0)).assign(group=["a", "a", "b", "b", "c"])
+    found = summarise(table.assign(score=[0.0, 1.0, 3.0, 2.0, 9.0]), SAMPLES, 1.0, KNOWN)["auroc_by_group"]
+    assert {group: area["auroc"] for group, area in found.items()} == {"a": 1.0, "b": 0.0}  # c has no fault
 
 
 def test_each_kind_and_each_domain_has_its_figure():

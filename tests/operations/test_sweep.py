@@ -221,7 +221,7 @@ def test_a_real_sweep_end_to_end(project: Path, capsys: pytest.CaptureFixture[st
         assert float(row["auroc"]) == metrics["auroc"]
         assert float(row["auroc_2"]) == metrics["auroc_by_kind"]["2"]["auroc"]
         assert row["simulated"] == "True"
-        assert set(metrics) - {"auroc_by_kind", "auroc_by_domain"} <= set(row)
+        assert set(metrics) - {"auroc_by_kind", "auroc_by_domain", "auroc_by_group"} <= set(row)
     page = (project / "benchmarks/results/tiny.md").read_text()
     assert "- Data: **SIMULATED**; the station's own" in page
     assert f"| level | {float(level['auroc']):.3f} (1) | {float(level['control_auroc']):.3f} (1) |" in page

@@ -81,6 +81,16 @@ def test_costs_have_their_table_where_they_are_known() -> None:
     assert "| level | plain | 0.751 ± 0.000 (3) | 12.3 ± 0.0 (3) | 4200 ± 0 (3) |" in told
 
 
+def test_groups_have_their_table_beside_their_mean() -> None:
+    grouped = [
+        {**row, "auroc_group_screw": "0.5", "auroc_group_tile": "1.0", "auroc_mean_of_groups": "0.75"} for row in ROWS
+    ]
+    page = render_tables(LONG, grouped)
+    assert "AUROC of each group, its own normals against its own faults:" in page
+    assert "| mean | screw | tile |" in page
+    assert "AUROC of each group" not in render_tables(LONG, ROWS)
+
+
 def test_page_says_how_on_what_and_how_long() -> None:
     page = render_page(LONG, ROWS, facts(LONG, ROWS, " --env=smoke"))
     assert "- Command: `kedro sweep long --env=smoke`" in page
@@ -102,6 +112,7 @@ def test_metrics_become_flat_columns_without_intervals() -> None:
         "auroc_low": 0.8,
         "auroc_by_kind": {"1*": {"auroc": 0.7, "low": 0.5, "high": 0.8, "n": 3}, "low": {"auroc": 0.6}},
         "auroc_by_domain": {"source": {"auroc": 0.55}},
+        "auroc_by_group": {"screw": {"auroc": 0.5}, "tile": {"auroc": 1.0}},
         "pauc": None,
         "simulated": True,
     }
@@ -112,6 +123,9 @@ def test_metrics_become_flat_columns_without_intervals() -> None:
         "auroc_1*": "0.7",
         "auroc_kind_low": "0.6",
         "auroc_domain_source": "0.55",
+        "auroc_group_screw": "0.5",
+        "auroc_group_tile": "1.0",
+        "auroc_mean_of_groups": "0.75",
         "pauc": "",
         "simulated": "True",
     }

@@ -14,9 +14,9 @@ from endline.samples import item_of
 
 METRICS = (
     "station", "group", "detector", "seed", "n_train", "n_test_normal", "n_test_anomalous", "auroc", "auroc_low",
-    "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "pixel_auroc", "control_auroc", "false_alarm_rate",
-    "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "map_ms_per_sample",
-    "peak_memory_mb", "parameter_count", "simulated",
+    "auroc_high", "auroc_by_kind", "auroc_by_domain", "auroc_by_group", "pauc", "pixel_auroc", "control_auroc",
+    "false_alarm_rate", "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample",
+    "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
 
 
@@ -26,7 +26,7 @@ def summarise(
     """All keys of `METRICS`; what the data cannot give is None.
 
     Args:
-        scores: one row a tested item, columns `score, flagged, label, kind, domain`.
+        scores: one row a tested item, columns `score, flagged, label, kind, domain, group`.
         samples: the sample table.
         threshold: items above it are flagged; infinite (told as None) where none can be promised.
         known: keys that are not computed here (station, detector, seconds, ...).
@@ -49,6 +49,7 @@ def summarise(
         "auroc_high": None if area is None else area.high,
         "auroc_by_kind": by_kind or None,
         "auroc_by_domain": _by_domain(scores),
+        "auroc_by_group": _by_group(scores),
         "pauc": partial_auroc(values[normal], values[anomalous]),
         "false_alarm_rate": _mean(scores.loc[normal, "flagged"]),
         "recall": _mean(scores.loc[anomalous, "flagged"]),
@@ -84,6 +85,19 @@ def _by_domain(scores: pd.DataFrame) -> dict[str, Any] | None:
         if (area := auroc(rows["score"].to_numpy(float), anomalous)) is not None
     }
     return {domain: asdict(area) for domain, area in found.items()} or None
+
+
+def _by_group(scores: pd.DataFrame) -> dict[str, Any] | None:
+    """AUROC of each group's own normals against its own anomalous; None where all are of one group."""
+    if scores["group"].nunique() < 2:
+        return None
+    values, normal, anomalous = scores["score"], is_normal(scores), is_anomalous(scores)
+    found = {
+        str(group): auroc(values[rows & normal].to_numpy(float), values[rows & anomalous].to_numpy(float))
+        for group in sorted(scores["group"].unique())
+        for rows in [scores["group"] == group]
+    }
+    return {group: asdict(area) for group, area in found.items() if area is not None} or None
 
 
 def _mean(flags: pd.Series) -> float | None:

@@ -27,7 +27,12 @@ COSTS = {  # column of the CSV -> head in the table, decimals
     "peak_memory_mb": ("peak MB", 0),
     "parameter_count": ("fitted values", 0),
 }
-NESTED = {"auroc_by_kind": "auroc_", "auroc_by_domain": "auroc_domain_"}
+NESTED = {
+    "auroc_by_kind": "auroc_",
+    "auroc_by_domain": "auroc_domain_",
+    "auroc_by_group": "auroc_group_",
+}
+MEAN_OF_GROUPS = "auroc_mean_of_groups"
 
 
 def text(value: Any) -> str:
@@ -38,8 +43,8 @@ def text(value: Any) -> str:
 def flat_metrics(metrics: Mapping[str, Any]) -> Row:
     """All keys of a metrics file, in their order.
 
-    The nested ones become columns: `auroc_<kind>` and `auroc_domain_<domain>` with the AUROC alone; their intervals
-    and counts stay in the metrics file, which `version` finds. A kind whose column would carry the name of a metric
+    The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean of
+    these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A kind whose column would carry the name of a metric
     (`low`) becomes `auroc_kind_<kind>`.
     """
     row: Row = {}
@@ -50,13 +55,16 @@ def flat_metrics(metrics: Mapping[str, Any]) -> Row:
         for name, found in (value or {}).items():
             column = f"{NESTED[key]}{name}"
             row[f"auroc_kind_{name}" if column in METRICS else column] = text(found["auroc"])
+        if key == "auroc_by_group" and value:
+            row[MEAN_OF_GROUPS] = text(fmean(found["auroc"] for found in value.values()))
     return row
 
 
 def kinds_of(rows: Sequence[Row]) -> dict[str, str]:
     """Column of each fault kind that some row has a figure for: kind -> column."""
     columns = [name for row in rows for name in row if name.startswith("auroc_") and name not in METRICS]
-    kinds = [name for name in dict.fromkeys(columns) if not name.startswith("auroc_domain_")]
+    others = ("auroc_domain_", "auroc_group_", MEAN_OF_GROUPS)
+    kinds = [name for name in dict.fromkeys(columns) if not name.startswith(others)]
     return {name.removeprefix("auroc_").removeprefix("kind_"): name for name in kinds}
 
 
@@ -100,7 +108,7 @@ def write_whole(path: Path, content: str) -> None:
 
 
 def render_tables(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """Markdown tables of the sweep: AUROC and control, AUROC of each fault kind, costs, and the runs that did not go.
+    """Markdown tables of the sweep: AUROC and control, AUROC of fault kinds and of groups, costs, what did not go.
 
     A figure is mean ± sample standard deviation (n - 1 in the denominator) over the averaged parameters, with the
     number of runs behind it; one run alone has no deviation.
@@ -109,6 +117,12 @@ def render_tables(sweep: Sweep, rows: Sequence[Row]) -> str:
     if kinds := kinds_of(rows):
         heads = {column: (kind, 3) for kind, column in kinds.items()}
         blocks.append("AUROC of each fault kind:\n\n" + _by_column(sweep, rows, heads))
+    if any(row.get(MEAN_OF_GROUPS) for row in rows):
+        groups = dict.fromkeys(name for row in rows for name in row if name.startswith("auroc_group_"))
+        heads = {MEAN_OF_GROUPS: ("mean", 3), **{name: (name.removeprefix("auroc_group_"), 3) for name in groups}}
+        blocks.append(
+            "AUROC of each group, its own normals against its own faults:\n\n" + _by_column(sweep, rows, heads)
+        )
     if costs := {column: head for column, head in COSTS.items() if any(row.get(column) for row in rows)}:
         blocks.append("Costs, and the anomaly maps against the masks:\n\n" + _by_column(sweep, rows, costs))
     reasons: dict[tuple[str, str], int] = {}
