@@ -43,9 +43,9 @@ def text(value: Any) -> str:
 def flat_metrics(metrics: Mapping[str, Any]) -> Row:
     """All keys of a metrics file, in their order.
 
-    The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean of
-    these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A kind whose column would carry the name of a metric
-    (`low`) becomes `auroc_kind_<kind>`.
+    The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean
+    of these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A
+    kind whose column would carry the name of a metric (`low`) becomes `auroc_kind_<kind>`.
     """
     row: Row = {}
     for key, value in metrics.items():
