@@ -65,7 +65,8 @@ def new(request):
             if isinstance(getattr(config, name, None), int)
         }
         embedded = EMBEDDED if hasattr(config, "backbone") else {}
-        return type(detector)(replace(config, **{**small, **embedded, **changes}))
+        pooled = {"input_type": "cross_scale"} if "views" in detector.inputs else {}  # as in SHAPES
+        return type(detector)(replace(config, **{**small, **embedded, **pooled, **changes}))
 
     return make
 

@@ -1,7 +1,7 @@
 """AST: the distance between a flow as teacher and a convolutional student."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,8 @@ JOINS = ("auto", "max", "mean")
 
 
 @dataclass(frozen=True)
-class ASTConfig:
-    """Settings of `AST`.
+class ASTConfig(TrainingSettings):
+    """Settings of `AST`, and those of its training (`TrainingSettings`).
 
     Attributes:
         scale: which of the feature maps is read, counted from the finest; -1 = the coarsest.
@@ -45,8 +45,7 @@ class ASTConfig:
         score_by: `distance` of student and teacher, or the negative log-likelihood of the `teacher` alone.
         join: score of a sample from its map: `mean`, `max`, or `auto`, the maximum where there is a foreground mask,
             else the mean.
-        teacher_epochs, epochs: passes of the teacher's and of the student's training.
-        batch_size, learning_rate, weight_decay, schedule: of both, see `TrainingSettings`.
+        teacher_epochs, epochs: passes of the teacher's and of the student's training, which are alike otherwise.
     """
 
     scale: int = -1
@@ -69,10 +68,9 @@ class ASTConfig:
     epochs: int = 6
     batch_size: int = 16
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choices = {"student": STUDENTS, "score_by": SCORES, "join": JOINS}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -167,15 +165,14 @@ class AST(Detector[ASTConfig]):
             model.teacher,
             self.teacher_loss,
             train_set,
-            self._settings(c.teacher_epochs),
+            replace(c, epochs=c.teacher_epochs),
             seed=seed,
             progress=progress.stage("teacher"),
         )
         if c.score_by == "teacher":
             return losses
         model.teacher.requires_grad_(False)
-        settings = self._settings(c.epochs)
-        return losses + train(model.student, self.loss, train_set, settings, seed=seed, progress=progress)
+        return losses + train(model.student, self.loss, train_set, self.config, seed=seed, progress=progress)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
@@ -194,10 +191,6 @@ class AST(Detector[ASTConfig]):
         count = inside.flatten(1).sum(1)
         mean = heat.masked_fill(~inside, 0).flatten(1).sum(1) / count
         return Scored(heat.masked_fill(~inside, -torch.inf).flatten(1).amax(1) if join == "max" else mean, heat)
-
-    def _settings(self, epochs: int) -> TrainingSettings:
-        c = self.config
-        return TrainingSettings(epochs, c.batch_size, c.learning_rate, c.weight_decay, schedule=c.schedule)
 
 
 def foreground(mask: Tensor, size: Sequence[int]) -> Tensor:

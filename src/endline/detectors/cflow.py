@@ -23,8 +23,8 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class CFlowConfig:
-    """Settings of `CFlow`.
+class CFlowConfig(TrainingSettings):
+    """Settings of `CFlow`, and those of its training (`TrainingSettings`).
 
     Attributes:
         components: whitened principal components of the channels that stay, a scale; 0 = all.
@@ -35,7 +35,6 @@ class CFlowConfig:
         vectors: feature vectors of a scale in a step, drawn afresh among those of all positions of the batch;
             0 = all of them.
         mean_of: `likelihood` (published) or `log_likelihood`: how the scales are joined, see `likelihood_map`.
-        epochs, batch_size, learning_rate, weight_decay, clip_norm, schedule: see `TrainingSettings`.
     """
 
     components: int = 64
@@ -48,11 +47,10 @@ class CFlowConfig:
     epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
     clip_norm: float = 0.0
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mean_of not in MEANS:
             raise EndlineError(f"cflow has no mean_of '{self.mean_of}': choose one of {', '.join(MEANS)}.")
 
@@ -123,11 +121,7 @@ class CFlow(Detector[CFlowConfig]):
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Fit the whitening in closed form, train all decoders, and take the scales' constants from normal samples."""
         self.model.scales.fit(train_set)
-        c = self.config
-        settings = TrainingSettings(
-            c.epochs, c.batch_size, c.learning_rate, c.weight_decay, clip_norm=c.clip_norm, schedule=c.schedule
-        )
-        losses = train(self.model, self.loss, train_set, settings, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
         self._take_peaks(train_set)
         return losses
 

@@ -22,8 +22,8 @@ SCORES = ("latent", "likelihood")
 
 
 @dataclass(frozen=True)
-class CSFlowConfig:
-    """Settings of `CSFlow`.
+class CSFlowConfig(TrainingSettings):
+    """Settings of `CSFlow`, and those of its training (`TrainingSettings`).
 
     Attributes:
         input_type: pyramid that the maps are made of where the station's is `auto`.
@@ -36,7 +36,6 @@ class CSFlowConfig:
         alpha: bound of the log-scale.
         noise: standard deviation of the Gaussian noise that training maps receive, afresh each step.
         score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
-        epochs, batch_size, learning_rate, weight_decay, betas, eps, schedule: see `TrainingSettings`.
     """
 
     input_type: str = "cross_scale"
@@ -53,12 +52,9 @@ class CSFlowConfig:
     epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.score not in SCORES:
             raise EndlineError(f"cs_flow has no score '{self.score}': choose one of {', '.join(SCORES)}.")
         if self.scales < 0:
@@ -112,11 +108,7 @@ class CSFlow(Detector[CSFlowConfig]):
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train the flow."""
         self.model.scales.fit(train_set)
-        c = self.config
-        settings = TrainingSettings(
-            c.epochs, c.batch_size, c.learning_rate, c.weight_decay, c.betas, c.eps, schedule=c.schedule
-        )
-        return train(self.model, self.loss, train_set, settings, seed=seed, progress=progress)
+        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:

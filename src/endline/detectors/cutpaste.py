@@ -23,8 +23,8 @@ CLASSES = 3  # normal, CutPaste, CutPaste-Scar
 
 
 @dataclass(frozen=True)
-class CutPasteConfig:
-    """Settings of `CutPaste`.
+class CutPasteConfig(TrainingSettings):
+    """Settings of `CutPaste`, and those of its training (`TrainingSettings`).
 
     Attributes:
         backbone: name of the network.
@@ -35,8 +35,7 @@ class CutPasteConfig:
         hidden: width of the projection head.
         shrinkage: of the Gaussian's covariance, see `shrunk_gaussian`.
         blur: standard deviation of the map's Gaussian in pixels of the smaller image.
-        epochs, batch_size, learning_rate, weight_decay, betas, clip_norm, schedule, optimizer: see `TrainingSettings`;
-            a sample of a batch gives three images.
+        batch_size: samples a step, each of which gives three images.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -51,12 +50,10 @@ class CutPasteConfig:
     batch_size: int = 16
     learning_rate: float = 3e-4
     weight_decay: float = 3e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float = 1.0
     schedule: str = "cosine"
-    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.frozen_stride not in (0, 8, 16):
             raise EndlineError(f"cutpaste has no frozen_stride={self.frozen_stride}: choose one of 0, 8, 16.")
 
@@ -124,25 +121,15 @@ class CutPaste(Detector[CutPasteConfig]):
         c, model = self.config, self.model
         if c.weights != "random":
             model.trunk.load_state_dict(Trunk(c.backbone, c.weights).state_dict())
-        settings = TrainingSettings(
-            c.epochs,
-            c.batch_size,
-            c.learning_rate,
-            c.weight_decay,
-            c.betas,
-            clip_norm=c.clip_norm,
-            schedule=c.schedule,
-            optimizer=c.optimizer,
-        )
         frozen = min(c.frozen, c.epochs)
         losses: tuple[float, ...] = ()
         if frozen:
             model.eval()
             head = progress.stage("head")
-            few = replace(settings, epochs=frozen)
+            few = replace(c, epochs=frozen)
             losses = train(model.head, self._head_loss, train_set, few, seed=seed, progress=head)
         if frozen < c.epochs:
-            rest = replace(settings, epochs=c.epochs - frozen)
+            rest = replace(c, epochs=c.epochs - frozen)
             losses += train(model, self.loss, train_set, rest, seed=seed, progress=progress)
         model.eval()
         with torch.no_grad():

@@ -26,8 +26,8 @@ SCORES = ("latent", "likelihood")
 
 
 @dataclass(frozen=True)
-class DifferNetConfig:
-    """Settings of `DifferNet`.
+class DifferNetConfig(TrainingSettings):
+    """Settings of `DifferNet`, and those of its training (`TrainingSettings`).
 
     Attributes:
         whiten: False feeds the features to the flow as they are, as published.
@@ -43,7 +43,6 @@ class DifferNetConfig:
         blur: standard deviation of the map's Gaussian in pixels of the image.
         backbone, weights, input_type: what the views were made with, see `load_backbone` and `pyramid`; the map needs
             it.
-        epochs, batch_size, learning_rate, weight_decay, betas, eps, clip_norm, schedule: see `TrainingSettings`.
     """
 
     whiten: bool = True
@@ -62,13 +61,11 @@ class DifferNetConfig:
     epochs: int = 16
     batch_size: int = 24
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
     betas: tuple[float, float] = (0.8, 0.8)
     eps: float = 1e-4
-    clip_norm: float = 1.0
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.score not in SCORES:
             raise EndlineError(f"differnet has no score '{self.score}': choose one of {', '.join(SCORES)}.")
 
@@ -168,15 +165,12 @@ class DifferNet(Detector[DifferNetConfig]):
 
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
-        c, views = self.config, train_set.only(("views",))
+        views = train_set.only(("views",))
         if isinstance(self.model.whitening, ShrunkWhitening):
             drawn = np.random.default_rng(seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
             vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
             self.model.whitening.fit(vectors[:WHITENED])
-        settings = TrainingSettings(
-            c.epochs, c.batch_size, c.learning_rate, c.weight_decay, c.betas, c.eps, c.clip_norm, c.schedule
-        )
-        return train(self.model, self.loss, views, settings, seed=seed, progress=progress)
+        return train(self.model, self.loss, views, self.config, seed=seed, progress=progress)
 
     def score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) of the image's size."""

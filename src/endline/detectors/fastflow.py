@@ -17,8 +17,8 @@ from endline.flows.subnets import ConvSubnet
 
 
 @dataclass(frozen=True)
-class FastFlowConfig:
-    """Settings of `FastFlow`.
+class FastFlowConfig(TrainingSettings):
+    """Settings of `FastFlow`, and those of its training (`TrainingSettings`).
 
     Attributes:
         components: whitened principal components of the channels that stay, a scale; 0 = all.
@@ -28,7 +28,6 @@ class FastFlowConfig:
         hidden_ratio: hidden channels of a subnet as a share of those that come in.
         alpha: bound of the log-scale.
         mean_of: `likelihood` (published) or `log_likelihood`: how the scales are joined, see `likelihood_map`.
-        epochs, batch_size, learning_rate, weight_decay, clip_norm, schedule: see `TrainingSettings`.
     """
 
     components: int = 32
@@ -40,11 +39,9 @@ class FastFlowConfig:
     epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    clip_norm: float = 1.0
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mean_of not in MEANS:
             raise EndlineError(f"fastflow has no mean_of '{self.mean_of}': choose one of {', '.join(MEANS)}.")
 
@@ -94,11 +91,7 @@ class FastFlow(Detector[FastFlowConfig]):
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train all flows together."""
         self.model.scales.fit(train_set)
-        c = self.config
-        settings = TrainingSettings(
-            c.epochs, c.batch_size, c.learning_rate, c.weight_decay, clip_norm=c.clip_norm, schedule=c.schedule
-        )
-        return train(self.model, self.loss, train_set, settings, seed=seed, progress=progress)
+        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
 
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:

@@ -35,8 +35,8 @@ POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class HybridFlowConfig:
-    """Settings of `HybridFlow`.
+class HybridFlowConfig(TrainingSettings):
+    """Settings of `HybridFlow`, and those of its training (`TrainingSettings`).
 
     Attributes:
         pool: how the maps are pooled over their last axis (time) before anything is learned, of `mean`, `std` and
@@ -49,7 +49,6 @@ class HybridFlowConfig:
         alpha: bound of the log-scale.
         noise: standard deviation of the Gaussian noise that whitened training maps receive, afresh each step.
         score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
-        epochs, batch_size, learning_rate, weight_decay, schedule: see `TrainingSettings`.
     """
 
     pool: tuple[str, ...] = ("mean", "std", "max")
@@ -65,10 +64,9 @@ class HybridFlowConfig:
     epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    schedule: str = "one_cycle"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.pool:
             raise EndlineError(
                 f"hybrid_flow needs a pool, any of {', '.join(POOLS)}: "
@@ -164,11 +162,7 @@ class HybridFlow(Detector[HybridFlowConfig]):
             def loss(batch: Batch) -> Tensor:
                 return self._noisy_loss(self.model.split(batch["vectors"]))
 
-        c = self.config
-        if c.epochs == 0:
-            return ()
-        settings = TrainingSettings(c.epochs, c.batch_size, c.learning_rate, c.weight_decay, schedule=c.schedule)
-        return train(self.model, loss, train_set, settings, seed=seed, progress=progress)
+        return train(self.model, loss, train_set, self.config, seed=seed, progress=progress)
 
     def _noisy_loss(self, maps: Maps) -> Tensor:
         return negative_log_likelihood(self.model.flow, with_noise(maps, self.config.noise)).mean()

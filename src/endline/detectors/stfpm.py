@@ -20,15 +20,14 @@ Features = dict[int, Tensor]
 
 
 @dataclass(frozen=True)
-class STFPMConfig:
-    """Settings of `STFPM`.
+class STFPMConfig(TrainingSettings):
+    """Settings of `STFPM`, and those of its training (`TrainingSettings`).
 
     Attributes:
         backbone: name of the network of teacher and student.
         weights: of the teacher, see `load_backbone`.
         strides: whose maps are compared, of 8, 16 and 32; published: 4, 8 and 16 of ResNet18.
         size: images are made smaller until their shorter side has this many pixels.
-        epochs, batch_size, learning_rate, weight_decay, betas, clip_norm, schedule, optimizer: see `TrainingSettings`.
     """
 
     backbone: str = "efficientnet_lite0"
@@ -38,13 +37,9 @@ class STFPMConfig:
     epochs: int = 10
     batch_size: int = 8
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-5
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip_norm: float = 1.0
-    schedule: str = "one_cycle"
-    optimizer: str = "adam"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.strides or not set(self.strides) <= set(STRIDES):
             raise EndlineError(f"stfpm has no strides {self.strides}: choose one or more of 8, 16, 32.")
 
@@ -77,20 +72,9 @@ class STFPM(Detector[STFPMConfig]):
 
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Train the student."""
-        c = self.config
-        settings = TrainingSettings(
-            c.epochs,
-            c.batch_size,
-            c.learning_rate,
-            c.weight_decay,
-            c.betas,
-            clip_norm=c.clip_norm,
-            schedule=c.schedule,
-            optimizer=c.optimizer,
-        )
-        losses = train(self.model, self.loss, train_set, settings, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
         # The running averages of the batch norms lag behind the weights, the more so in a fit of few steps.
-        update_bn((self._images(batch) for batch in train_set.batches(c.batch_size)), self.model)
+        update_bn((self._images(batch) for batch in train_set.batches(self.config.batch_size)), self.model)
         return losses
 
     @torch.no_grad()
