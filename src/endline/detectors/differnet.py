@@ -144,6 +144,7 @@ class DifferNet(Detector[DifferNetConfig]):
             EndlineError: when a map is wanted and the backbone has no weights or makes other features.
         """
         c, (views, length) = self.config, shapes["views"]
+        model = VectorFlow(length, samples * views, c)  # before the backbone, which draws at random too
         self.backbone = load_backbone(c.backbone, c.weights) if c.map_views else None
         if self.backbone is not None:
             image = torch.zeros(1, *shapes["image"])
@@ -154,7 +155,7 @@ class DifferNet(Detector[DifferNetConfig]):
                     f"{found}: give differnet the backbone and input_type that the views were made with, or set "
                     "map_views to 0."
                 )
-        return VectorFlow(length, samples * views, c)
+        return model
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood a dimension of some views of each sample, drawn anew."""
