@@ -35,7 +35,7 @@ def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
     for name, row in table.sort_values("auroc").iterrows():
         colour = KIND_COLOURS[0] if name in TRAINED else NORMAL
         axis.errorbar(row[cost], row["auroc"], yerr=row["sd"], fmt="o", color=colour, ms=5, lw=1, capsize=2)
-        height = max(float(row["auroc"]), last + 0.006)
+        height = max(float(row["auroc"]), last + 0.012)
         beside = (row[cost] * 1.15, height)
         axis.annotate(str(name), (row[cost], row["auroc"]), beside, fontsize=TEXT - 0.5, color=INK, va="center")
         last = height
