@@ -291,3 +291,25 @@ def test_joint_plan_fits_one_detector_on_whole_items_and_holds_items_out():
     assert len(made) == 4 + 1
     training = table[(table["split"] == "train") & ~table["control"]]
     assert sorted(found.held_out["sample_id"]) == sorted(training["sample_id"].str.split("#").str[0].unique())
+
+
+def test_a_costly_map_is_drawn_once_and_only_where_it_is_wanted(monkeypatch):
+    drawn = []
+
+    def costly(self, batch):
+        def draw():
+            drawn.append(len(batch["x"]))
+            return torch.ones(len(batch["x"]), 2, 3)
+
+        return Scored(batch["x"][:, 0], draw)
+
+    table, features = evidence()
+    found = fit_detectors(table, features, lambda: Spy(SpyConfig(True)), FitPlan(), seed=0)
+    monkeypatch.setattr(Spy, "score", costly)
+    rows = np.flatnonzero(~table["control"].to_numpy())
+    assert score_rows(table.iloc[rows], features.take(rows), found.detectors, maps=False).maps is None
+    assert drawn == []
+    scored = score_rows(table.iloc[rows], features.take(rows), found.detectors)
+    assert scored.maps.shape == (len(rows), 2, 3)
+    assert sum(drawn) == len(rows)
+    assert scored.map_seconds > 0

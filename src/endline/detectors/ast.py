@@ -11,7 +11,7 @@ from endline.detectors.ast_students import ConvStudent, FlowStudent
 from endline.detectors.base import Detector, Scored, Shapes
 from endline.detectors.cs_flow import kernel_sizes
 from endline.detectors.progress import Progress
-from endline.detectors.scales import Scales
+from endline.detectors.scales import Scales, scale_names
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -138,7 +138,7 @@ class AST(Detector[ASTConfig]):
         Raises:
             EndlineError: when there is no such scale.
         """
-        names = sorted(name for name in shapes if name.startswith("scale"))
+        names = scale_names(shapes)
         if not -len(names) <= self.config.scale < len(names):
             raise EndlineError(
                 f"ast has scale={self.config.scale} and the features have {len(names)} scale(s): "

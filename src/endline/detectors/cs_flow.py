@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Scored, Shapes
 from endline.detectors.progress import Progress
-from endline.detectors.scales import Scales
+from endline.detectors.scales import Scales, scale_names
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -71,8 +71,7 @@ class WhitenedCrossScaleFlow(nn.Module):
 
     def __init__(self, shapes: Shapes, config: CSFlowConfig) -> None:
         super().__init__()
-        names = sorted(name for name in shapes if name.startswith("scale"))[-config.scales :]
-        read = {name: shapes[name] for name in names}
+        read = {name: shapes[name] for name in scale_names(shapes)[-config.scales :]}
         self.scales = Scales(read, config.components, config.whiten, config.hidden)
         check_halving([size[1:] for size in self.scales.sizes])
         kernels = [(size, size) for size in kernel_sizes(config.blocks, config.kernel, config.last_kernel)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class HybridFlowConfig(TrainingSettings):
         score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
     """
 
+    least_epochs: ClassVar[int] = 0  # its start is a detector already: a Mahalanobis distance
     pool: tuple[str, ...] = ("mean", "std", "max")
     components: int = 0
     whiten: bool = True

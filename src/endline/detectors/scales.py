@@ -14,6 +14,11 @@ BATCH = 64
 MEANS = ("likelihood", "log_likelihood")
 
 
+def scale_names(shapes: Shapes) -> list[str]:
+    """Names of the feature maps among the arrays, finest first."""
+    return sorted(name for name in shapes if name.startswith("scale"))
+
+
 def layout(hidden: int) -> torch.memory_format:
     """The memory format in which convolutions of so many hidden channels train fastest on two cores.
 
@@ -39,7 +44,7 @@ class Scales(nn.Module):
     def __init__(self, shapes: Shapes, components: int, whiten: bool, hidden: int = 0) -> None:
         super().__init__()
         self.layout = layout(hidden)
-        self.names = sorted(name for name in shapes if name.startswith("scale"))
+        self.names = scale_names(shapes)
         full = [shapes[name] for name in self.names]
         kept = [min(components or size[0], size[0]) if whiten else size[0] for size in full]
         self.sizes = [(count, size[1], size[2]) for count, size in zip(kept, full, strict=True)]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ class TrainingSettings:
     """How a model is trained.
 
     Attributes:
-        epochs: passes over the training samples; the last one counts; 0 = untrained.
+        epochs: passes over the training samples; the last one counts.
         batch_size: samples a step.
         learning_rate: of the optimizer; the peak where a schedule varies it.
         weight_decay: of the optimizer (L2).
@@ -32,6 +33,7 @@ class TrainingSettings:
         optimizer: `adam` or `sgd`.
     """
 
+    least_epochs: ClassVar[int] = 1
     epochs: int
     batch_size: int
     learning_rate: float
@@ -47,9 +49,9 @@ class TrainingSettings:
             raise EndlineError(f"There is no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}.")
         if self.optimizer not in OPTIMIZERS:
             raise EndlineError(f"There is no optimizer '{self.optimizer}': choose one of {', '.join(OPTIMIZERS)}.")
-        if self.epochs < 0 or self.batch_size < 1:
+        if self.epochs < self.least_epochs or self.batch_size < 1:
             raise EndlineError(
-                f"epochs={self.epochs} must be at least 0 and batch_size={self.batch_size} at least 1: correct them."
+                f"epochs={self.epochs} and batch_size={self.batch_size} must both be at least 1: correct them."
             )
 
 
