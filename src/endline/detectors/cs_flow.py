@@ -72,11 +72,11 @@ class WhitenedCrossScaleFlow(nn.Module):
     def __init__(self, shapes: Shapes, config: CSFlowConfig) -> None:
         super().__init__()
         read = {name: shapes[name] for name in scale_names(shapes)[-config.scales :]}
-        self.scales = Scales(read, config.components, config.whiten, config.hidden)
+        self.scales = Scales(read, config.components, config.whiten)
         check_halving([size[1:] for size in self.scales.sizes])
         kernels = [(size, size) for size in kernel_sizes(config.blocks, config.kernel, config.last_kernel)]
         flow = cross_scale_flow(self.scales.channels, kernels=kernels, hidden=config.hidden, alpha=config.alpha)
-        self.flow = flow.to(memory_format=self.scales.layout)
+        self.flow = flow.to(memory_format=torch.channels_last)
 
 
 class CSFlow(Detector[CSFlowConfig]):

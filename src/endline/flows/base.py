@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 Maps = tuple[Tensor, ...]
-WIDE = 512  # so many channels and more are convolved otherwise than few, see `raised_convolution` and `layout`
 
 
 class Flow(nn.Module, ABC):
