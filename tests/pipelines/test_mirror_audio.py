@@ -163,7 +163,7 @@ def test_second_run_extracts_nothing_and_gives_the_same_scores(project, run, ext
     assert {path: path.stat().st_mtime_ns for path in project.folder.glob("data/04_feature/*/store/*/*")} == written
     pd.testing.assert_frame_equal(project.load("scores"), first)
     after = project.load("metrics")
-    measured = {"fit_seconds", "score_ms_per_sample", "peak_memory_mb"}
+    measured = {"fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb"}
     assert {key: after[key] for key in METRICS if key not in measured} == {
         key: before[key] for key in METRICS if key not in measured
     }
