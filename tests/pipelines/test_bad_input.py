@@ -102,7 +102,8 @@ def test_a_single_normal(project, raw, sentence):
         ),
         (
             {"input_type": "hybird"},
-            "Unknown input type 'hybird': choose one of multiscale, multifeature, hybrid, cross_scale, hybrid_cross_scale, single.",
+            "Unknown input type 'hybird': choose one of multiscale, multifeature, hybrid, cross_scale, "
+            "hybrid_cross_scale, single.",
         ),
         ({"normals": 0, "faulty": 0}, "The simulation has no recordings; set normals or faulty above 0."),
     ],
