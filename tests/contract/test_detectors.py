@@ -24,7 +24,16 @@ SHAPES = {
     **{"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)},
     **{"views": (4, 960), "image": (3, 128, 128)},  # pooled cross_scale features of EfficientNet-Lite0; its least size
 }
-SMALL = {"epochs": 3, "teacher_epochs": 3, "hidden": 8, "components": 4, "blocks": 2, "batch_size": 6, "trees": 20}
+SMALL = {
+    "epochs": 3,
+    "teacher_epochs": 3,
+    "least_steps": 0,
+    "hidden": 8,
+    "components": 4,
+    "blocks": 2,
+    "batch_size": 6,
+    "trees": 20,
+}
 SMALL |= {"size": 64, "map_views": 2}
 EMBEDDED = {"backbone": "efficientnet_lite0", "weights": None}  # published backbones would have to be downloaded
 CONF = Path(__file__).parents[2] / "conf"

@@ -124,6 +124,25 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order():
     assert len(set(epochs[0])) == 10
 
 
+@pytest.mark.parametrize(("least", "epochs"), [(0, 4), (16, 4), (17, 5), (40, 10)])
+def test_few_samples_are_passed_until_the_least_number_of_steps(least, epochs, monkeypatch):
+    """Ten samples in batches of 3 are 4 steps an epoch; the schedule stretches over all steps."""
+    rates = []
+    step = torch.optim.Adam.step
+
+    def watched(self, *args):
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    told = []
+    _, losses = trained(least_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
+    assert len(losses) == epochs
+    assert told[-1][:2] == (epochs, epochs)
+    expected = [_learning_rate(number / (4 * epochs), settings()) for number in range(4 * epochs)]
+    assert rates == pytest.approx(expected)
+
+
 def test_seed_decides_the_order():
     assert torch.equal(trained(seed=1)[0].mean, trained(seed=1)[0].mean)
     assert not torch.equal(trained(seed=1)[0].mean, trained(seed=2)[0].mean)

@@ -23,6 +23,8 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training samples; the last one counts.
+        least_steps: optimizer steps that a training takes at least: where few samples make short epochs, there are
+            more of them. 0 = exactly `epochs`.
         batch_size: samples a step.
         learning_rate: of the optimizer; the peak where a schedule varies it.
         weight_decay: of the optimizer (L2).
@@ -37,6 +39,7 @@ class TrainingSettings:
     epochs: int
     batch_size: int
     learning_rate: float
+    least_steps: int = 0
     weight_decay: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -77,8 +80,9 @@ def train(
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
+    epochs = max(settings.epochs, math.ceil(settings.least_steps / steps))
     model.train()
-    for epoch in range(len(losses), settings.epochs):
+    for epoch in range(len(losses), epochs):
         rng = np.random.default_rng([seed, epoch])
         order, noise = rng.permutation(len(data)), int(rng.integers(2**62))
         total = 0.0
@@ -86,7 +90,7 @@ def train(
             torch.manual_seed(noise)  # for losses that draw: nobody else's draws change theirs, nor theirs others'
             for step, batch in enumerate(data.batches(settings.batch_size, order)):
                 for group in optimizer.param_groups:
-                    group["lr"] = _learning_rate((epoch + step / steps) / settings.epochs, settings)
+                    group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings)
                 optimizer.zero_grad(set_to_none=True)
                 value = loss(batch)
                 value.backward()  # type: ignore[no-untyped-call]
@@ -100,8 +104,8 @@ def train(
                 f"The loss is {losses[-1]} in epoch {epoch + 1}: lower learning_rate (now "
                 f"{settings.learning_rate}), or look for NaN in the raw files."
             )
-        progress.epoch(epoch + 1, settings.epochs, losses[-1])
-        if progress.due(last=epoch + 1 == settings.epochs):
+        progress.epoch(epoch + 1, epochs, losses[-1])
+        if progress.due(last=epoch + 1 == epochs):
             progress.keep(fingerprint, _state(model, optimizer), losses)
     model.eval()
     return tuple(losses)
