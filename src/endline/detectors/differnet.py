@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,8 @@ class DifferNetConfig(TrainingSettings):
     Attributes:
         whiten: False feeds the features to the flow as they are, as published.
         components: directions of the whitening that have a variance of their own; 0 = all.
+        flows: so many flows from starts of their own are trained side by side, and their scores averaged: one alone
+            hangs on its start.
         blocks: coupling blocks.
         hidden: width of the three hidden layers of a subnet.
         alpha: bound of the log-scale.
@@ -47,6 +50,7 @@ class DifferNetConfig(TrainingSettings):
 
     whiten: bool = True
     components: int = 128
+    flows: int = 1
     blocks: int = 8
     hidden: int = 256
     alpha: float = 3.0
@@ -68,6 +72,8 @@ class DifferNetConfig(TrainingSettings):
         super().__post_init__()
         if self.score not in SCORES:
             raise EndlineError(f"differnet has no score '{self.score}': choose one of {', '.join(SCORES)}.")
+        if self.flows < 1:
+            raise EndlineError(f"flows={self.flows} must be at least 1: correct differnet's settings.")
 
 
 class DenseSubnet(nn.Module):
@@ -90,8 +96,8 @@ class DenseSubnet(nn.Module):
         return (self.layers(x[0]),)
 
 
-class VectorFlow(nn.Module):
-    """Whitening, then coupling blocks on vectors.
+class VectorFlows(nn.Module):
+    """Whitening, then flows of coupling blocks on vectors.
 
     Args:
         length: of a vector.
@@ -108,13 +114,17 @@ class VectorFlow(nn.Module):
         def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> DenseSubnet:
             return DenseSubnet(inputs, outputs, config.hidden)
 
-        blocks = [CouplingBlock([length], subnet, alpha=config.alpha, gamma=config.gamma) for _ in range(config.blocks)]
-        self.flow = CouplingFlow(blocks)
+        def flow() -> CouplingFlow:
+            block = partial(CouplingBlock, [length], subnet, alpha=config.alpha, gamma=config.gamma)
+            return CouplingFlow([block() for _ in range(config.blocks)])
+
+        self.flows = nn.ModuleList([flow() for _ in range(config.flows)])
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents (n, length) and log-determinants of the flow (n,) of vectors (n, length)."""
-        (z,), log_det = self.flow((self.whitening(vectors),))
-        return z, log_det
+        """Latents (n, flows, length) and log-determinants (n, flows) of vectors (n, length)."""
+        white = self.whitening(vectors)
+        passed = [flow((white,)) for flow in self.flows]
+        return torch.stack([z for (z,), _ in passed], 1), torch.stack([log_det for _, log_det in passed], 1)
 
 
 class DifferNet(Detector[DifferNetConfig]):
@@ -134,17 +144,17 @@ class DifferNet(Detector[DifferNetConfig]):
     Config = DifferNetConfig
     inputs = ("views", "image")
     input_type = "cross_scale"
-    model: VectorFlow
+    model: VectorFlows
     backbone: Backbone | None
 
-    def build(self, shapes: Shapes, samples: int) -> VectorFlow:
-        """The flow, and the backbone of the map.
+    def build(self, shapes: Shapes, samples: int) -> VectorFlows:
+        """The flows, and the backbone of the map.
 
         Raises:
             EndlineError: when a map is wanted and the backbone has no weights or makes other features.
         """
         c, (views, length) = self.config, shapes["views"]
-        model = VectorFlow(length, samples * views, c)  # before the backbone, which draws at random too
+        model = VectorFlows(length, samples * views, c)  # before the backbone, which draws at random too
         self.backbone = load_backbone(c.backbone, c.weights) if c.map_views else None
         if self.backbone is not None:
             image = torch.zeros(1, *shapes["image"])
@@ -158,14 +168,17 @@ class DifferNet(Detector[DifferNetConfig]):
         return model
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean negative log-likelihood a dimension of some views of each sample, drawn anew."""
+        """Mean negative log-likelihood a dimension of some views of each sample, drawn anew, summed over the flows.
+
+        A sum, as every flow shall learn as it would alone.
+        """
         count, views = batch["views"].shape[:2]
         drawn = torch.rand(count, views).argsort(1)[:, : self.config.views_per_step]
         chosen = batch["views"].gather(1, drawn[:, :, None].expand(-1, -1, batch["views"].shape[2]))
-        return self._negative_log_likelihood(chosen.flatten(0, 1)).mean()
+        return self._negative_log_likelihood(chosen.flatten(0, 1)).sum(1).mean()
 
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
-        """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
+        """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flows."""
         views = train_set.only(("views",))
         if isinstance(self.model.whitening, ShrunkWhitening):
             drawn = np.random.default_rng(seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
@@ -179,9 +192,9 @@ class DifferNet(Detector[DifferNetConfig]):
             views = batch["views"]
             vectors = views.flatten(0, 1)
             if self.config.score == "likelihood":
-                values = self._negative_log_likelihood(vectors)
+                values = self._negative_log_likelihood(vectors).mean(1)
             else:
-                values = self.model(vectors)[0].square().mean(1)
+                values = self.model(vectors)[0].square().mean((1, 2))
             score = values.view(views.shape[:2]).mean(1)
         backbone = self.backbone
         return Scored(score, None if backbone is None else lambda: self._map(batch["image"], backbone))
@@ -191,7 +204,7 @@ class DifferNet(Detector[DifferNetConfig]):
 
         def surprise(view: Tensor) -> Tensor:
             features = pooled_pyramid(view, backbone, self.config.input_type, differentiable=True)
-            return self._negative_log_likelihood(features)
+            return self._negative_log_likelihood(features).mean(1)
 
         count = self.config.map_views
         total, seen = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:1, :1])
@@ -202,7 +215,7 @@ class DifferNet(Detector[DifferNetConfig]):
         return (total / seen)[:, 0]
 
     def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
-        """Of vectors (n, length), a dimension and without its constant, (n,) (equation 4.11)."""
+        """Of vectors (n, length) under each flow, a dimension, without its constant, (n, flows) (equation 4.11)."""
         z, log_det = self.model(vectors)
-        value: Tensor = (0.5 * z.square().sum(1) - log_det) / z.shape[1]
+        value: Tensor = (0.5 * z.square().sum(2) - log_det) / z.shape[2]
         return value
