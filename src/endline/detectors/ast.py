@@ -89,7 +89,7 @@ class TeacherAndStudent(nn.Module):
 
     def __init__(self, shape: Shapes, config: ASTConfig) -> None:
         super().__init__()
-        self.scales = Scales(shape, config.components, config.whiten, config.hidden)
+        self.scales = Scales(shape, config.components, config.whiten)
         ((channels, height, width),) = self.scales.sizes
         self.register_buffer("code", position_code(config.code, height, width)[None], persistent=False)
         self.teacher = _flow(channels, config, config.blocks)
@@ -99,8 +99,8 @@ class TeacherAndStudent(nn.Module):
             self.student = ConvStudent(channels, config.code, hidden, config.student_blocks, config.slope)
         elif config.score_by == "distance":
             self.student = FlowStudent(_flow(channels, config, config.blocks * (1 + (config.student == "deep_flow"))))
-        self.teacher.to(memory_format=self.scales.layout)
-        self.student.to(memory_format=self.scales.layout)
+        self.teacher.to(memory_format=torch.channels_last)
+        self.student.to(memory_format=torch.channels_last)
 
     def surprise(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of the teacher at every position, a channel, (batch, H, W) (equation 6.3)."""

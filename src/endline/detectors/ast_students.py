@@ -4,6 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.flows.coupling import CouplingFlow
+from endline.flows.winograd import WideConv2d
 
 
 class ConvStudent(nn.Module):
@@ -20,16 +21,16 @@ class ConvStudent(nn.Module):
     def __init__(self, channels: int, code: int, hidden: int, blocks: int, slope: float) -> None:
         super().__init__()
         self.slope = slope
-        self.enter = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.enter = WideConv2d(channels, hidden, 3, padding=1)
         self.place = nn.Conv2d(code, hidden, 3, padding=1, bias=False) if code else None
 
         def half() -> list[nn.Module]:
             # Batch norm takes away what a bias would add.
-            conv = nn.Conv2d(hidden, hidden, 3, padding=1, bias=False)
+            conv = WideConv2d(hidden, hidden, 3, padding=1, bias=False)
             return [conv, nn.BatchNorm2d(hidden), nn.LeakyReLU(slope)]
 
         self.blocks = nn.ModuleList(nn.Sequential(*half(), *half()) for _ in range(blocks))
-        self.leave = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.leave = WideConv2d(hidden, channels, 3, padding=1)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Maps (batch, channels, H, W) of maps of this shape and of the code (1, code, H, W)."""

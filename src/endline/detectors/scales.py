@@ -11,22 +11,12 @@ from endline.flows.base import Maps
 from endline.flows.whitening import Whitening
 
 BATCH = 64
-WIDE = 512  # hidden channels
 MEANS = ("likelihood", "log_likelihood")
 
 
 def scale_names(shapes: Shapes) -> list[str]:
     """Names of the feature maps among the arrays, finest first."""
     return sorted(name for name in shapes if name.startswith("scale"))
-
-
-def layout(hidden: int) -> torch.memory_format:
-    """The memory format in which convolutions of so many hidden channels train fastest on two cores.
-
-    Channels last for the 64 of our defaults. For AST's published 1024 the library's own format is 1.2 times as fast;
-    cross-scale flows of that width gain nothing by it (`benchmarks/published_steps.py`).
-    """
-    return torch.channels_last if hidden < WIDE else torch.contiguous_format
 
 
 class Scales(nn.Module):
@@ -36,15 +26,13 @@ class Scales(nn.Module):
         shapes: shape (channels, height, width) of the maps by name; arrays that are no `scale` are passed over.
         components: whitened components that stay of each scale; 0 = all.
         whiten: False gives the maps as they are.
-        hidden: hidden channels of what the maps feed, see `layout`.
 
     Raises:
         EndlineError: when a scale has a single channel, which no coupling can halve.
     """
 
-    def __init__(self, shapes: Shapes, components: int, whiten: bool, hidden: int = 0) -> None:
+    def __init__(self, shapes: Shapes, components: int, whiten: bool) -> None:
         super().__init__()
-        self.layout = layout(hidden)
         self.names = scale_names(shapes)
         full = [shapes[name] for name in self.names]
         kept = [min(components or size[0], size[0]) if whiten else size[0] for size in full]
@@ -69,11 +57,11 @@ class Scales(nn.Module):
             whitening.fit(batch[name] for batch in train.batches(BATCH))
 
     def forward(self, batch: Batch) -> Maps:
-        """Maps (batch, channels[i], H_i, W_i), in the layout that convolutions are fastest on."""
+        """Maps (batch, channels[i], H_i, W_i), channels last, as convolutions are fastest."""
         maps = [batch[name] for name in self.names]
         if len(self.whitening):
             maps = [whiten(x) for whiten, x in zip(self.whitening, maps, strict=True)]
-        return tuple(x.contiguous(memory_format=self.layout) for x in maps)
+        return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
 
 def mean_map(maps: Maps) -> Tensor:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from endline.flows.base import Maps
 from endline.flows.coupling import CouplingBlock, CouplingFlow
+from endline.flows.winograd import WideConv2d
 
 
 class CrossScaleSubnet(nn.Module):
@@ -29,13 +30,13 @@ class CrossScaleSubnet(nn.Module):
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         scales, pad = range(len(inputs)), (kernel[0] // 2, kernel[1] // 2)
-        self.enter = nn.ModuleList(nn.Conv2d(count, hidden, kernel, padding=pad) for count in inputs)
-        self.stay = nn.ModuleList(nn.Conv2d(hidden, count, kernel, padding=pad) for count in outputs)
+        self.enter = nn.ModuleList(WideConv2d(count, hidden, kernel, padding=pad) for count in inputs)
+        self.stay = nn.ModuleList(WideConv2d(hidden, count, kernel, padding=pad) for count in outputs)
         # down[i] leads from scale i to i + 1, up[i] from scale i + 1 to i; one bias a scale is enough.
         self.down = nn.ModuleList(
             nn.Conv2d(hidden, outputs[i + 1], kernel, stride=2, padding=pad, bias=False) for i in scales[:-1]
         )
-        self.up = nn.ModuleList(nn.Conv2d(hidden, outputs[i], kernel, padding=pad, bias=False) for i in scales[:-1])
+        self.up = nn.ModuleList(WideConv2d(hidden, outputs[i], kernel, padding=pad, bias=False) for i in scales[:-1])
 
     def forward(self, x: Maps) -> Maps:
         """Maps (batch, outputs[i], H_i, W_i) of maps (batch, inputs[i], H_i, W_i)."""

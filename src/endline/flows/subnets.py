@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from endline.flows.base import Maps
+from endline.flows.winograd import WideConv2d
 
 
 class ConvSubnet(nn.Module):
@@ -37,7 +38,7 @@ class ConvSubnet(nn.Module):
         super().__init__()
 
         def conv(count: int, width: int, bias: bool = True) -> nn.Conv2d:
-            return nn.Conv2d(count, width, kernel, padding=kernel // 2, bias=bias, padding_mode=padding)
+            return WideConv2d(count, width, kernel, padding=kernel // 2, bias=bias, padding_mode=padding)
 
         self.enter = nn.ModuleList(conv(count, width) for count, width in zip(inputs, hidden, strict=True))
         self.place = nn.ModuleList(conv(condition, width, bias=False) for width in hidden if condition)

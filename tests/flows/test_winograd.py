@@ -1,0 +1,82 @@
+"""Winograd's convolution against torch's own."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from endline.flows import winograd
+from endline.flows.cross_scale import CrossScaleSubnet
+from endline.flows.winograd import WideConv2d, _Winograd
+
+
+def pair(size: tuple[int, int], dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, *size, generator=generator, dtype=dtype).requires_grad_()
+    return x, torch.randn(4, 5, 3, 3, generator=generator, dtype=dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(24, 24), (6, 6), (7, 5), (2, 9), (1, 1)])
+def test_values_and_gradients_are_those_of_torch(size, layout):
+    x, kernel = pair(size)
+    x, kernel = x.contiguous(memory_format=layout), kernel.contiguous(memory_format=layout)
+    ours, theirs = _Winograd.apply(x, kernel), functional.conv2d(x, kernel, padding=1)
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn_like(theirs)
+    for mine, their in zip(
+        torch.autograd.grad(ours, (x, kernel), weights), torch.autograd.grad(theirs, (x, kernel), weights), strict=True
+    ):
+        torch.testing.assert_close(mine, their)
+
+
+def test_float32_is_off_by_rounding_alone():
+    x, kernel = pair((24, 24), torch.float32)
+    exact = functional.conv2d(x.double(), kernel.double(), padding=1)
+    assert (_Winograd.apply(x, kernel) - exact).abs().max() < 1e-5 * exact.abs().max()
+
+
+def test_a_second_derivative_is_refused():
+    x, kernel = pair((4, 4))
+    (slope,) = torch.autograd.grad(_Winograd.apply(x, kernel).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("channels", "settings", "expected"),
+    [
+        ((256, 256), {"padding": 1}, True),
+        ((128, 1024), {"padding": 1}, True),
+        ((64, 1024), {"padding": 1}, False),  # too narrow on one side
+        ((128, 256), {"padding": 1}, False),  # too few pairs
+        ((256, 256), {"padding": 0}, False),
+        ((256, 256), {"padding": 1, "stride": 2}, False),
+        ((256, 256), {"padding": 1, "padding_mode": "replicate"}, True),
+        ((256, 256), {"padding": 1, "padding_mode": "circular"}, False),
+        ((256, 256), {"padding": 2, "dilation": 2}, False),
+        ((256, 256), {"padding": 1, "groups": 2}, False),
+    ],
+)
+def test_it_is_taken_where_it_is_wide_and_plain(channels, settings, expected, monkeypatch):
+    taken = []
+    monkeypatch.setattr(winograd, "_keep_freed_memory", lambda: taken.append(True))
+    conv = WideConv2d(*channels, 3, **settings)
+    x = torch.randn(1, channels[0], 6, 6)
+    theirs = torch.nn.Conv2d.forward(conv, x)
+    torch.testing.assert_close(conv(x), theirs, rtol=0, atol=1e-4)
+    assert bool(taken) == expected
+
+
+def test_kernels_of_another_size_are_torchs():
+    assert not WideConv2d(256, 256, 5, padding=2)._is_wide
+    assert not WideConv2d(256, 256, (3, 1), padding=(1, 0))._is_wide
+
+
+def test_the_published_cross_scale_subnet_gives_what_it_gave(monkeypatch):
+    torch.manual_seed(0)
+    subnet = CrossScaleSubnet([152, 152], [304, 304], 512, (3, 3))
+    maps = (torch.randn(1, 152, 8, 8), torch.randn(1, 152, 4, 4))
+    fast = subnet(maps)
+    monkeypatch.setattr(WideConv2d, "_is_wide", False)
+    for mine, their in zip(fast, subnet(maps), strict=True):
+        torch.testing.assert_close(mine, their, rtol=0, atol=1e-5)
