@@ -9,18 +9,19 @@ from endline.flows.cross_scale import CrossScaleSubnet
 from endline.flows.winograd import WideConv2d, _Winograd
 
 
-def pair(size: tuple[int, int], dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
+def pair(size: tuple[int, int], side: int = 3, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 5, *size, generator=generator, dtype=dtype).requires_grad_()
-    return x, torch.randn(4, 5, 3, 3, generator=generator, dtype=dtype).requires_grad_()
+    return x, torch.randn(4, 5, side, side, generator=generator, dtype=dtype).requires_grad_()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(24, 24), (6, 6), (7, 5), (2, 9), (1, 1)])
-def test_values_and_gradients_are_those_of_torch(size, layout):
-    x, kernel = pair(size)
+@pytest.mark.parametrize("side", [3, 5])
+def test_values_and_gradients_are_those_of_torch(side, size, layout):
+    x, kernel = pair(size, side)
     x, kernel = x.contiguous(memory_format=layout), kernel.contiguous(memory_format=layout)
-    ours, theirs = _Winograd.apply(x, kernel), functional.conv2d(x, kernel, padding=1)
+    ours, theirs = _Winograd.apply(x, kernel), functional.conv2d(x, kernel, padding=side // 2)
     torch.testing.assert_close(ours, theirs)
     weights = torch.randn_like(theirs)
     for mine, their in zip(
@@ -29,10 +30,11 @@ def test_values_and_gradients_are_those_of_torch(size, layout):
         torch.testing.assert_close(mine, their)
 
 
-def test_float32_is_off_by_rounding_alone():
-    x, kernel = pair((24, 24), torch.float32)
-    exact = functional.conv2d(x.double(), kernel.double(), padding=1)
-    assert (_Winograd.apply(x, kernel) - exact).abs().max() < 1e-5 * exact.abs().max()
+@pytest.mark.parametrize("side", [3, 5])
+def test_float32_is_off_by_rounding_alone(side):
+    x, kernel = pair((24, 24), side, torch.float32)
+    exact = functional.conv2d(x.double(), kernel.double(), padding=side // 2)
+    assert (_Winograd.apply(x, kernel) - exact).abs().max() < 2e-5 * exact.abs().max()
 
 
 def test_a_second_derivative_is_refused():
@@ -68,7 +70,9 @@ def test_it_is_taken_where_it_is_wide_and_plain(channels, settings, expected, mo
 
 
 def test_kernels_of_another_size_are_torchs():
-    assert not WideConv2d(256, 256, 5, padding=2)._is_wide
+    assert WideConv2d(256, 256, 5, padding=2)._is_wide
+    assert not WideConv2d(256, 256, 7, padding=3)._is_wide
+    assert not WideConv2d(256, 256, 1)._is_wide
     assert not WideConv2d(256, 256, (3, 1), padding=(1, 0))._is_wide
 
 
