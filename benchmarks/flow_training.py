@@ -1,7 +1,7 @@
 """How fast the cross-scale flow trains, and which share of the machine's convolution peak it reaches.
 
 The peak is measured in the same run: every convolution of one training step, forward and backward, alone, with the same
-shapes. Writes `benchmarks/results/flow_training.csv`. Run: `.venv/bin/python benchmarks/flow_training.py`.
+shapes, as torch's own convolution. Wide ones go by Winograd, which may pass that peak. Writes `benchmarks/results/flow_training.csv`. Run: `.venv/bin/python benchmarks/flow_training.py`.
 """
 
 import statistics
@@ -32,6 +32,7 @@ CASES: dict[str, HybridFlowConfig | CSFlowConfig] = {
 }
 KINDS = {
     "convolution": ("conv", "mkldnn"),
+    "products": ("mm",),
     "optimizer": ("_foreach", "adam", "lerp", "addcdiv"),
     "upsampling": ("upsample",),
     "copies": ("copy", "cat", "index", "clone", "contiguous", "stack", "narrow", "slice"),
@@ -69,7 +70,7 @@ def alone(layer: nn.Conv2d, shape: tuple[int, ...], repeats: int) -> float:
     slope = torch.ones_like(layer(x))
 
     def step() -> None:
-        torch.autograd.grad(layer(x), [x, *layer.parameters()], slope)
+        torch.autograd.grad(nn.Conv2d.forward(layer, x), [x, *layer.parameters()], slope)
 
     return seconds(step, repeats)
 
@@ -114,7 +115,7 @@ def measure(name: str, config: HybridFlowConfig | CSFlowConfig) -> dict[str, obj
         detector.fit(data, seed=0, progress=Progress())
         forward = lambda: detector.loss(data.read(np.arange(batch_size)))  # noqa: E731
     model = detector.model.train()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-6, foreach=True)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-6, fused=True)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
