@@ -1,7 +1,8 @@
 """How fast the cross-scale flow trains, and which share of the machine's convolution peak it reaches.
 
 The peak is measured in the same run: every convolution of one training step, forward and backward, alone, with the same
-shapes, as torch's own convolution. Wide ones go by Winograd, which may pass that peak. Writes `benchmarks/results/flow_training.csv`. Run: `.venv/bin/python benchmarks/flow_training.py`.
+shapes, as torch's own convolution. Wide ones go by Winograd, which may pass that peak. Writes
+`benchmarks/results/flow_training.csv`. Run: `.venv/bin/python benchmarks/flow_training.py`.
 """
 
 import statistics
