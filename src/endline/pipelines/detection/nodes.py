@@ -85,9 +85,8 @@ def score(
         "map_ms_per_sample": None if maps is None else each * map_seconds,
     }
     heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
-    key = content_key(
-        "maps", heat.shape, hashlib.sha256(heat.data).hexdigest()
-    )  # equal scores may come with other maps
+    # Equal scores may come with other maps: the key is their content.
+    key = content_key("maps", heat.shape, hashlib.sha256(heat.data).hexdigest())
     recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")
     return rows.assign(score=scores), recipe, times
 
