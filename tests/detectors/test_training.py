@@ -82,16 +82,22 @@ def test_a_killed_sgd_training_goes_on_with_its_momentum(tmp_path):
     assert not torch.equal(resumed.mean, trained(optimizer="sgd", betas=(0.0, 0.0))[0].mean)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
-def test_the_optimiser_gets_the_schedule_step_by_step(schedule, monkeypatch):
-    rates = []
+@pytest.fixture
+def rates(monkeypatch) -> list[float]:
+    """Learning rates of the steps that Adam takes, as they come."""
+    taken = []
     step = torch.optim.Adam.step
 
     def watched(self, *args):
-        rates.append(self.param_groups[0]["lr"])
+        taken.append(self.param_groups[0]["lr"])
         return step(self, *args)
 
     monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    return taken
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
+def test_the_optimiser_gets_the_schedule_step_by_step(schedule, rates):
     trained(schedule=schedule)
     expected = [_learning_rate(number / 16, settings(schedule=schedule)) for number in range(16)]
     assert rates == pytest.approx(expected)
@@ -125,16 +131,8 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order():
 
 
 @pytest.mark.parametrize(("least", "epochs"), [(0, 4), (16, 4), (17, 5), (40, 10)])
-def test_few_samples_are_passed_until_the_least_number_of_steps(least, epochs, monkeypatch):
+def test_few_samples_are_passed_until_the_least_number_of_steps(least, epochs, rates):
     """Ten samples in batches of 3 are 4 steps an epoch; the schedule stretches over all steps."""
-    rates = []
-    step = torch.optim.Adam.step
-
-    def watched(self, *args):
-        rates.append(self.param_groups[0]["lr"])
-        return step(self, *args)
-
-    monkeypatch.setattr(torch.optim.Adam, "step", watched)
     told = []
     _, losses = trained(least_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
     assert len(losses) == epochs
