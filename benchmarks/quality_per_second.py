@@ -1,9 +1,12 @@
-"""What a second buys: AUROC of every detector on mtd761 against its seconds of training and its milliseconds a sample.
+"""What a second buys: AUROC of every detector of a sweep against its seconds of training and its milliseconds a sample.
 
-Reads `benchmarks/results/mtd761.csv` (`kedro sweep mtd761`), writes `benchmarks/results/quality_per_second.png`.
-Run: `.venv/bin/python benchmarks/quality_per_second.py`.
+Reads `benchmarks/results/<sweep>.csv` (`kedro sweep <sweep>`; mtd761 by default), writes
+`benchmarks/results/<sweep>_quality_per_second.png`. Where a sweep has several kinds of faults and is tabled by the mean
+over them (figure 8.4 of Rudolph 2024), give the column: `.venv/bin/python benchmarks/quality_per_second.py robot_cell
+auroc_mean_of_kinds`.
 """
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,18 +17,21 @@ from endline.errors import EndlineError
 from endline.reporting.style import INK, KIND_COLOURS, NORMAL, TEXT, dress
 
 RESULTS = Path(__file__).parent / "results"
-TRAINED = ("differnet", "cs_flow", "ast", "cflow", "fastflow", "stfpm", "cutpaste")
+TRAINED = (
+    "differnet", "cs_flow", "ast", "cflow", "fastflow", "stfpm", "cutpaste",
+    "mts_flow", "mts_ast", "conv_autoencoder", "lstm_vae", "ganf",
+)  # fmt: skip
 COSTS = {"fit_seconds": "seconds of training", "score_ms_per_sample": "milliseconds a sample, features apart"}
 
 
-def means(csv: Path) -> pd.DataFrame:
+def means(csv: Path, figure: str) -> pd.DataFrame:
     """Mean and standard deviation of AUROC, and mean costs, of each detector; finished runs alone."""
     table = pd.read_csv(csv)
     done = table[table["status"] == "done"]
     if done.empty:
-        raise EndlineError(f"{csv} holds no finished run: run `kedro sweep mtd761` first.")
+        raise EndlineError(f"{csv} holds no finished run: run `kedro sweep {csv.stem}` first.")
     grouped = done.groupby("detector", sort=False)
-    return grouped[list(COSTS)].mean().assign(auroc=grouped["auroc"].mean(), sd=grouped["auroc"].std(ddof=1))
+    return grouped[list(COSTS)].mean().assign(auroc=grouped[figure].mean(), sd=grouped[figure].std(ddof=1))
 
 
 def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
@@ -45,18 +51,19 @@ def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
 
 
 def main() -> None:
-    """Draw both panels."""
-    table = means(RESULTS / "mtd761.csv")
+    """Draw both panels of the named sweep."""
+    name, figure_column = [*sys.argv[1:3], *("mtd761", "auroc")[len(sys.argv[1:3]) :]]
+    table = means(RESULTS / f"{name}.csv", figure_column)
     figure = Figure(figsize=(11, 5), facecolor="white")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, cost in zip(axes, COSTS, strict=True):
         draw(axis, table, cost)
-    axes[0].set_ylabel("AUROC on mtd761, mean ± sd over seeds", fontsize=TEXT, color=INK)
+    axes[0].set_ylabel(f"{figure_column} on {name}, mean ± sd over seeds", fontsize=TEXT, color=INK)
     axes[0].plot([], [], "o", color=KIND_COLOURS[0], label="trained in epochs")
     axes[0].plot([], [], "o", color=NORMAL, label="closed form")
     axes[0].legend(fontsize=TEXT, frameon=False, loc="lower right")
     figure.tight_layout()
-    figure.savefig(RESULTS / "quality_per_second.png", dpi=150)
+    figure.savefig(RESULTS / f"{name}_quality_per_second.png", dpi=150)
 
 
 if __name__ == "__main__":

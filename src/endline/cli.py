@@ -59,10 +59,10 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--station", default="mirror_audio", show_default=True, help="Or surface_image, for photographs.")
+@click.option("--station", default="mirror_audio", show_default=True, help="Or surface_image, robot_cycle.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
-    """Judge new FILES (recordings, photographs) with the detector of the station's latest run."""
+    """Judge new FILES (recordings, photographs, cycles) with the detector of the station's latest run."""
     from kedro.framework.session import KedroSession
 
     from endline.operations.inspection import Inspector
@@ -76,3 +76,31 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
             verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
             click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {file}")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--window", default=16, show_default=True, help="Steps whose mean score is one window's.")
+@click.option("--hop", default=8, show_default=True, help="Steps from one window to the next.")
+@click.option("--rate", default=0.05, show_default=True, help="Stated rate of false alarms a cycle.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> None:
+    """Replay the cycle in FILE window by window, as a running one would be scored by the latest robot_cycle run."""
+    from kedro.framework.session import KedroSession
+
+    from endline.operations.streaming import StreamScorer, StreamSettings, replay
+
+    with plain_errors():
+        project = find_kedro_project(Path.cwd()) or Path.cwd()
+        with KedroSession.create(project_path=project, env=env) as session:
+            assert isinstance(session, KedroSession)
+            catalog = session.load_context().catalog
+            scorer = StreamScorer.of_latest_run(catalog, StreamSettings(window, hop, rate=rate))
+            chunks = replay(catalog, file, hop)
+        click.echo(f"alarm on above {scorer.hysteresis.on:.3f}, off at {scorer.hysteresis.off:.3f}")
+        for verdict in scorer.score_stream(chunks):
+            word = "ALARM" if verdict.alarm else "     "
+            click.echo(
+                f"{word}  steps {verdict.first:5d} to {verdict.last:5d}  score {verdict.score:8.3f}  "
+                f"{verdict.milliseconds:6.1f} ms"
+            )

@@ -61,7 +61,7 @@ def test_a_second_derivative_is_refused():
 )
 def test_it_is_taken_where_it_is_wide_and_plain(channels, settings, expected, monkeypatch):
     taken = []
-    monkeypatch.setattr(winograd, "_keep_freed_memory", lambda: taken.append(True))
+    monkeypatch.setattr(winograd, "keep_freed_memory", lambda: taken.append(True))
     conv = WideConv2d(*channels, 3, **settings)
     x = torch.randn(1, channels[0], 6, 6)
     theirs = torch.nn.Conv2d.forward(conv, x)

@@ -98,6 +98,12 @@ def surfaces(project: Project) -> Project:
     return replace(project, station="surface_image")
 
 
+@pytest.fixture(scope="session")
+def cells(project: Project) -> Project:
+    """The same project at the station of robot cycles."""
+    return replace(project, station="robot_cycle")
+
+
 @pytest.fixture
 def sentence():
     """The one line that a failed command prints."""

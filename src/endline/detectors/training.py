@@ -33,6 +33,7 @@ class TrainingSettings:
         clip_norm: bound of the gradient's norm; 0 = none.
         schedule: `constant`, `one_cycle` (up over the first 30 %, down to 0) or `cosine` (down to 0).
         optimizer: `adam` or `sgd`.
+        milestones: epochs after which the learning rate is a tenth of what it was before, on top of the schedule.
     """
 
     least_epochs: ClassVar[int] = 1
@@ -46,6 +47,7 @@ class TrainingSettings:
     clip_norm: float = 1.0
     schedule: str = "one_cycle"
     optimizer: str = "adam"
+    milestones: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -90,7 +92,8 @@ def train(
             torch.manual_seed(noise)  # for losses that draw: nobody else's draws change theirs, nor theirs others'
             for step, batch in enumerate(data.batches(settings.batch_size, order)):
                 for group in optimizer.param_groups:
-                    group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings)
+                    tenths = sum(epoch >= milestone for milestone in settings.milestones)
+                    group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings) * 0.1**tenths
                 optimizer.zero_grad(set_to_none=True)
                 value = loss(batch)
                 value.backward()  # type: ignore[no-untyped-call]

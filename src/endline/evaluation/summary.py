@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from endline.samples import item_of
 
 METRICS = (
     "station", "group", "detector", "seed", "n_train", "n_test_normal", "n_test_anomalous", "auroc", "auroc_low",
-    "auroc_high", "auroc_by_kind", "auroc_by_domain", "auroc_by_group", "pauc", "pixel_auroc", "control_auroc",
+    "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds",
+    "auroc_by_domain", "auroc_by_group", "pauc", "pixel_auroc", "control_auroc",
     "false_alarm_rate", "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample",
     "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
@@ -48,6 +50,7 @@ def summarise(
         "auroc_low": None if area is None else area.low,
         "auroc_high": None if area is None else area.high,
         "auroc_by_kind": by_kind or None,
+        "auroc_mean_of_kinds": fmean(found["auroc"] for found in by_kind.values()) if by_kind else None,
         "auroc_by_domain": _by_domain(scores),
         "auroc_by_group": _by_group(scores),
         "pauc": partial_auroc(values[normal], values[anomalous]),

@@ -23,6 +23,11 @@ def tanh_clamp(s: Tensor, alpha: float) -> Tensor:
     return alpha * torch.tanh(s / alpha)
 
 
+def unscaled_clamp(s: Tensor, alpha: float) -> Tensor:
+    """As `soft_clamp`, but of s itself instead of s / alpha: what the authors' program of MTS-Flow does."""
+    return (2 * alpha / math.pi) * torch.atan(s)
+
+
 class CouplingBlock(Flow):
     """A fixed channel permutation, then two affine couplings (Real-NVP, Dinh et al. 2017).
 

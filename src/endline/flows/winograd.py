@@ -8,8 +8,6 @@ References:
     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
 """
 
-import ctypes
-import sys
 from functools import cache
 from typing import Any
 
@@ -18,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+
+from endline.flows.memory import keep_freed_memory
 
 TILES = {3: 4, 5: 3}  # side of a tile of outputs, by the side of the kernel; larger ones lose digits
 FINITE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5)  # points of evaluation in the order of their use, beside infinity
@@ -34,7 +34,7 @@ class WideConv2d(nn.Conv2d):
         """Maps (batch, out_channels, H', W') of maps (batch, in_channels, H, W)."""
         if not self._is_wide:
             return super().forward(input)
-        _keep_freed_memory()
+        keep_freed_memory()
         if self.padding_mode == "zeros":
             out: Tensor = _Winograd.apply(input, self.weight)
         else:  # more outputs around, which go again
@@ -126,15 +126,3 @@ def _transform(kind: str, side: int, dtype: torch.dtype) -> Tensor:
     else:
         line = np.hstack([np.vander(finite, tile, increasing=True).T, np.eye(tile)[:, -1:]])
     return torch.from_numpy(np.kron(line, line)).to(dtype)
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next step instead of giving it back to the system.
-
-    The transformed maps are large; touching fresh pages for each of them costs as much as their products do.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # glibc; others do as they do
-        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-            mallopt(option, value)

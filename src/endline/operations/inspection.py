@@ -14,6 +14,8 @@ from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
 from endline.feature_set import FeatureSet
 from endline.features.backbones import load_backbone
+from endline.features.cycle_features import cycle_arrays, cycle_settings
+from endline.features.cycle_index import index_cycle
 from endline.features.mirror_index import index_recording
 from endline.features.mirror_sound import recording_maps, sound_settings
 from endline.features.surface_features import image_settings, photograph_arrays
@@ -48,9 +50,20 @@ def _photographs(imaging: Mapping[str, Any]) -> Prepare:
     return prepare
 
 
+def _cycles(cycling: Mapping[str, Any]) -> Prepare:
+    settings = cycle_settings(cycling)
+
+    def prepare(path: Path) -> Prepared:
+        rows, cycle = index_cycle(path, settings.form, settings.signals)
+        return rows, FeatureSet(cycle_arrays([cycle], settings))
+
+    return prepare
+
+
 # Station -> the output of its run that says how evidence becomes arrays, and what makes them of a new file.
 STATIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Prepare]]] = {
     "mirror_audio": ("noise_floor", _recordings),
+    "robot_cycle": ("cycling", _cycles),
     "surface_image": ("imaging", _photographs),
 }
 

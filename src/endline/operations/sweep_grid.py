@@ -10,6 +10,7 @@ from endline.errors import EndlineError
 
 VARIANT = "variant"
 FOLDERS = "folders"
+FIGURES = {"auroc": "AUROC", "auroc_mean_of_kinds": "mean AUROC of the kinds"}  # column of the CSV -> head
 Point = dict[str, Any]
 
 
@@ -32,6 +33,7 @@ class Sweep:
         derived: parameter -> `by` (a parameter of the grid) and `values` (that one's value -> this one's value).
         rows: varied parameters that name the rows of the table; those in neither rows nor columns are averaged over.
         columns: varied parameters that name its columns; none: one column for each figure.
+        figure: `auroc`, or `auroc_mean_of_kinds`, the plain mean over the kinds of faults.
         published: `source` (a sentence) and `figures`, each the cell (varied parameters and their values; those left
             out stand for all) and its `auroc`.
     """
@@ -47,6 +49,7 @@ class Sweep:
     derived: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
+    figure: str = "auroc"
     published: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -118,6 +121,8 @@ def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
     for parameter, values in sweep.grid.items():
         if values != FOLDERS and (not isinstance(values, list) or not values):
             raise EndlineError(f"{where} gives {parameter} no list of values: write {parameter}: [first, second].")
+    if sweep.figure not in FIGURES:
+        raise EndlineError(f"{where} has the figure '{sweep.figure}': choose one of {', '.join(FIGURES)}.")
     used = [*sweep.rows, *sweep.columns, *(rule["by"] for rule in sweep.derived.values())]
     used += [key for figure in sweep.published.get("figures", []) for key in figure if key != "auroc"]
     if stray := sorted({parameter for parameter in used if parameter not in sweep.grid}):

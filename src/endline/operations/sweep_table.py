@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from endline.errors import EndlineError
 from endline.evaluation.summary import METRICS
-from endline.operations.sweep_grid import Sweep
+from endline.operations.sweep_grid import FIGURES, Sweep
 
 Row = dict[str, str]
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
@@ -160,9 +160,9 @@ def _published(sweep: Sweep, rows: Sequence[Row]) -> str:
 def _plain(sweep: Sweep, rows: Sequence[Row]) -> str:
     """One line a cell: AUROC, control AUROC and published AUROC beside one another."""
     last = ["published AUROC"] if sweep.published else []
-    lines = [[*map(_label, sweep.rows), "AUROC", "control AUROC", *last]]
+    lines = [[*map(_label, sweep.rows), FIGURES[sweep.figure], "control AUROC", *last]]
     for cell, members in _cells(rows, sweep.rows).items():
-        figures = [_figure(members, "auroc"), _figure(members, "control_auroc")]
+        figures = [_figure(members, sweep.figure), _figure(members, "control_auroc")]
         lines.append([*cell, *figures, *([_published(sweep, members)] if last else [])])
     return _table(lines)
 
@@ -170,8 +170,8 @@ def _plain(sweep: Sweep, rows: Sequence[Row]) -> str:
 def _pivots(sweep: Sweep, rows: Sequence[Row]) -> list[str]:
     """One table a figure: the rows' parameters down, the columns' across, published figures beside the AUROC."""
     blocks = []
-    for title, column in (("AUROC", "auroc"), ("Control AUROC", "control_auroc")):
-        told = bool(sweep.published) and column == "auroc"
+    for title, column in ((FIGURES[sweep.figure], sweep.figure), ("Control AUROC", "control_auroc")):
+        told = bool(sweep.published) and column == sweep.figure
         across = list(_cells(rows, sweep.columns))
         names = [", ".join(values) for values in across]
         header = [part for name in names for part in ([name, f"{name}, published"] if told else [name])]

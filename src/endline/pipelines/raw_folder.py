@@ -11,6 +11,7 @@ from rich.progress import Progress
 from endline.errors import EndlineError
 
 log = logging.getLogger(__name__)
+SIMULATED = "simulated"
 Simulate = Callable[[Path, Callable[[int, int], None]], Path]
 
 
@@ -18,8 +19,8 @@ def locate_raw(run: Mapping[str, Any], simulate: Simulate) -> dict[str, Any]:
     """Raw folder of the run: `raw`, else that of `ENDLINE_DATA`, else the station's own, else simulated.
 
     Args:
-        run: `raw` (a folder or None), `raw_default` (the station's own folder), `raw_simulated` (where simulated
-            files go), `data_set` (the station's folder below `ENDLINE_DATA`).
+        run: `raw` (a folder, `simulated` to simulate whatever else there is, or None), `raw_default` (the station's own
+            folder), `raw_simulated` (where simulated files go), `data_set` (the station's folder below `ENDLINE_DATA`).
         simulate: fills a folder, given the folder and a progress (done, all).
 
     Returns:
@@ -28,6 +29,8 @@ def locate_raw(run: Mapping[str, Any], simulate: Simulate) -> dict[str, Any]:
     Raises:
         EndlineError: when a folder that was asked for is not there.
     """
+    if run["raw"] == SIMULATED:
+        return _simulated(run, simulate)
     if run["raw"] is not None:
         return _real(Path(run["raw"]), "--params=raw=...")
     if os.environ.get("ENDLINE_DATA"):
@@ -35,7 +38,11 @@ def locate_raw(run: Mapping[str, Any], simulate: Simulate) -> dict[str, Any]:
     own = Path(run["raw_default"])
     if own.is_dir() and any(path.is_file() for path in own.rglob("*") if path.name != ".gitkeep"):
         return {"folder": str(own), "simulated": False}
-    log.warning("No recordings given and none in %s: working on SIMULATED data.", own)
+    log.warning("No raw files given and none in %s: working on SIMULATED data.", own)
+    return _simulated(run, simulate)
+
+
+def _simulated(run: Mapping[str, Any], simulate: Simulate) -> dict[str, Any]:
     with Progress(transient=True) as bars:
         task = bars.add_task("Simulating", total=None)
         folder = simulate(Path(run["raw_simulated"]), lambda done, all_: bars.update(task, completed=done, total=all_))

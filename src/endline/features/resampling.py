@@ -1,0 +1,74 @@
+"""Resampling of signals, with a low-pass filter where steps are left out."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve, firwin
+
+SAME = 0.01  # relative difference of two rates that is rounding, not another rate
+UNEVEN = 0.1  # relative deviation of a step from the mean one beyond which steps are first made even
+TAPS = 20  # of the filter, for each step that becomes one: the transition is then a tenth of the band
+
+
+def at_rate(times: NDArray[np.float64], values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
+    """Values at `rate` Hz from the first time on; as they are where that is their rate already.
+
+    Args:
+        times: (steps,), seconds, strictly increasing, of any spacing.
+        values: (signals, steps).
+        rate: at most that of `times`; a higher one only interpolates.
+
+    Returns:
+        (signals, new steps); at least one step.
+    """
+    duration = times[-1] - times[0]
+    if _is_rate(duration, len(times), rate):
+        return values
+    return _at(times, values, times[0] + np.arange(steps_at(duration, len(times), rate)) / rate)
+
+
+def steps_at(duration: float, steps: int, rate: float) -> int:
+    """Steps that `at_rate` gives for a cycle of `steps` steps in `duration` seconds."""
+    return steps if _is_rate(duration, steps, rate) else int(np.floor(duration * rate + SAME)) + 1
+
+
+def _is_rate(duration: float, steps: int, rate: float) -> bool:
+    return abs(duration / (steps - 1) * rate - 1) < SAME
+
+
+def to_steps(times: NDArray[np.float64], values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
+    """Values (signals, steps) of a cycle that is stretched to so many even steps; arguments as `at_rate`."""
+    return _at(times, values, np.linspace(times[0], times[-1], steps))
+
+
+def _at(times: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    spacing = np.diff(times)
+    if len(times) > 2 and np.abs(spacing / spacing.mean() - 1).max() > UNEVEN:
+        even = np.linspace(times[0], times[-1], len(times))
+        times, values = even, _interpolated(times, values, even)
+    if len(wanted) > 1:
+        ratio = (wanted[1] - wanted[0]) / (times[1] - times[0])
+        if ratio > 1 + SAME:
+            values = _low_pass(values, ratio)
+    return _interpolated(times, values, wanted)
+
+
+def _low_pass(values: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """Without what lies above 0.9 of the new half rate. Symmetric, so nothing moves in time."""
+    half = max(1, min(round(TAPS * ratio / 2), values.shape[1] - 1))
+    taps = firwin(2 * half + 1, 0.9 / ratio, window="hamming")
+    # Mirrored about the end points' values, a ramp stays a ramp.
+    first, last = values[:, :1], values[:, -1:]
+    before, after = 2 * first - values[:, half:0:-1], 2 * last - values[:, -2 : -2 - half : -1]
+    padded = np.concatenate([before, values, after], 1)
+    filtered: NDArray[np.float64] = fftconvolve(padded, taps[np.newaxis], mode="valid", axes=1)
+    return filtered
+
+
+def _interpolated(
+    times: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    right = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
+    left = right - 1
+    share = (wanted - times[left]) / (times[right] - times[left])
+    between: NDArray[np.float64] = values[:, left] + share * (values[:, right] - values[:, left])
+    return between

@@ -1,0 +1,193 @@
+"""Score a running cycle window by window, with an alarm that does not flicker."""
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from kedro.io import CatalogProtocol
+from numpy.typing import NDArray
+from torch import Tensor
+
+from endline.detectors.fitting import Detectors
+from endline.errors import EndlineError
+from endline.evaluation.thresholds import conformal_threshold
+from endline.feature_set import Batch, FeatureSet
+from endline.features.cycle_features import cycle_arrays, cycle_settings
+from endline.features.cycle_index import index_cycle
+
+
+@runtime_checkable
+class Stepwise(Protocol):
+    """A detector that scores every step of a cycle."""
+
+    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores and mask, (batch, the detector's steps) each; a step of the detector may be several of the cycle."""
+        ...
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """How a running cycle is scored.
+
+    Attributes:
+        window: steps whose mean score is one window's.
+        hop: steps from one window to the next.
+        context: steps before the window that the detector sees too.
+        rate: stated rate of false alarms a cycle; the alarm goes on above the window score that so few normal cycles
+            ever reach.
+    """
+
+    window: int = 16
+    hop: int = 8
+    context: int = 64
+    rate: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.window, self.hop) < 1 or self.context < 0 or not 0 < self.rate < 1:
+            raise EndlineError(
+                f"window={self.window} and hop={self.hop} must be at least 1, context={self.context} at least 0, "
+                f"rate={self.rate} between 0 and 1: correct them."
+            )
+
+
+@dataclass(frozen=True)
+class WindowVerdict:
+    """What is said of one window.
+
+    Attributes:
+        first, last: its steps, counted from the start of the cycle.
+        score: mean score of its steps.
+        alarm: whether the alarm is on after it.
+        milliseconds: time that scoring took.
+    """
+
+    first: int
+    last: int
+    score: float
+    alarm: bool
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Hysteresis:
+    """The alarm goes on above `on`, and off again only at or below `off`."""
+
+    on: float
+    off: float
+
+    def alarm(self, score: float, before: bool) -> bool:
+        """Whether the alarm is on after a score."""
+        return score > (self.off if before else self.on)
+
+
+class StreamScorer:
+    """Scores the windows of one running cycle after the other.
+
+    Args:
+        detectors: the fitted detectors of the station, all of them `Stepwise`.
+        hysteresis: of the alarm.
+        settings: of the windows.
+    """
+
+    def __init__(self, detectors: Detectors, hysteresis: Hysteresis, settings: StreamSettings) -> None:
+        self.members = [_stepwise(name, detector) for name, detector in sorted(detectors.items())]
+        self.hysteresis, self.settings = hysteresis, settings
+
+    @classmethod
+    def of_latest_run(
+        cls, catalog: CatalogProtocol[Any, Any], settings: StreamSettings | None = None, station: str = "robot_cycle"
+    ) -> "StreamScorer":
+        """Scorer of the newest run of a station, its alarm calibrated on that run's held-out normal cycles.
+
+        Raises:
+            EndlineError: without a finished run, when that one cross-fitted (its detectors have seen every normal
+                cycle), or its detector does not score single steps.
+        """
+        settings = settings or StreamSettings()
+        names = [f"{station}.{name}" for name in ("detectors", "held_out", "features", "samples")]
+        if not all(catalog.exists(name) for name in names):
+            raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
+        detectors, held_out, features, samples = (catalog.load(name) for name in names)
+        trained = int(((samples["split"] == "train") & ~samples["control"]).sum())
+        if len(held_out) == trained:
+            raise EndlineError(
+                "The latest run held out every cycle once, so that its detector has seen them all: "
+                f"run `kedro run --pipeline={station} --params=calibration=hold_out`."
+            )
+        scorer = cls(detectors, Hysteresis(np.inf, np.inf), settings)
+        rows = np.flatnonzero(samples["sample_id"].isin(held_out["sample_id"]))
+        scorer.hysteresis = scorer.calibrated(features.take(rows))
+        return scorer
+
+    def calibrated(self, held_out: FeatureSet) -> Hysteresis:
+        """Hysteresis from normal cycles (arrays `cycle`, `valid`) that the detectors have not seen.
+
+        `on` is the conformal threshold on the cycles' largest window scores; `off` is their median, which half of all
+        normal cycles reach.
+        """
+        largest = []
+        for batch in held_out.batches(1):
+            values = batch["cycle"][0][:, batch["valid"][0] > 0].numpy()
+            largest.append(max(verdict.score for verdict in self.score_stream([values])))
+        found = np.asarray(largest)
+        return Hysteresis(conformal_threshold(found, self.settings.rate), float(np.median(found)))
+
+    def score_stream(self, chunks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[WindowVerdict]:
+        """Verdicts on a running cycle, as soon as each window is complete.
+
+        Args:
+            chunks: signals (signals, new steps) as they come in, at the rate and in the order of the features.
+        """
+        s = self.settings
+        held, offset, first, alarm = np.zeros((0, 0), np.float32), 0, 0, False
+        for chunk in chunks:
+            new = np.asarray(chunk, np.float32)
+            held = np.concatenate([held, new], 1) if held.size else new
+            while offset + held.shape[1] >= first + s.window:
+                start = max(0, first - s.context) - offset
+                begun = time.perf_counter()
+                score = self._window(held[:, start : first + s.window - offset])
+                milliseconds = 1000 * (time.perf_counter() - begun)
+                alarm = self.hysteresis.alarm(score, alarm)
+                yield WindowVerdict(first, first + s.window - 1, score, alarm, milliseconds)
+                first += s.hop
+                drop = max(0, min(first - s.context - offset, held.shape[1]))
+                held, offset = held[:, drop:], offset + drop
+
+    @torch.no_grad()
+    def _window(self, values: NDArray[np.float32]) -> float:
+        batch = {"cycle": torch.from_numpy(values.copy())[None], "valid": torch.ones(1, values.shape[1])}
+        scores = []
+        for member in self.members:
+            steps = member.step_scores(batch)[0][0]
+            each = -(-values.shape[1] // len(steps))  # steps of the cycle in one of the detector
+            scores.append(steps[-max(1, self.settings.window // each) :].mean())
+        return float(torch.stack(scores).mean())
+
+
+def replay(
+    catalog: CatalogProtocol[Any, Any], file: Path, steps: int, station: str = "robot_cycle"
+) -> list[NDArray[np.float32]]:
+    """A recorded cycle in pieces of so many steps, prepared as those of the station's latest run.
+
+    Raises:
+        EndlineError: when the file cannot be used.
+    """
+    settings = cycle_settings(catalog.load(f"{station}.cycling"))
+    _, cycle = index_cycle(file, settings.form, settings.signals)
+    arrays = cycle_arrays([cycle], settings)
+    values = arrays["cycle"][0][:, arrays["valid"][0] > 0]
+    return [values[:, start : start + steps] for start in range(0, values.shape[1], steps)]
+
+
+def _stepwise(name: str, detector: Any) -> Stepwise:
+    if not isinstance(detector, Stepwise):
+        raise EndlineError(
+            f"{type(detector).__name__} ({name}) judges whole cycles, not single steps: run the station with "
+            "detector=mts_flow, mts_ast, lstm_vae, ganf or hmm."
+        )
+    return detector

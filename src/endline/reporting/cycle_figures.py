@@ -1,0 +1,126 @@
+"""Figures of one cycle: its guilty signals over a normal cycle with the map below, and signals ranked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from endline.reporting.style import FLAGGED, HEAT, INK, MUTED, NORMAL, TEXT, WIDTH, dress
+from endline.robot_signals import UNITS
+
+MAP_SIGNALS = 8  # rows of the map: the signals that count most
+RANKED = 10
+LEFT, RIGHT = 1.5, 0.12  # inches beside the axes: names of signals are long
+
+
+@dataclass(frozen=True)
+class CycleView:
+    """What the figures of one cycle show.
+
+    Attributes:
+        signals: names.
+        values, nearest: (signals, steps) of the cycle and of its nearest normal one; NaN where a cycle is over.
+        heat: map (signals or 1, steps), or None.
+        seconds: duration of a step; None where cycles are stretched to one length.
+    """
+
+    signals: Sequence[str]
+    values: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+    heat: NDArray[np.float32] | None
+    seconds: float | None
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Place of every step, in seconds or in percent of the cycle."""
+        steps = np.arange(self.values.shape[1], dtype=np.float64)
+        return steps * (self.seconds or 100 / max(1, len(steps) - 1))
+
+    def moment(self, step: int) -> str:
+        """Where a step lies, in words."""
+        place = self.times[step]
+        return f"{place:.2f} s" if self.seconds else f"{place:.0f} % of the cycle"
+
+
+def signals_figure(view: CycleView, chosen: Sequence[int] | NDArray[np.int64]) -> Figure:
+    """The chosen signals one below the other, the nearest normal cycle behind each, and the map at the foot."""
+    rows = [] if view.heat is None else _map_rows(view.heat, chosen)
+    foot = 0.0 if view.heat is None else 0.25 + 0.13 * max(2, len(rows))
+    height = 0.85 * len(chosen) + foot + 0.45
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    ratios = [0.85] * len(chosen) + ([foot] if view.heat is not None else [])
+    axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
+    figure.subplots_adjust(
+        left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, bottom=0.38 / height, top=1 - 0.05 / height, hspace=0.16
+    )
+    for axis, signal in zip(axes, chosen, strict=False):
+        axis.plot(view.times, view.nearest[signal], color=NORMAL, lw=0.9)
+        axis.plot(view.times, view.values[signal], color=FLAGGED, lw=0.9)
+        dress(axis, grid=True)
+        axis.yaxis.set_major_locator(MaxNLocator(3))
+        unit = UNITS.get(view.signals[signal])
+        _name(axis, _wrapped(view.signals[signal]) + (f"\nin {unit}" if unit else ""))
+    if view.heat is not None:
+        _draw_map(axes[-1], view, rows)
+    axes[-1].set_xlabel(
+        "time in s" if view.seconds else "share of the cycle in %", fontsize=TEXT, color=INK, labelpad=1.5
+    )
+    axes[-1].set_xlim(view.times[0], view.times[-1])
+    return figure
+
+
+def ranking_figure(by_signal: pd.Series, by_axis: pd.Series) -> Figure:
+    """Bars of the largest shares, of signals and of axes (the latter where there is more than one)."""
+    shown = by_signal.head(RANKED)[::-1]
+    axes_shown = by_axis[::-1] if len(by_axis) > 1 else by_axis.iloc[:0]
+    height = 0.17 * max(len(shown), 2) + 0.45
+    figure = Figure(figsize=(WIDTH, height), facecolor="white")
+    wide = 1.9 if len(axes_shown) else WIDTH - LEFT - RIGHT - 0.3
+    spots = [(LEFT + 0.1, wide, shown)] + ([(LEFT + 0.1 + wide + 0.75, 0.85, axes_shown)] if len(axes_shown) else [])
+    for left, width, bars in spots:
+        axis = figure.add_axes((left / WIDTH, 0.36 / height, width / WIDTH, 1 - 0.42 / height))
+        axis.barh(range(len(bars)), 100 * bars.to_numpy(), color=FLAGGED, height=0.72)
+        axis.set_yticks(range(len(bars)), [str(name) for name in bars.index])
+        axis.set_ylim(-0.6, max(len(shown), 2) - 0.4 if bars is shown else len(bars) - 0.4)
+        axis.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+        dress(axis)
+        axis.tick_params(axis="y", length=0)
+        axis.set_xlabel("share in %", fontsize=TEXT, color=INK, labelpad=1.5)
+    return figure
+
+
+def _map_rows(heat: NDArray[np.float32], chosen: Sequence[int] | NDArray[np.int64]) -> list[int]:
+    """Rows of the map that are drawn: the chosen signals first, then the largest others."""
+    if len(heat) == 1:
+        return [0]
+    first = [int(signal) for signal in chosen]
+    others = [int(row) for row in np.argsort(-heat.sum(1)) if int(row) not in first]
+    return (first + others)[:MAP_SIGNALS]
+
+
+def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
+    assert view.heat is not None
+    times = view.times
+    extent = (times[0], times[-1], len(rows) - 0.5, -0.5)
+    axis.imshow(view.heat[rows], cmap=HEAT, aspect="auto", interpolation="nearest", extent=extent, vmin=0)
+    dress(axis, frame=True)
+    names = [view.signals[row] for row in rows] if len(view.heat) > 1 else ["all signals"]
+    axis.set_yticks(range(len(rows)), names)
+    axis.tick_params(axis="y", length=0, labelsize=TEXT - 1.5, labelcolor=MUTED)
+
+
+def _name(axis: Axes, name: str) -> None:
+    axis.text(-0.115, 0.5, name, transform=axis.transAxes, ha="right", va="center", fontsize=TEXT - 0.5, color=INK)
+
+
+def _wrapped(name: str, longest: int = 16) -> str:
+    """A long name on two lines, broken at an underscore."""
+    if len(name) <= longest:
+        return name
+    cut = name.rfind("_", 0, longest)
+    return f"{name[: cut + 1]}\n{name[cut + 1 :]}" if cut > 0 else name

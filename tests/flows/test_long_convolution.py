@@ -1,0 +1,46 @@
+"""The convolution in the frequency domain is the plain one: values and gradients."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from endline.flows.long_convolution import LongConv1d
+
+
+def plain(layer: LongConv1d, x: torch.Tensor) -> torch.Tensor:
+    reach = layer.kernel_size[0] // 2 * layer.dilation[0]
+    padded = functional.pad(x, (reach, reach), mode="replicate")
+    return functional.conv1d(padded, layer.weight, layer.bias, dilation=layer.dilation)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5, 7, 13, 31])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 2, 55, 56, 57, 200])
+def test_it_equals_the_plain_convolution(kernel, dilation, steps):
+    torch.manual_seed(0)
+    layer = LongConv1d(3, 4, kernel, dilation).double()
+    x = torch.randn(2, 3, steps, dtype=torch.float64, requires_grad=True)
+    found, expected = layer(x), plain(layer, x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    weights = torch.randn_like(found)
+    inputs = (x, layer.weight, layer.bias)
+    slopes = torch.autograd.grad((found * weights).sum(), inputs)
+    for one, other in zip(slopes, torch.autograd.grad((expected * weights).sum(), inputs), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_single_precision_is_as_exact_as_the_plain_one():
+    torch.manual_seed(0)
+    layer = LongConv1d(65, 260, 13, 2)
+    x = torch.randn(2, 65, 300)
+    wanted = functional.conv1d(
+        functional.pad(x.double(), (12, 12), mode="replicate"),
+        layer.weight.double(), layer.bias.double(), dilation=2,
+    )  # fmt: skip
+    assert (layer(x) - wanted).abs().max() < 5e-6 * wanted.abs().max()
+
+
+def test_no_gradient_is_made_for_an_input_that_needs_none():
+    layer = LongConv1d(2, 2, 13)
+    layer(torch.randn(1, 2, 40)).sum().backward()
+    assert layer.weight.grad.abs().sum() > 0

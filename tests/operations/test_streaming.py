@@ -1,0 +1,117 @@
+"""A running cycle: windows, hysteresis, calibration, and who can do it."""
+
+import numpy as np
+import pytest
+import torch
+
+from endline.detectors.base import build_detector
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+from endline.operations.streaming import Hysteresis, StreamScorer, StreamSettings
+
+SETTINGS = {
+    "flow": {
+        "type": "endline.detectors.mts_flow.MTSFlow",
+        "epochs": 20, "least_hidden": 16, "blocks": 2, "kernel": 5, "batch_size": 8, "learning_rate": 5e-3,
+    },
+    "hmm": {"type": "endline.detectors.hmm.HMM", "states": [2], "every": 2, "window": 4},
+    "pca": {"type": "endline.detectors.pca.PCA", "components": 3},
+}  # fmt: skip
+
+
+def cycles(count: int, seed: int, steps: int = 80) -> FeatureSet:
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(0, 0.5, (count, 1, 1)) + np.arange(3)[:, None]
+    values = np.sin(np.arange(steps) / 5 + phase) + 0.05 * rng.standard_normal((count, 3, steps))
+    valid = np.ones((count, steps), "f4")
+    return FeatureSet({"cycle": values.astype("f4"), "valid": valid}, key=f"{count} {seed}")
+
+
+def scorer(name: str = "flow", **settings) -> StreamScorer:
+    detector = build_detector(name, SETTINGS)
+    detector.fit(cycles(24, 0), seed=0, progress=Progress())
+    return StreamScorer({"whole/0": detector}, Hysteresis(np.inf, np.inf), StreamSettings(**settings))
+
+
+@pytest.fixture(scope="module", params=["flow", "hmm"])
+def calibrated(request) -> StreamScorer:
+    made = scorer(request.param, window=10, hop=5, context=20, rate=0.1)
+    made.hysteresis = made.calibrated(cycles(20, 1))
+    return made
+
+
+def running(seed: int = 7, fault: bool = False) -> np.ndarray:
+    values = cycles(1, seed).read()["cycle"].numpy()[0]
+    if fault:
+        values[1, 40:50] += 2.0
+    return values
+
+
+def test_every_window_is_scored_once_whatever_the_pieces(calibrated):
+    values = running()
+    whole = list(calibrated.score_stream([values]))
+    assert [(v.first, v.last) for v in whole] == [(first, first + 9) for first in range(0, 71, 5)]
+    for size in (1, 7, 33):
+        pieces = [values[:, start : start + size] for start in range(0, 80, size)]
+        found = list(calibrated.score_stream(pieces))
+        assert [v.first for v in found] == [v.first for v in whole]
+        assert [v.score for v in found] == pytest.approx([v.score for v in whole], rel=1e-5)
+    assert all(v.milliseconds > 0 for v in whole)
+
+
+def test_the_alarm_comes_with_the_fault_and_not_before(calibrated):
+    found = list(calibrated.score_stream([running(fault=True)]))
+    first = next(v for v in found if v.alarm)
+    assert first.last >= 40
+    assert first.first <= 55
+
+
+def test_few_normal_cycles_raise_the_alarm(calibrated):
+    alarms = sum(any(v.alarm for v in calibrated.score_stream([running(seed)])) for seed in range(100, 120))
+    assert alarms <= 6  # stated are 10 % of 20
+
+
+def test_the_alarm_stays_until_the_score_is_low():
+    limits = Hysteresis(on=3.0, off=1.0)
+    alarm, course = False, []
+    for score in (0, 2, 3, 3.1, 2, 1.1, 1.0, 2, 4):
+        alarm = limits.alarm(score, alarm)
+        course.append(alarm)
+    assert course == [False, False, False, True, True, True, False, False, True]
+
+
+def test_too_few_cycles_promise_nothing(calibrated):
+    few = StreamScorer(dict(zip("a", calibrated.members, strict=True)), calibrated.hysteresis, calibrated.settings)
+    assert few.calibrated(cycles(3, 1)).on == np.inf
+
+
+def test_memory_is_that_of_the_context(calibrated):
+    seen = []
+    original = calibrated.members[0].step_scores
+
+    class Watching:
+        def step_scores(self, batch):
+            seen.append(batch["cycle"].shape[-1])
+            return original(batch)
+
+    watched = StreamScorer({"a": Watching()}, calibrated.hysteresis, calibrated.settings)
+    list(watched.score_stream([running()[:, i : i + 1] for i in range(80)]))
+    assert max(seen) == 30
+
+
+def test_detectors_of_whole_cycles_are_told():
+    with pytest.raises(EndlineError, match=r"PCA \(whole/0\) judges whole cycles, not single steps: run the station"):
+        scorer("pca")
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"hop": 0}, {"context": -1}, {"rate": 1.0}])
+def test_wrong_settings_are_told(wrong):
+    with pytest.raises(EndlineError, match="correct them"):
+        StreamSettings(**wrong)
+
+
+def test_a_window_is_no_graph():
+    found = next(iter(scorer(window=4, hop=4).score_stream([running()])))
+    assert isinstance(found.score, float)
+    assert torch.is_grad_enabled()

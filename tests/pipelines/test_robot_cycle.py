@@ -1,0 +1,126 @@
+"""The station `robot_cycle`, from cycles to the report, on a simulated set in a project of its own."""
+
+import contextlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from endline.cli import cli
+from endline.evaluation.summary import METRICS
+from endline.robot_signals import SIGNALS
+from endline.samples import check_samples
+
+
+@pytest.fixture(scope="session")
+def run(cells) -> str:
+    return cells.run(exhibits=1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Makes a folder of cycles of two signals."""
+    rng = np.random.default_rng(0)
+    for kind, count in (("normal", 9), ("stuck", 3)):
+        (tmp_path / "raw" / kind).mkdir(parents=True)
+        for number in range(count):
+            times = np.arange(100 + number) / 50
+            force = np.sin(times) + 0.1 * rng.standard_normal(len(times)) + (kind == "stuck")
+            table = pd.DataFrame({"time": times, "force": force, "way": times**2})
+            table.to_csv(tmp_path / "raw" / kind / f"{number}.csv", index=False)
+    return tmp_path / "raw"
+
+
+def test_the_sample_table_follows_the_published_split(cells, run):
+    samples = check_samples(cells.load("samples"))
+    assert samples["split"].value_counts().to_dict() == {"train": 8, "test": 5}
+    assert set(samples.loc[samples["split"] == "train", "kind"]) == {"normal"}
+    assert samples["simulated"].all()
+    assert cells.load("cycling")["signals"] == list(SIGNALS)
+
+
+def test_the_metrics_are_those_of_every_station(cells, run):
+    metrics = cells.load("metrics")
+    assert tuple(metrics) == METRICS
+    assert metrics["station"] == "robot_cycle"
+    assert metrics["simulated"] is True
+    assert metrics["n_train"] == 8
+    figures = [found["auroc"] for found in metrics["auroc_by_kind"].values()]
+    assert len(figures) == 3
+    assert metrics["auroc_mean_of_kinds"] == pytest.approx(np.mean(figures))
+
+
+def test_the_report_shows_guilty_signals_and_their_ranking(cells, run):
+    page = cells.load("report")
+    assert "SIMULATED DATA" in page
+    for caption in ("guilty signals, and the nearest normal cycle", "share of the signals and axes"):
+        assert f"<figcaption>{caption}</figcaption>" in page
+    assert "The map is largest at" in page
+
+
+@pytest.mark.parametrize(
+    "detector", ["mts_ast", "nearest_cycle", "pca", "conv_autoencoder", "lstm_vae", "ganf", "hmm", "gaussian"]
+)
+def test_every_detector_runs_and_its_cycles_can_be_shown(cells, run, detector):
+    cells.run(detector=detector, exhibits=1)
+    metrics = cells.load("metrics")
+    assert metrics["detector"] == detector
+    assert np.isfinite(cells.load("scores")["score"]).all()
+    assert "guilty signals" in cells.load("report")
+
+
+def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
+    cells.run(raw=str(folder), rate=25, calibration="hold_out", detector="mts_flow")
+    assert cells.load("metrics")["n_test_anomalous"] == 3
+    file = str(folder / "stuck/0.csv")
+    with contextlib.chdir(cells.folder):
+        verdict = CliRunner().invoke(cli, ["inspect", "--env=smoke", "--station=robot_cycle", file])
+        stream = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=10", "--hop=10", file])
+    assert verdict.exit_code == 0, verdict.output
+    assert "score" in verdict.output
+    assert stream.exit_code == 0, stream.output
+    assert "alarm on above" in stream.output
+    assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
+    cells.run(raw=str(folder), rate=25, calibration="cross_fit", detector="mts_flow")
+    with contextlib.chdir(cells.folder):
+        told = sentence(CliRunner().invoke(cli, ["stream", "--env=smoke", file]))
+    assert "run `kedro run --pipeline=robot_cycle --params=calibration=hold_out`" in told
+
+
+def test_good_cycles_alone_are_enough(cells, folder):
+    for file in (folder / "stuck").iterdir():
+        file.unlink()
+    cells.run(raw=str(folder), rate=25)
+    metrics = cells.load("metrics")
+    assert metrics["auroc"] is None
+    assert metrics["auroc_mean_of_kinds"] is None
+    assert metrics["simulated"] is False
+
+
+def test_what_is_fitted_does_not_depend_on_any_tested_cycle(cells, folder):
+    weights = []
+    for factor in (1, -3):
+        cells.run(raw=str(folder), rate=25)
+        for file in (folder / "stuck").iterdir():
+            table = pd.read_csv(file)
+            table.assign(force=factor * table["force"] + 1).to_csv(file, index=False)
+        weights.append({name: one.model.state_dict() for name, one in cells.load("detectors").items()})
+    first, second = weights
+    for name, state in first.items():
+        assert all((state[key] == second[name][key]).all() for key in state)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"detector": "patchcore", "signals": "gearbox"}, "There is no signal 'gearbox': choose a group"),
+        ({"detector": "cutpaste"}, "cutpaste reads images, not cycles: choose one of"),
+        ({"rate": 400}, "None of the 13 cycles"),
+        ({"format": "xml"}, "robot_cycle.formats has no 'xml': choose one of plain, unscrewing"),
+        ({"training_gain": 0.1}, "1 normal item(s) would train, at least 3 are needed"),
+        ({"raw": "/nowhere"}, "There is no folder /nowhere"),
+    ],
+)
+def test_wrong_options_end_in_a_sentence(cells, run, sentence, params, said):
+    assert said in sentence(cells.command(**params))
