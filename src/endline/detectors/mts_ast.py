@@ -17,7 +17,7 @@ from endline.feature_set import Batch, FeatureSet
 
 @dataclass(frozen=True)
 class MTSASTConfig(MTSFlowConfig):
-    """Settings of `MTSAST`: those of its teacher (`MTSFlowConfig`; `score` and `summed` play no part), and these.
+    """Settings of `MTSAST`: those of its teacher (`MTSFlowConfig`, without `score` and `summed`), and these.
 
     Attributes:
         teacher_epochs: passes of the teacher's training; `epochs` are those of the student, alike otherwise.

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from endline.detectors.base import Scored, Shapes
 from endline.detectors.cycles import (
+    BATCH,
     CycleDetector,
     Standardisation,
     cycle_shape,
@@ -18,6 +19,7 @@ from endline.detectors.cycles import (
     window_spectra,
 )
 from endline.detectors.progress import Progress
+from endline.detectors.stretch_statistics import StatisticsGaussian, stretch_statistics
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -25,7 +27,7 @@ from endline.flows.coupling import soft_clamp, unscaled_clamp
 from endline.flows.time_series import time_series_flow
 
 CLAMPS = {"soft": soft_clamp, "unscaled": unscaled_clamp}
-SCORES = ("likelihood", "latent")
+SCORES = ("likelihood", "latent", "statistics")
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ class MTSFlowConfig(TrainingSettings):
         half: False trains with |z|^2 in place of |z|^2 / 2, as the authors do.
         noise: standard deviation of the Gaussian noise that standardised training signals receive, afresh each step.
         window: steps of the windows whose spectra stand for the signals; 0 = the signals themselves.
-        score: `likelihood` (negative log-likelihood) or `latent` (z^2 / 2).
-        summed: True sums over the elements of a cycle, as published; False takes their mean, which does not grow with
-            a cycle's length.
+        score: `likelihood` (negative log-likelihood), `latent` (z^2 / 2), or `statistics`: how unusual the means,
+            deviations, minima and maxima of the latents in stretches of the cycle are, see `stretch_statistics`.
+        summed: True sums likelihood or latents over the elements of a cycle, as published; False takes their mean,
+            which does not grow with a cycle's length.
     """
 
     blocks: int = 4
@@ -113,6 +116,7 @@ class TimeSeriesFlow(nn.Module):
             gamma=config.gamma,
             clamp=CLAMPS[config.clamp],
         )
+        self.statistics = StatisticsGaussian(count) if config.score == "statistics" else None
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
@@ -143,10 +147,10 @@ class TimeSeriesFlow(nn.Module):
 class MTSFlow(CycleDetector[MTSFlowConfig]):
     """Likelihood of the signals under a flow that couples them and looks along time (Rudolph 2024, chapter 8).
 
-    The score is the negative log-likelihood of an element, without its constant; the map is the input gradient
-    (section 8.1.3). Text and authors' program differ: the text has three convolutions a subnet, the program two, a
-    clamp that is not divided by alpha, padded steps that count, and a loss without the 1/2. `conf/paper` follows the
-    program; here padding is masked and the loss is the density's.
+    As published the score is the negative log-likelihood; the map is the input gradient (section 8.1.3). Text and
+    authors' program differ: the text has three convolutions a subnet, the program two, a clamp that is not divided by
+    alpha, padded steps that count, and a loss without the 1/2. `conf/paper` follows the program; here padding is masked
+    and the loss is the density's. `conf/base` scores by `statistics`, which is ours.
     """
 
     Config = MTSFlowConfig
@@ -159,14 +163,19 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Standardise in closed form, then train the flow."""
         self.model.fit_standards(train_set)
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        if self.model.statistics is not None:
+            with torch.no_grad():
+                found = [self._statistics(batch) for batch in train_set.batches(BATCH)]
+            self.model.statistics.fit(torch.cat(found))
+        return losses
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood of an element (equation 8.5)."""
         return mean_likelihood(self.model, batch)
 
     def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Score of every step of the flow, a signal, and the steps' mask: (batch, its steps) each."""
+        """Likelihood (or latent) score of every step of the flow, a signal, and the mask: (batch, its steps) each."""
         x, valid = self.model.prepared(batch)
         latent, log_det = self.model.parts(x)
         each = latent if self.config.score == "latent" else latent - log_det
@@ -178,10 +187,17 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
         return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch))
 
     def _scores(self, batch: Batch) -> Tensor:
+        if self.model.statistics is not None:
+            unusual: Tensor = self.model.statistics(self._statistics(batch))
+            return unusual
         steps, valid = self.step_scores(batch)
         if self.config.summed:
             return (steps * valid).sum(1) * self.model.flow_signals
         return masked_mean(steps, valid)
+
+    def _statistics(self, batch: Batch) -> Tensor:
+        x, valid = self.model.prepared(batch)
+        return stretch_statistics(self.model.flow((x,))[0][0], valid)
 
 
 def mean_likelihood(model: TimeSeriesFlow, batch: Batch) -> Tensor:
