@@ -172,5 +172,18 @@ def test_spectra_see_the_frequency_and_the_end_of_the_cycle():
 def test_the_gradient_map_is_that_of_each_cycle_alone():
     batch = {"cycle": torch.randn(20, 2, 5), "valid": torch.ones(20, 5)}
     weights = torch.randn(2, 5)
-    found = signal_gradient(lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch)
-    torch.testing.assert_close(found, (2 * batch["cycle"] * weights.square()).abs())
+    gain = torch.tensor([0.5, 4.0])
+    found = signal_gradient(lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch, gain)
+    torch.testing.assert_close(found, (2 * batch["cycle"] * weights.square()).abs() / gain[:, None])
+
+
+@pytest.mark.parametrize(("detector", "config"), [(MTSFlow, MTSFlowConfig), (MTSAST, MTSASTConfig)])
+def test_the_map_does_not_depend_on_the_units_of_the_signals(detector, config):
+    """Millimetres or metres: the same signals are guilty."""
+    units = np.array([1.0, 1000.0, 0.001], "f4")[:, None]
+    arrays = cycles(8, seed=5)
+    scaled = {**arrays, "cycle": arrays["cycle"] * units}
+    made = fitted(detector, config, epochs=2)
+    other = fitted(detector, config, {**cycles(), "cycle": cycles()["cycle"] * units}, epochs=2)
+    found, wanted = other.score(batch_of(scaled)).map, made.score(batch_of(arrays)).map
+    assert (found - wanted).abs().mean() < 0.05 * wanted.mean()

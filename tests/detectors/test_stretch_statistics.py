@@ -78,11 +78,10 @@ def test_a_missing_event_is_seen_by_statistics_and_taken_for_likely_by_a_likelih
     assert found["likelihood"] < 0.5
 
 
-def test_the_map_shows_the_signal_of_a_strange_event():
+def test_the_map_shows_when_something_strange_happens():
     made = StretchGaussian(StretchGaussianConfig())
     made.fit(with_event(60, 0), seed=0, progress=Progress())
     arrays = with_event(4, 3).read()
     arrays["cycle"][:, 1, 40] = 3.0
     heat = made.score(arrays).map
-    assert (heat.amax(2).argmax(1) == 1).all()
     assert (heat[:, 1].argmax(1) == 40).all()

@@ -123,15 +123,16 @@ def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return (values * valid).sum(1) / valid.sum(1).clamp(min=1)
 
 
-def signal_gradient(score: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
+def signal_gradient(score: Callable[[Batch], Tensor], batch: Batch, gain: Tensor) -> Tensor:
     """How strongly each signal at each step moves the score, (batch, signals, steps), at least 0.
 
-    The gradient of the score to the batch's own `cycle`, in absolute value; its sum over the signals is equation 8.6
-    of Rudolph 2024, if the signals are standardised.
+    The gradient of the score to the standardised signals, in absolute value; its sum over the signals is equation 8.6
+    of Rudolph 2024. To the signals in their own units it would be largest where the unit is large.
 
     Args:
         score: differentiable scores (batch,) of a batch, none of which may depend on another cycle.
         batch: it is taken a few cycles at a time, so that the memory of the backward pass stays bounded.
+        gain: of the standardisation, (signals,).
     """
     slopes = []
     for start in range(0, len(batch["cycle"]), CHUNK):
@@ -139,5 +140,5 @@ def signal_gradient(score: Callable[[Batch], Tensor], batch: Batch) -> Tensor:
         with torch.enable_grad():
             leaf = piece["cycle"].clone().requires_grad_()
             (slope,) = torch.autograd.grad(score({**piece, "cycle": leaf}).sum(), leaf)
-        slopes.append(slope.abs())
+        slopes.append(slope.abs() / gain[:, None])
     return torch.cat(slopes)

@@ -136,7 +136,9 @@ class MTSAST(CycleDetector[MTSASTConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch))
+        return Scored(
+            self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.teacher.standardise.gain)
+        )
 
     def _scores(self, batch: Batch) -> Tensor:
         return masked_mean(*self.model.distance(batch))

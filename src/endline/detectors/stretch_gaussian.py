@@ -70,7 +70,7 @@ class StretchGaussian(CycleDetector[StretchGaussianConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch))
+        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.standardise.gain))
 
     def _scores(self, batch: Batch) -> Tensor:
         unusual: Tensor = self.model.gaussian(self.model.statistics(*measured(batch)))

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 
 from endline.reporting.style import FLAGGED, HEAT, INK, MUTED, NORMAL, TEXT, WIDTH, dress
@@ -115,7 +116,10 @@ def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
 
 
 def _name(axis: Axes, name: str) -> None:
-    axis.text(-0.115, 0.5, name, transform=axis.transAxes, ha="right", va="center", fontsize=TEXT - 0.5, color=INK)
+    figure = axis.get_figure()
+    assert figure is not None
+    place = blended_transform_factory(figure.transFigure, axis.transAxes)  # the tick labels' width varies
+    axis.text(0.012, 0.5, name, transform=place, ha="left", va="center", fontsize=TEXT - 1, color=INK)
 
 
 def _wrapped(name: str, longest: int = 16) -> str:
