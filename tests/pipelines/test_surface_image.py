@@ -241,4 +241,7 @@ def test_inspect_gives_a_photograph_the_verdict_that_the_run_gave_it(surfaces, r
     assert refused.exit_code == absent.exit_code == elsewhere.exit_code == 1
     assert "text.png" in refused.output
     assert "absent.png: the file does not exist: restore it." in absent.output
-    assert "There is no station 'surface' to inspect at: choose one of mirror_audio, surface_image." in elsewhere.output
+    assert (
+        "There is no station 'surface' to inspect at: choose one of mirror_audio, robot_cycle, surface_image."
+        in elsewhere.output
+    )

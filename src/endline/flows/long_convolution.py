@@ -19,6 +19,8 @@ from torch.nn import functional
 
 from endline.flows.memory import keep_freed_memory
 
+LARGE = 2048  # pairs of channels from which tensors are so large that fresh memory for each costs time
+
 
 class LongConv1d(nn.Conv1d):
     """`nn.Conv1d` with an odd kernel, whose borders are replicated, so that the steps stay as many.
@@ -38,7 +40,8 @@ class LongConv1d(nn.Conv1d):
 
     def tiles(self, x: Tensor, *, rectify: bool = False) -> Tensor:
         """Outputs in tiles, (new steps, outputs, places), see `steps_of`; with `rectify` their ReLU."""
-        keep_freed_memory()
+        if self.in_channels * self.out_channels >= LARGE:
+            keep_freed_memory()
         (kernel,), (dilation,) = self.kernel_size, self.dilation
         reach = kernel // 2 * dilation
         padded = functional.pad(x, (reach, reach), mode="replicate")
