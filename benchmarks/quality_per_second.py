@@ -58,9 +58,10 @@ def main() -> None:
     axes = figure.subplots(1, 2, sharey=True)
     for axis, cost in zip(axes, COSTS, strict=True):
         draw(axis, table, cost)
-    axes[0].set_ylabel(f"{figure_column} on {name}, mean ± sd over seeds", fontsize=TEXT, color=INK)
+    told = f"{name}, SIMULATED," if pd.read_csv(RESULTS / f"{name}.csv")["simulated"].any() else f"{name},"
+    axes[0].set_ylabel(f"{figure_column} on {told} mean ± sd over seeds", fontsize=TEXT, color=INK)
     axes[0].plot([], [], "o", color=KIND_COLOURS[0], label="trained in epochs")
-    axes[0].plot([], [], "o", color=NORMAL, label="closed form")
+    axes[0].plot([], [], "o", color=NORMAL, label="without epochs")
     axes[0].legend(fontsize=TEXT, frameon=False, loc="lower right")
     figure.tight_layout()
     figure.savefig(RESULTS / f"{name}_quality_per_second.png", dpi=150)

@@ -86,6 +86,11 @@ def test_too_few_cycles_promise_nothing(calibrated):
     assert few.calibrated(cycles(3, 1)).on == np.inf
 
 
+def test_a_cycle_shorter_than_a_window_is_told(calibrated):
+    with pytest.raises(EndlineError, match="A held-out cycle of 6 steps is shorter than window=10: choose a shorter"):
+        calibrated.calibrated(cycles(3, 1, steps=6))
+
+
 def test_memory_is_that_of_the_context(calibrated):
     seen = []
     original = calibrated.members[0].step_scores

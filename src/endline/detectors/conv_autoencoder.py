@@ -3,19 +3,11 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
-from endline.detectors.cycles import (
-    CycleDetector,
-    Standardisation,
-    cycle_shape,
-    masked_mean,
-    measured,
-    measured_batches,
-)
+from endline.detectors.base import Shapes
+from endline.detectors.cycles import ElementDetector, Standardisation, cycle_shape, measured_batches, prepared
 from endline.detectors.progress import Progress
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
@@ -84,7 +76,7 @@ class Autoencoder(nn.Module):
         return x
 
 
-class ConvAutoencoder(CycleDetector[ConvAutoencoderConfig]):
+class ConvAutoencoder(ElementDetector[ConvAutoencoderConfig]):
     """Mean squared error of an autoencoder's image of the standardised signals.
 
     As described by Rudolph 2024, section 8.2.1: three convolutions of kernel 7 and stride 2 over time, 220 channels,
@@ -106,17 +98,10 @@ class ConvAutoencoder(CycleDetector[ConvAutoencoderConfig]):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error of a valid element."""
-        squares, valid = self._errors(batch)
+        squares, valid = self.elements(batch)
         return squares.sum() / (valid.sum() * squares.shape[1]).clamp(min=1)
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, signals, steps)."""
-        squares, valid = self._errors(batch)
-        return Scored(masked_mean(squares.mean(1), valid[:, 0]), squares)
-
-    def _errors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Squared errors (batch, signals, steps), 0 where padded, and the mask (batch, 1, steps)."""
-        values, valid = measured(batch)
-        x = self.model.standardise(values, valid)
+        x, valid = prepared(batch, self.model.standardise)
         return (self.model(x) - x).square() * valid, valid

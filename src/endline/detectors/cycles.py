@@ -1,11 +1,13 @@
 """What detectors on cycles share: standardised signals with a mask, time steps thinned, where a score comes from."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import ConfigT, Detector, Shapes
+from endline.detectors.base import ConfigT, Detector, Scored, Shapes
 from endline.feature_set import Batch, FeatureSet
 
 BATCH = 32
@@ -64,6 +66,48 @@ class CycleDetector(Detector[ConfigT]):
     inputs = ("cycle", "valid")
 
 
+class ElementDetector(CycleDetector[ConfigT]):
+    """A detector whose score is the mean of what it says of every valid element, and whose map are the elements."""
+
+    every = 1  # steps of the cycle in one of the elements
+
+    @abstractmethod
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores (batch, signals, its steps) and mask (batch, 1, its steps)."""
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> Scored:
+        """Score (batch,) and map (batch, signals, steps)."""
+        each, valid = self.elements(batch)
+        shown = (each * valid).repeat_interleave(self.every, -1)[..., : batch["cycle"].shape[-1]]
+        return Scored(masked_mean(each.mean(1), valid[:, 0]), shown)
+
+
+class ThinnedConfig(Protocol):
+    """Settings of a detector that makes one step of `every`."""
+
+    @property
+    def every(self) -> int:
+        """Steps that become one."""
+        ...
+
+
+ThinnedT = TypeVar("ThinnedT", bound=ThinnedConfig)
+
+
+class StepDetector(ElementDetector[ThinnedT]):
+    """An `ElementDetector` on thinned cycles that judges every step by itself, as a running cycle wants."""
+
+    def __init__(self, config: ThinnedT) -> None:
+        super().__init__(config)
+        self.every = config.every
+
+    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score of every thinned step, a signal, and the steps' mask: (batch, fewer steps) each."""
+        each, valid = self.elements(batch)
+        return each.mean(1), valid[:, 0]
+
+
 def measured(batch: Batch) -> tuple[Tensor, Tensor]:
     """The cycles (batch, signals, steps) and their mask (batch, 1, steps)."""
     return batch["cycle"], batch["valid"][:, None]
@@ -97,6 +141,12 @@ def thinned(x: Tensor, valid: Tensor, every: int) -> tuple[Tensor, Tensor]:
     x, valid = (nn.functional.pad(part, (0, missing)).view(*part.shape[:2], -1, every) for part in (x, valid))
     count = valid.sum(-1)
     return (x * valid).sum(-1) / count.clamp(min=1), (count > 0).to(x.dtype)
+
+
+def prepared(batch: Batch, standardise: Standardisation, every: int = 1) -> tuple[Tensor, Tensor]:
+    """Standardised, `thinned` cycles (batch, signals, fewer steps) and their mask (batch, 1, fewer steps)."""
+    values, valid = measured(batch)
+    return thinned(standardise(values, valid), valid, every)
 
 
 def window_spectra(x: Tensor, valid: Tensor, window: int) -> tuple[Tensor, Tensor]:

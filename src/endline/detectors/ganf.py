@@ -6,16 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
+from endline.detectors.base import Shapes
 from endline.detectors.cycles import (
     CHUNK,
-    CycleDetector,
     Standardisation,
+    StepDetector,
     cycle_shape,
-    masked_mean,
-    measured,
     measured_batches,
-    thinned,
+    prepared,
 )
 from endline.detectors.lstm_vae import surprise
 from endline.detectors.progress import Progress
@@ -114,7 +112,6 @@ class GraphDensity(nn.Module):
 
     def __init__(self, signals: int, config: GANFConfig) -> None:
         super().__init__()
-        self.every = config.every
         self.standardise = Standardisation(signals)
         self.graph = SignalGraph(signals, config.rise_steps)
         self.lstm = nn.LSTM(1, config.hidden, batch_first=True)
@@ -122,11 +119,6 @@ class GraphDensity(nn.Module):
         self.own = nn.Linear(config.hidden, config.hidden, bias=False)
         self.state = nn.Linear(config.hidden, config.hidden)
         self.density = nn.Sequential(nn.Linear(config.hidden, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 2))
-
-    def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Standardised thinned signals (batch, signals, fewer steps) and their mask (batch, 1, fewer steps)."""
-        values, valid = measured(batch)
-        return thinned(self.standardise(values, valid), valid, self.every)
 
     def forward(self, x: Tensor) -> Tensor:
         """`surprise` (batch, signals, steps) of every value."""
@@ -138,7 +130,7 @@ class GraphDensity(nn.Module):
         return surprise(x, mean, width)
 
 
-class GANF(CycleDetector[GANFConfig]):
+class GANF(StepDetector[GANFConfig]):
     """Negative log-density of the signals under a graph-augmented normalizing flow (Dai and Chen, ICLR 2022).
 
     A signal's value is given the LSTM states of its parents in the graph, up to now, and its own, up to the step
@@ -166,7 +158,7 @@ class GANF(CycleDetector[GANFConfig]):
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-density of a valid element, and the graph's constraint."""
-        x, valid = self.model.prepared(batch)
+        x, valid = prepared(batch, self.model.standardise, self.config.every)
         graph = self.model.graph
         cyclicity = graph.cyclicity()
         if self.model.training:
@@ -175,19 +167,8 @@ class GANF(CycleDetector[GANFConfig]):
         mean = (each * valid).sum() / (valid.sum() * x.shape[1]).clamp(min=1)
         return mean + graph.constraint(cyclicity)
 
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Score of every thinned step, a signal, and the steps' mask: (batch, fewer steps) each."""
-        each, valid = self._elements(batch)
-        return each.mean(1), valid[:, 0]
-
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, signals, steps)."""
-        each, valid = self._elements(batch)
-        shown = (each * valid).repeat_interleave(self.config.every, -1)[..., : batch["cycle"].shape[-1]]
-        return Scored(masked_mean(each.mean(1), valid[:, 0]), shown)
-
-    def _elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x, valid = self.model.prepared(batch)
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Negative log-density (batch, signals, fewer steps) and mask (batch, 1, fewer steps)."""
+        x, valid = prepared(batch, self.model.standardise, self.config.every)
         # A few at a time: there is a hidden state for every signal at every step.
         return torch.cat([self.model(part) for part in torch.split(x, CHUNK)]), valid

@@ -18,9 +18,8 @@ from endline.detectors.cycles import (
     Standardisation,
     cycle_shape,
     masked_mean,
-    measured,
     measured_batches,
-    thinned,
+    prepared,
 )
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
@@ -79,8 +78,7 @@ class MarkovModel(nn.Module):
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Standardised thinned signals (batch, signals, fewer steps), and their mask (batch, 1, fewer steps)."""
-        values, valid = measured(batch)
-        x, valid = thinned(self.standardise(values, valid), valid, self.every)
+        x, valid = prepared(batch, self.standardise, self.every)
         return x.double(), valid.double()
 
     def fill(self, fitted: Fitted) -> None:

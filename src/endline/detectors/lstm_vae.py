@@ -6,15 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
+from endline.detectors.base import Shapes
 from endline.detectors.cycles import (
-    CycleDetector,
     Standardisation,
+    StepDetector,
     cycle_shape,
-    masked_mean,
-    measured,
     measured_batches,
-    thinned,
+    prepared,
 )
 from endline.detectors.progress import Progress
 from endline.detectors.training import TrainingSettings, train
@@ -62,17 +60,11 @@ class RecurrentAutoencoder(nn.Module):
 
     def __init__(self, signals: int, config: LSTMVAEConfig) -> None:
         super().__init__()
-        self.every = config.every
         self.standardise = Standardisation(signals)
         self.encoder = nn.LSTM(signals, config.hidden, batch_first=True)
         self.posterior = nn.Linear(config.hidden, 2 * config.latent)
         self.decoder = nn.LSTM(config.latent, config.hidden, batch_first=True)
         self.expected = nn.Linear(config.hidden, 2 * signals)
-
-    def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Standardised thinned signals (batch, signals, fewer steps) and their mask (batch, 1, fewer steps)."""
-        values, valid = measured(batch)
-        return thinned(self.standardise(values, valid), valid, self.every)
 
     def inferred(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance (batch, steps, latent) of the latent variables of signals (batch, signals, steps)."""
@@ -85,7 +77,7 @@ class RecurrentAutoencoder(nn.Module):
         return surprise(x, mean, width)
 
 
-class LSTMVAE(CycleDetector[LSTMVAEConfig]):
+class LSTMVAE(StepDetector[LSTMVAEConfig]):
     """Negative log-likelihood of the signals, as an LSTM expects them from the posterior mean of its latent variables.
 
     Park, Hoshi and Kemp, "A Multimodal Anomaly Detector for Robot-Assisted Feeding Using an LSTM-Based Variational
@@ -109,27 +101,16 @@ class LSTMVAE(CycleDetector[LSTMVAEConfig]):
 
     def loss(self, batch: Batch) -> Tensor:
         """Negative evidence lower bound of a valid element, from one draw of the latent variables."""
-        x, valid = self.model.prepared(batch)
+        x, valid = prepared(batch, self.model.standardise, self.config.every)
         mean, log_variance = self.model.inferred(x)
         latent = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1) / 2
         each = self.model.surprise(x, latent).sum(1) + divergence
         return (each * valid[:, 0]).sum() / (valid.sum() * x.shape[1]).clamp(min=1)
 
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Score of every thinned step, a signal, and the steps' mask: (batch, fewer steps) each."""
-        each, valid = self._elements(batch)
-        return each.mean(1), valid[:, 0]
-
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, signals, steps)."""
-        each, valid = self._elements(batch)
-        shown = (each * valid).repeat_interleave(self.config.every, -1)[..., : batch["cycle"].shape[-1]]
-        return Scored(masked_mean(each.mean(1), valid[:, 0]), shown)
-
-    def _elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        x, valid = self.model.prepared(batch)
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Negative log-likelihood (batch, signals, fewer steps) and mask (batch, 1, fewer steps)."""
+        x, valid = prepared(batch, self.model.standardise, self.config.every)
         return self.model.surprise(x, self.model.inferred(x)[0]), valid
 
 

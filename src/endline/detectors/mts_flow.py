@@ -13,8 +13,8 @@ from endline.detectors.cycles import (
     Standardisation,
     cycle_shape,
     masked_mean,
-    measured,
     measured_batches,
+    prepared,
     signal_gradient,
     window_spectra,
 )
@@ -120,8 +120,7 @@ class TimeSeriesFlow(nn.Module):
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
-        values, valid = measured(batch)
-        x = self.standardise(values, valid)
+        x, valid = prepared(batch, self.standardise)
         if self.spectra is not None:
             x, valid = window_spectra(x, valid, self.config.window)
             x = self.spectra(x, valid)

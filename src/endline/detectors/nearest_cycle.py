@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Scored, Shapes
-from endline.detectors.cycles import CycleDetector, Standardisation, cycle_shape, measured, measured_batches
+from endline.detectors.cycles import CycleDetector, Standardisation, cycle_shape, measured_batches, prepared
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -96,8 +96,7 @@ class NearestCycle(CycleDetector[NearestCycleConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Mean distance (batch,), and map (batch, signals, steps), to the nearest."""
-        values, valid = measured(batch)
-        x = self.model.standardise(values, valid)
+        x, valid = prepared(batch, self.model.standardise)
         neighbours = min(self.config.neighbours, len(self.model.cycles))
         distances, rows = self.model.distances(x, valid).topk(neighbours, largest=False)
 

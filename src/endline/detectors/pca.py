@@ -6,15 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Scored, Shapes
-from endline.detectors.cycles import (
-    CycleDetector,
-    Standardisation,
-    cycle_shape,
-    masked_mean,
-    measured,
-    measured_batches,
-)
+from endline.detectors.base import Shapes
+from endline.detectors.cycles import ElementDetector, Standardisation, cycle_shape, measured, measured_batches
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -94,7 +87,7 @@ class Subspace(nn.Module):
             start += len(x)
 
 
-class PCA(CycleDetector[PCAConfig]):
+class PCA(ElementDetector[PCAConfig]):
     """Mean squared residual of a cycle's standardised signals, outside the principal components of good ones.
 
     Hornung et al., "Model-free robot anomaly detection", IROS 2014, on whole cycles as by Rudolph 2024, section 8.2.1
@@ -114,9 +107,7 @@ class PCA(CycleDetector[PCAConfig]):
         self.model.fit(train)
         return ()
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, signals, steps)."""
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Squared residuals (batch, signals, steps), 0 where padded, and the mask (batch, 1, steps)."""
         values, valid = measured(batch)
-        squares = self.model.residual(values, valid).square() * valid
-        return Scored(masked_mean(squares.mean(1), valid[:, 0]), squares)
+        return self.model.residual(values, valid).square() * valid, valid

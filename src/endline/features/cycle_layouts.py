@@ -6,9 +6,12 @@ from pathlib import Path
 
 from endline.errors import EndlineError
 from endline.features.cycle_values import SUFFIXES
+from endline.features.folders import kind_of_folders, visible_files
 from endline.features.robot_files import is_robot_file
 from endline.robot_signals import GROUPS, SIGNALS
 from endline.samples import NORMAL, NORMAL_WORDS
+
+MARKER = "simulation.json"  # the note beside simulated files is no cycle
 
 
 @dataclass(frozen=True)
@@ -57,15 +60,14 @@ def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleL
     published = (folder / "train").is_dir() and (folder / "test").is_dir()
     found: list[CycleFile] = []
     left_out = 0
-    for path in _files(folder):
+    for path in visible_files(folder, SUFFIXES):
         relative = path.relative_to(folder)
-        top, *deeper = relative.parts[:-1] or ("",)
-        split = top if published and top in ("train", "test") else "test"
-        if published and top in ("train", "test"):
-            top, *deeper = deeper or ("",)
-        named = top.lower() == "abnormal" and deeper and deeper[0].lower() not in words
-        kind = deeper[0] if named else top
-        shown = NORMAL if kind.lower() in words else kind or None
+        if path.name == MARKER:
+            continue
+        folders, split = relative.parts[:-1], "test"
+        if published and folders[:1] in (("train",), ("test",)):
+            split, folders = folders[0], folders[1:]
+        shown = kind_of_folders(folders, words)
         if split == "train" and shown != NORMAL:
             left_out += 1
             continue
@@ -115,15 +117,3 @@ def _chosen(folder: Path, robot: dict[str, Path], file: str | None) -> Path:
     if file is None:
         raise EndlineError(f"{folder} holds {len(robot)} files of cycles: {choices}")
     raise EndlineError(f"{folder} holds no file '{file}': {choices}")
-
-
-def _files(folder: Path) -> list[Path]:
-    """Files of cycles at any depth, without hidden ones and the note of a simulation."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and path.name != "simulation.json"
-        and "/." not in f"/{path.relative_to(folder).as_posix()}"
-    )

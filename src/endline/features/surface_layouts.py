@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endline.errors import EndlineError
+from endline.features.folders import kind_named, kind_of_folders, visible_files
 from endline.masks import SUFFIXES
 from endline.samples import NORMAL, NORMAL_WORDS
 
@@ -97,14 +98,12 @@ def _plain(folder: Path, normal: Path, group: str) -> Layout:
     photographs, masks = [], set()
     for path in _images(folder):
         relative = path.relative_to(folder)
-        top, *deeper = relative.parts[:-1] or ("",)
-        if top == "masks":
+        folders = relative.parts[:-1]
+        if folders[:1] == ("masks",):
             masks.add(relative.as_posix())
             continue
-        named = top.lower() == "abnormal" and deeper and _kind(deeper[0]) != NORMAL
-        kind = deeper[0] if named else top
         mask = ("masks" / relative.with_suffix(".png")).as_posix()
-        photographs.append(Photograph(relative.as_posix(), mask, _kind(kind), group))
+        photographs.append(Photograph(relative.as_posix(), mask, kind_of_folders(folders), group))
     return Layout(photographs, masks, {group: normal}, False, group)
 
 
@@ -115,7 +114,7 @@ def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layo
         for split, top in (("train", category / "train/good"), ("test", category / "test")):
             for path in _images(top):
                 shown = path.relative_to(category / split)
-                kind = _kind(shown.parts[0] if len(shown.parts) > 1 else "")
+                kind = kind_named(shown.parts[0] if len(shown.parts) > 1 else "")
                 mask = category / "ground_truth" / shown.with_name(f"{shown.stem}_mask.png")
                 photographs.append(Photograph(_inside(folder, path), _inside(folder, mask), kind, name, split))
         masks |= {_inside(folder, path) for path in _images(category / "ground_truth")}
@@ -157,18 +156,9 @@ def _no_layout(folder: Path) -> EndlineError:
     )
 
 
-def _kind(name: str) -> str | None:
-    return NORMAL if name.lower() in NORMAL_WORDS else name or None
-
-
 def _inside(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
 def _images(folder: Path) -> list[Path]:
-    """Image files at any depth, without hidden ones: an archive made on a Mac holds `._<name>.png` for each."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and "/." not in f"/{_inside(folder, path)}"
-    )
+    return visible_files(folder, SUFFIXES)

@@ -128,10 +128,18 @@ class StreamScorer:
 
         `on` is the conformal threshold on the cycles' largest window scores; `off` is their median, which half of all
         normal cycles reach.
+
+        Raises:
+            EndlineError: when a cycle is shorter than a window.
         """
         largest = []
         for batch in held_out.batches(1):
             values = batch["cycle"][0][:, batch["valid"][0] > 0].numpy()
+            if values.shape[1] < self.settings.window:
+                raise EndlineError(
+                    f"A held-out cycle of {values.shape[1]} steps is shorter than window={self.settings.window}: "
+                    "choose a shorter window."
+                )
             largest.append(max(verdict.score for verdict in self.score_stream([values])))
         found = np.asarray(largest)
         return Hysteresis(conformal_threshold(found, self.settings.rate), float(np.median(found)))

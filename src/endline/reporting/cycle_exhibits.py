@@ -23,11 +23,10 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Courses:
-    """Mean courses (cycles, signals, segments) of the training cycles, mean and deviation of each signal."""
+    """Mean courses (cycles, signals, segments) of the training cycles, their rows, and each signal's deviation."""
 
     rows: NDArray[np.int64]
     values: Array
-    mean: Array
     deviation: Array
 
 
@@ -118,8 +117,8 @@ def _training_courses(samples: pd.DataFrame, features: FeatureSet) -> _Courses:
         valid = batch["valid"].numpy() > 0
         courses += [_course(values, own) for values, own in zip(batch["cycle"].numpy(), valid, strict=True)]
     values = np.stack(courses)
-    mean, deviation = values.mean((0, 2)), values.std((0, 2))
-    return _Courses(rows, values, mean, np.where(deviation > 0, deviation, 1.0).astype(np.float32))
+    deviation = values.std((0, 2))
+    return _Courses(rows, values, np.where(deviation > 0, deviation, 1.0).astype(np.float32))
 
 
 def _nearest(values: Array, valid: NDArray[np.bool_], courses: _Courses) -> int:

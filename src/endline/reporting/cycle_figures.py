@@ -122,7 +122,7 @@ def _name(axis: Axes, name: str) -> None:
     axis.text(0.012, 0.5, name, transform=place, ha="left", va="center", fontsize=TEXT - 1, color=INK)
 
 
-def _wrapped(name: str, longest: int = 16) -> str:
+def _wrapped(name: str, longest: int = 18) -> str:
     """A long name on two lines, broken at an underscore."""
     if len(name) <= longest:
         return name
