@@ -213,8 +213,9 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
     [
         ({"schedule": "linear"}, "There is no schedule 'linear': choose one of constant, one_cycle, cosine"),
         ({"optimizer": "sdg"}, "There is no optimizer 'sdg': choose one of adam, sgd."),
-        ({"epochs": 0}, "epochs=0 and batch_size=3 must both be at least 1"),
-        ({"batch_size": 0}, "epochs=4 and batch_size=0 must both be at least 1"),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"batch_size": 0}, "batch_size=0 at least 1"),
+        ({"least_steps": -1}, "least_steps=-1 at least 0"),
     ],
 )
 def test_wrong_settings_are_told(changes, sentence):

@@ -54,9 +54,10 @@ class TrainingSettings:
             raise EndlineError(f"There is no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}.")
         if self.optimizer not in OPTIMIZERS:
             raise EndlineError(f"There is no optimizer '{self.optimizer}': choose one of {', '.join(OPTIMIZERS)}.")
-        if self.epochs < self.least_epochs or self.batch_size < 1:
+        if self.epochs < self.least_epochs or self.batch_size < 1 or self.least_steps < 0:
             raise EndlineError(
-                f"epochs={self.epochs} and batch_size={self.batch_size} must both be at least 1: correct them."
+                f"epochs={self.epochs} must be at least {self.least_epochs}, batch_size={self.batch_size} at least 1, "
+                f"least_steps={self.least_steps} at least 0: correct them."
             )
 
 
