@@ -31,7 +31,7 @@ def cycles(count: int, seed: int, steps: int = 80) -> FeatureSet:
 def scorer(name: str = "flow", **settings) -> StreamScorer:
     detector = build_detector(name, SETTINGS)
     detector.fit(cycles(24, 0), seed=0, progress=Progress())
-    return StreamScorer({"whole/0": detector}, Hysteresis(np.inf, np.inf), StreamSettings(**settings))
+    return StreamScorer({"whole/0": detector}, 3, Hysteresis(np.inf, np.inf), StreamSettings(**settings))
 
 
 @pytest.fixture(scope="module", params=["flow", "hmm"])
@@ -82,13 +82,27 @@ def test_the_alarm_stays_until_the_score_is_low():
 
 
 def test_too_few_cycles_promise_nothing(calibrated):
-    few = StreamScorer(dict(zip("a", calibrated.members, strict=True)), calibrated.hysteresis, calibrated.settings)
+    few = StreamScorer(dict(zip("a", calibrated.members, strict=True)), 3, calibrated.hysteresis, calibrated.settings)
     assert few.calibrated(cycles(3, 1)).on == np.inf
 
 
 def test_a_cycle_shorter_than_a_window_is_told(calibrated):
     with pytest.raises(EndlineError, match="A held-out cycle of 6 steps is shorter than window=10: choose a shorter"):
         calibrated.calibrated(cycles(3, 1, steps=6))
+
+
+@pytest.mark.parametrize(
+    ("piece", "sentence"),
+    [
+        (np.zeros((2, 12)), r"has the shape \(2, 12\): give \(3, steps\), one row for each signal"),
+        (np.zeros(3), r"has the shape \(3,\)"),
+        (np.array([[0.0, 0], [0, np.nan], [0, 0]]), "Signal 1 of the running cycle is nan at step 81: look for"),
+        (np.array([[0.0, 0], [0, 0], [np.inf, 0]]), "Signal 2 of the running cycle is inf at step 80"),
+    ],
+)
+def test_a_broken_piece_is_told(calibrated, piece, sentence):
+    with pytest.raises(EndlineError, match=sentence):
+        list(calibrated.score_stream([running(), piece]))
 
 
 def test_memory_is_that_of_the_context(calibrated):
@@ -100,7 +114,7 @@ def test_memory_is_that_of_the_context(calibrated):
             seen.append(batch["cycle"].shape[-1])
             return original(batch)
 
-    watched = StreamScorer({"a": Watching()}, calibrated.hysteresis, calibrated.settings)
+    watched = StreamScorer({"a": Watching()}, 3, calibrated.hysteresis, calibrated.settings)
     list(watched.score_stream([running()[:, i : i + 1] for i in range(80)]))
     assert max(seen) == 30
 

@@ -82,10 +82,22 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     assert stream.exit_code == 0, stream.output
     assert "alarm on above" in stream.output
     assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
-    cells.run(raw=str(folder), rate=25, calibration="cross_fit", detector="mts_flow")
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        (
+            {"rate": 25, "calibration": "cross_fit"},
+            "run `kedro run --pipeline=robot_cycle --params=calibration=hold_out`",
+        ),
+        ({"steps": 40, "calibration": "hold_out"}, "The latest run stretched every cycle to 40 steps"),
+    ],
+)
+def test_a_run_that_cannot_judge_a_running_cycle_is_told(cells, folder, sentence, params, said):
+    cells.run(raw=str(folder), detector="hmm", **params)
     with contextlib.chdir(cells.folder):
-        told = sentence(CliRunner().invoke(cli, ["stream", "--env=smoke", file]))
-    assert "run `kedro run --pipeline=robot_cycle --params=calibration=hold_out`" in told
+        assert said in sentence(CliRunner().invoke(cli, ["stream", "--env=smoke", str(folder / "stuck/0.csv")]))
 
 
 def test_good_cycles_alone_are_enough(cells, folder):

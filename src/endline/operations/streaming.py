@@ -89,13 +89,14 @@ class StreamScorer:
 
     Args:
         detectors: the fitted detectors of the station, all of them `Stepwise`.
+        signals: number of signals of a cycle.
         hysteresis: of the alarm.
         settings: of the windows.
     """
 
-    def __init__(self, detectors: Detectors, hysteresis: Hysteresis, settings: StreamSettings) -> None:
+    def __init__(self, detectors: Detectors, signals: int, hysteresis: Hysteresis, settings: StreamSettings) -> None:
         self.members = [_stepwise(name, detector) for name, detector in sorted(detectors.items())]
-        self.hysteresis, self.settings = hysteresis, settings
+        self.signals, self.hysteresis, self.settings = signals, hysteresis, settings
 
     @classmethod
     def of_latest_run(
@@ -105,20 +106,25 @@ class StreamScorer:
 
         Raises:
             EndlineError: without a finished run, when that one cross-fitted (its detectors have seen every normal
-                cycle), or its detector does not score single steps.
+                cycle), stretched its cycles to one length, or its detector does not score single steps.
         """
         settings = settings or StreamSettings()
-        names = [f"{station}.{name}" for name in ("detectors", "held_out", "features", "samples")]
+        names = [f"{station}.{name}" for name in ("detectors", "held_out", "features", "samples", "cycling")]
         if not all(catalog.exists(name) for name in names):
             raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
-        detectors, held_out, features, samples = (catalog.load(name) for name in names)
+        detectors, held_out, features, samples, cycling = (catalog.load(name) for name in names)
+        if cycling["rate"] is None:
+            raise EndlineError(
+                f"The latest run stretched every cycle to {cycling['length']} steps, and how long a running one will "
+                f"be is not known: run `kedro run --pipeline={station}` without steps, with rate=<Hz>."
+            )
         trained = int(((samples["split"] == "train") & ~samples["control"]).sum())
         if len(held_out) == trained:
             raise EndlineError(
                 "The latest run held out every cycle once, so that its detector has seen them all: "
                 f"run `kedro run --pipeline={station} --params=calibration=hold_out`."
             )
-        scorer = cls(detectors, Hysteresis(np.inf, np.inf), settings)
+        scorer = cls(detectors, len(cycling["signals"]), Hysteresis(np.inf, np.inf), settings)
         rows = np.flatnonzero(samples["sample_id"].isin(held_out["sample_id"]))
         scorer.hysteresis = scorer.calibrated(features.take(rows))
         return scorer
@@ -149,12 +155,26 @@ class StreamScorer:
 
         Args:
             chunks: signals (signals, new steps) as they come in, at the rate and in the order of the features.
+
+        Raises:
+            EndlineError: when a chunk has another number of signals, or a value that is not finite.
         """
         s = self.settings
-        held, offset, first, alarm = np.zeros((0, 0), np.float32), 0, 0, False
+        held, offset, first, alarm = np.zeros((self.signals, 0), np.float32), 0, 0, False
         for chunk in chunks:
             new = np.asarray(chunk, np.float32)
-            held = np.concatenate([held, new], 1) if held.size else new
+            if new.ndim != 2 or len(new) != self.signals:
+                raise EndlineError(
+                    f"A piece of the running cycle has the shape {new.shape}: give ({self.signals}, steps), one row "
+                    "for each signal in the order of the training."
+                )
+            if not np.isfinite(new).all():
+                row, step = np.argwhere(~np.isfinite(new))[0]
+                raise EndlineError(
+                    f"Signal {row} of the running cycle is {new[row, step]} at step {offset + held.shape[1] + step}: "
+                    "look for a loose plug or a dropped message."
+                )
+            held = np.concatenate([held, new], 1)
             while offset + held.shape[1] >= first + s.window:
                 start = max(0, first - s.context) - offset
                 begun = time.perf_counter()
