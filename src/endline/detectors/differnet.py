@@ -23,7 +23,7 @@ from endline.flows.whitening import ShrunkWhitening
 
 BATCH = 64
 WHITENED = 2048  # vectors that a whitening is fitted on at most: its time grows with their cube
-SCORES = ("latent", "likelihood")
+SCORES = ("latent", "likelihood", "mahalanobis")
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,13 @@ class DifferNetConfig(TrainingSettings):
     Attributes:
         whiten: False feeds the features to the flow as they are, as published.
         components: directions of the whitening that have a variance of their own; 0 = all.
-        flows: so many flows from starts of their own are trained side by side, and their scores averaged: one alone
-            hangs on its start.
         blocks: coupling blocks.
         hidden: width of the three hidden layers of a subnet.
         alpha: bound of the log-scale.
         gamma: let the flow start as the identity, as CS-Flow does.
         views_per_step: views of a sample in a step, drawn afresh each time.
-        score: `latent` (mean of z^2) or `likelihood` (negative log-likelihood a dimension).
+        score: `latent` (mean of z^2, over the views too), `likelihood` (negative log-likelihood a dimension), or
+            `mahalanobis`: how far the mean latent of a sample's views lies from those of the training samples.
         map_views: rotated views of the image whose gradients make the anomaly map, each as dear as a training step
             of the backbone; 0 = no map.
         blur: standard deviation of the map's Gaussian in pixels of the image.
@@ -50,7 +49,6 @@ class DifferNetConfig(TrainingSettings):
 
     whiten: bool = True
     components: int = 128
-    flows: int = 1
     blocks: int = 8
     hidden: int = 256
     alpha: float = 3.0
@@ -72,8 +70,6 @@ class DifferNetConfig(TrainingSettings):
         super().__post_init__()
         if self.score not in SCORES:
             raise EndlineError(f"differnet has no score '{self.score}': choose one of {', '.join(SCORES)}.")
-        if self.flows < 1:
-            raise EndlineError(f"flows={self.flows} must be at least 1: correct differnet's settings.")
 
 
 class DenseSubnet(nn.Module):
@@ -96,35 +92,35 @@ class DenseSubnet(nn.Module):
         return (self.layers(x[0]),)
 
 
-class VectorFlows(nn.Module):
-    """Whitening, then flows of coupling blocks on vectors.
+class VectorFlow(nn.Module):
+    """Whitening, then a flow of coupling blocks on vectors.
 
     Args:
         length: of a vector.
-        vectors: number of training vectors.
+        samples: number of training samples.
+        views: vectors of a sample.
         config: the settings.
     """
 
-    def __init__(self, length: int, vectors: int, config: DifferNetConfig) -> None:
+    def __init__(self, length: int, samples: int, views: int, config: DifferNetConfig) -> None:
         super().__init__()
         self.whitening: nn.Module = nn.Identity()
         if config.whiten:
-            self.whitening = ShrunkWhitening(length, min(vectors, WHITENED), config.components)
+            self.whitening = ShrunkWhitening(length, min(samples * views, WHITENED), config.components)
 
         def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> DenseSubnet:
             return DenseSubnet(inputs, outputs, config.hidden)
 
-        def flow() -> CouplingFlow:
-            block = partial(CouplingBlock, [length], subnet, alpha=config.alpha, gamma=config.gamma)
-            return CouplingFlow([block() for _ in range(config.blocks)])
-
-        self.flows = nn.ModuleList([flow() for _ in range(config.flows)])
+        block = partial(CouplingBlock, [length], subnet, alpha=config.alpha, gamma=config.gamma)
+        self.flow = CouplingFlow([block() for _ in range(config.blocks)])
+        self.mean_latent: ShrunkWhitening | None = None
+        if config.score == "mahalanobis":
+            self.mean_latent = ShrunkWhitening(length, min(samples, WHITENED))
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents (n, flows, length) and log-determinants (n, flows) of vectors (n, length)."""
-        white = self.whitening(vectors)
-        passed = [flow((white,)) for flow in self.flows]
-        return torch.stack([z for (z,), _ in passed], 1), torch.stack([log_det for _, log_det in passed], 1)
+        """Latents (n, length) and log-determinants (n,) of vectors (n, length)."""
+        (z,), log_det = self.flow((self.whitening(vectors),))
+        return z, log_det
 
 
 class DifferNet(Detector[DifferNetConfig]):
@@ -137,6 +133,9 @@ class DifferNet(Detector[DifferNetConfig]):
     In front of the flow stands a whitening with a shrunk covariance, which makes few epochs enough. It keeps every
     direction: principal components alone would miss what deviates where normal samples do not vary.
 
+    The published score is the mean of z^2 over latents and views. `mahalanobis` is ours: what the views have in common
+    is told apart from what differs by the turn, and latents that the training left correlated are taken as they are.
+
     The anomaly map is the gradient of the negative log-likelihood to the image. It runs through the backbone, which is
     loaded by its name and is no part of the saved model.
     """
@@ -144,17 +143,17 @@ class DifferNet(Detector[DifferNetConfig]):
     Config = DifferNetConfig
     inputs = ("views", "image")
     input_type = "cross_scale"
-    model: VectorFlows
+    model: VectorFlow
     backbone: Backbone | None
 
-    def build(self, shapes: Shapes, samples: int) -> VectorFlows:
-        """The flows, and the backbone of the map.
+    def build(self, shapes: Shapes, samples: int) -> VectorFlow:
+        """The flow, and the backbone of the map.
 
         Raises:
             EndlineError: when a map is wanted and the backbone has no weights or makes other features.
         """
         c, (views, length) = self.config, shapes["views"]
-        model = VectorFlows(length, samples * views, c)  # before the backbone, which draws at random too
+        model = VectorFlow(length, samples, views, c)  # before the backbone, which draws at random too
         self.backbone = load_backbone(c.backbone, c.weights) if c.map_views else None
         if self.backbone is not None:
             image = torch.zeros(1, *shapes["image"])
@@ -168,43 +167,57 @@ class DifferNet(Detector[DifferNetConfig]):
         return model
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean negative log-likelihood a dimension of some views of each sample, drawn anew, summed over the flows.
-
-        A sum, as every flow shall learn as it would alone.
-        """
+        """Mean negative log-likelihood a dimension of some views of each sample, drawn anew (equation 4.11)."""
         count, views = batch["views"].shape[:2]
         drawn = torch.rand(count, views).argsort(1)[:, : self.config.views_per_step]
         chosen = batch["views"].gather(1, drawn[:, :, None].expand(-1, -1, batch["views"].shape[2]))
-        return self._negative_log_likelihood(chosen.flatten(0, 1)).sum(1).mean()
+        return self._negative_log_likelihood(chosen.flatten(0, 1)).mean()
 
     def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
-        """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flows."""
+        """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
         views = train_set.only(("views",))
         if isinstance(self.model.whitening, ShrunkWhitening):
             drawn = np.random.default_rng(seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
             vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
             self.model.whitening.fit(vectors[:WHITENED])
-        return train(self.model, self.loss, views, self.config, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, views, self.config, seed=seed, progress=progress)
+        if self.model.mean_latent is not None:
+            some = np.random.default_rng(seed).permutation(len(views))[:WHITENED]
+            with torch.no_grad():
+                means = [self._mean_latents(batch["views"]) for batch in views.batches(BATCH, some)]
+            self.model.mean_latent.fit(torch.cat(means))
+        return losses
 
     def score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) of the image's size."""
         with torch.no_grad():
-            views = batch["views"]
-            vectors = views.flatten(0, 1)
-            if self.config.score == "likelihood":
-                values = self._negative_log_likelihood(vectors).mean(1)
-            else:
-                values = self.model(vectors)[0].square().mean((1, 2))
-            score = values.view(views.shape[:2]).mean(1)
+            score = self._scores(batch["views"])
         backbone = self.backbone
         return Scored(score, None if backbone is None else lambda: self._map(batch["image"], backbone))
+
+    def _scores(self, views: Tensor) -> Tensor:
+        """(batch,) of views (batch, views, length)."""
+        if self.model.mean_latent is not None:
+            away: Tensor = self.model.mean_latent(self._mean_latents(views))
+            return away.square().mean(1)
+        vectors = views.flatten(0, 1)
+        if self.config.score == "likelihood":
+            values = self._negative_log_likelihood(vectors)
+        else:
+            values = self.model(vectors)[0].square().mean(1)
+        return values.view(views.shape[:2]).mean(1)
+
+    def _mean_latents(self, views: Tensor) -> Tensor:
+        """Mean latent (batch, length) of the views (batch, views, length)."""
+        latents: Tensor = self.model(views.flatten(0, 1))[0].unflatten(0, views.shape[:2]).mean(1)
+        return latents
 
     def _map(self, images: Tensor, backbone: Backbone) -> Tensor:
         """Mean of the views' gradient maps turned back, over the views that show the pixel, (batch, H, W)."""
 
         def surprise(view: Tensor) -> Tensor:
             features = pooled_pyramid(view, backbone, self.config.input_type, differentiable=True)
-            return self._negative_log_likelihood(features).mean(1)
+            return self._negative_log_likelihood(features)
 
         count = self.config.map_views
         total, seen = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:1, :1])
@@ -215,7 +228,7 @@ class DifferNet(Detector[DifferNetConfig]):
         return (total / seen)[:, 0]
 
     def _negative_log_likelihood(self, vectors: Tensor) -> Tensor:
-        """Of vectors (n, length) under each flow, a dimension, without its constant, (n, flows) (equation 4.11)."""
+        """Of vectors (n, length), a dimension, without its constant, (n,) (equation 4.11)."""
         z, log_det = self.model(vectors)
-        value: Tensor = (0.5 * z.square().sum(2) - log_det) / z.shape[2]
+        value: Tensor = (0.5 * z.square().sum(1) - log_det) / z.shape[1]
         return value
