@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from endline.errors import EndlineError
-from endline.features.backbones import load_backbone
-from endline.features.pyramids import pooled_pyramid
+from endline.features.backbones import Backbone, load_backbone
+from endline.features.pyramids import pooled_pyramid, pyramid
 from endline.features.views import pooled_views, rotate, rotated_views
 
 
@@ -55,6 +55,15 @@ def test_pooled_views_are_the_pooled_pyramids_of_the_views():
     assert pooled.shape == (2, 3, 960)
     expected = pooled_pyramid(rotate(images, 240), backbone, "cross_scale")
     torch.testing.assert_close(pooled[:, 2], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pyramid_at_hand_is_not_made_again(monkeypatch):
+    backbone, images = load_backbone("efficientnet_lite0"), image(128, 128).float()
+    expected, first = pooled_views(images, backbone, "single", 3), pyramid(images, backbone, "single")
+    passes, forward = [], Backbone.__call__
+    monkeypatch.setattr(Backbone, "__call__", lambda *inputs: passes.append(1) or forward(*inputs))
+    assert torch.equal(pooled_views(images, backbone, "single", 3, first), expected)
+    assert len(passes) == 2
 
 
 def test_a_size_that_does_not_halve_evenly_is_told():

@@ -47,7 +47,8 @@ class MTSFlowConfig(TrainingSettings):
         noise: standard deviation of the Gaussian noise that standardised training signals receive, afresh each step.
         window: steps of the windows whose spectra stand for the signals; 0 = the signals themselves.
         score: `likelihood` (negative log-likelihood), `latent` (z^2 / 2), or `statistics`: how unusual the means,
-            deviations, minima and maxima of the latents in stretches of the cycle are, see `stretch_statistics`.
+            deviations, minima and maxima are, in stretches of the cycle, of the latents and of what the flow sees, see
+            `stretch_statistics`.
         summed: True sums likelihood or latents over the elements of a cycle, as published; False takes their mean,
             which does not grow with a cycle's length.
     """
@@ -116,7 +117,7 @@ class TimeSeriesFlow(nn.Module):
             gamma=config.gamma,
             clamp=CLAMPS[config.clamp],
         )
-        self.statistics = StatisticsGaussian(count) if config.score == "statistics" else None
+        self.statistics = StatisticsGaussian(2 * count) if config.score == "statistics" else None
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
@@ -196,7 +197,8 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
 
     def _statistics(self, batch: Batch) -> Tensor:
         x, valid = self.model.prepared(batch)
-        return stretch_statistics(self.model.flow((x,))[0][0], valid)
+        (z,), _ = self.model.flow((x,))
+        return stretch_statistics(torch.cat([z, x], 1), valid)
 
 
 def mean_likelihood(model: TimeSeriesFlow, batch: Batch) -> Tensor:

@@ -35,9 +35,10 @@ class ArraySettings:
 
 def image_arrays(images: Tensor, backbone: Backbone, settings: ArraySettings) -> Batch:
     """Arrays of images (n, 1 or 3, H, W) in [0, 1]; grey ones become `image` arrays of three equal channels."""
-    arrays = dict(pyramid(images, backbone, settings.input_type))
+    maps = pyramid(images, backbone, settings.input_type)
+    arrays = dict(maps)
     if "views" in settings.kinds:
-        arrays["views"] = pooled_views(images, backbone, settings.input_type, settings.views)
+        arrays["views"] = pooled_views(images, backbone, settings.input_type, settings.views, maps)
     if "image" in settings.kinds:
         arrays["image"] = images.expand(-1, 3, -1, -1)
     return arrays

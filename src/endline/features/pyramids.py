@@ -96,6 +96,10 @@ def fit_size(images: Tensor, size: int) -> Tensor:
 
 
 def pooled_pyramid(images: Tensor, backbone: Backbone, input_type: str, *, differentiable: bool = False) -> Tensor:
-    """Global mean of every map of the pyramid, joined finest first, (n, sum of channels) (DifferNet, section 4.2)."""
-    maps = pyramid(images, backbone, input_type, differentiable=differentiable)
+    """`pooled_maps` of the images' `pyramid`."""
+    return pooled_maps(pyramid(images, backbone, input_type, differentiable=differentiable))
+
+
+def pooled_maps(maps: Mapping[str, Tensor]) -> Tensor:
+    """Global mean of every map of a pyramid, joined finest first, (n, sum of channels) (DifferNet, section 4.2)."""
     return torch.cat([x.mean((2, 3)) for x in maps.values()], dim=1)

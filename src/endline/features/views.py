@@ -1,14 +1,14 @@
 """Rotated views of an image, and their pooled features (DifferNet, Rudolph 2024, chapter 4)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from endline.features.backbones import Backbone
-from endline.features.pyramids import pooled_pyramid
+from endline.features.pyramids import pooled_maps, pooled_pyramid
 
 
 def rotate(images: Tensor, angle: float) -> Tensor:
@@ -35,11 +35,19 @@ def rotated_views(images: Tensor, count: int) -> Iterator[Tensor]:
         yield rotate(images, index * 360 / count)
 
 
-def pooled_views(images: Tensor, backbone: Backbone, input_type: str, count: int) -> Tensor:
+def pooled_views(
+    images: Tensor, backbone: Backbone, input_type: str, count: int, first: Mapping[str, Tensor] | None = None
+) -> Tensor:
     """Pooled pyramid of every rotated view of images (n, 1 or 3, H, W) in [0, 1], (n, count, features).
+
+    The first view is the image itself: where its pyramid is at hand, as `first`, it is not made again.
 
     Raises:
         EndlineError: as `pyramids.pyramid`.
     """
-    views = [pooled_pyramid(view, backbone, input_type) for view in rotated_views(images, count)]
-    return torch.stack(views, dim=1)
+    views = rotated_views(images, count)
+    known = []
+    if first is not None:
+        next(views)
+        known = [pooled_maps(first)]
+    return torch.stack([*known, *(pooled_pyramid(view, backbone, input_type) for view in views)], dim=1)
