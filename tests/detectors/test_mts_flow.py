@@ -118,6 +118,7 @@ def test_any_number_of_signals(signals, window):
         ({"clamp": "hard"}, "mts_flow has no clamp 'hard': choose one of soft, unscaled"),
         ({"score": "best"}, "mts_flow has no score 'best'"),
         ({"kernel": 4}, "kernel=4"),
+        ({"stretches": 0}, "stretches=0: the kernel is odd, and all are at least 1"),
         ({"window": 7}, "window=7: choose an even number"),
     ],
 )

@@ -49,6 +49,7 @@ class MTSFlowConfig(TrainingSettings):
         score: `likelihood` (negative log-likelihood), `latent` (z^2 / 2), or `statistics`: how unusual the means,
             deviations, minima and maxima are, in stretches of the cycle, of the latents and of what the flow sees, see
             `stretch_statistics`.
+        stretches: of equal length that a cycle is cut into, for `statistics`.
         summed: True sums likelihood or latents over the elements of a cycle, as published; False takes their mean,
             which does not grow with a cycle's length.
     """
@@ -67,6 +68,7 @@ class MTSFlowConfig(TrainingSettings):
     noise: float = 0.0
     window: int = 0
     score: str = "likelihood"
+    stretches: int = 1
     summed: bool = False
     epochs: int = 20
     batch_size: int = 32
@@ -79,10 +81,10 @@ class MTSFlowConfig(TrainingSettings):
             raise EndlineError(f"mts_flow has no clamp '{self.clamp}': choose one of {', '.join(CLAMPS)}.")
         if self.score not in SCORES:
             raise EndlineError(f"mts_flow has no score '{self.score}': choose one of {', '.join(SCORES)}.")
-        if self.kernel < 1 or self.kernel % 2 == 0 or self.dilation < 1 or self.blocks < 1:
+        if self.kernel % 2 == 0 or min(self.kernel, self.dilation, self.blocks, self.stretches) < 1:
             raise EndlineError(
-                f"mts_flow has kernel={self.kernel}, dilation={self.dilation}, blocks={self.blocks}: the kernel is "
-                "odd, and all are at least 1."
+                f"mts_flow has kernel={self.kernel}, dilation={self.dilation}, blocks={self.blocks}, "
+                f"stretches={self.stretches}: the kernel is odd, and all are at least 1."
             )
         if self.window < 0 or self.window % 2:
             raise EndlineError(f"mts_flow has window={self.window}: choose an even number of steps, or 0 for none.")
@@ -117,7 +119,7 @@ class TimeSeriesFlow(nn.Module):
             gamma=config.gamma,
             clamp=CLAMPS[config.clamp],
         )
-        self.statistics = StatisticsGaussian(2 * count) if config.score == "statistics" else None
+        self.statistics = StatisticsGaussian(2 * count, config.stretches) if config.score == "statistics" else None
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
@@ -198,7 +200,7 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     def _statistics(self, batch: Batch) -> Tensor:
         x, valid = self.model.prepared(batch)
         (z,), _ = self.model.flow((x,))
-        return stretch_statistics(torch.cat([z, x], 1), valid)
+        return stretch_statistics(torch.cat([z, x], 1), valid, self.config.stretches)
 
 
 def mean_likelihood(model: TimeSeriesFlow, batch: Batch) -> Tensor:

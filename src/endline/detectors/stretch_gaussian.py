@@ -16,6 +16,7 @@ from endline.detectors.cycles import (
 )
 from endline.detectors.progress import Progress
 from endline.detectors.stretch_statistics import SHRINKAGE, StatisticsGaussian, stretch_statistics
+from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 
 
@@ -24,10 +25,16 @@ class StretchGaussianConfig:
     """Settings of `StretchGaussian`.
 
     Attributes:
+        stretches: of equal length that a cycle is cut into.
         shrinkage: share in [0, 1] of the mean variance that is mixed into the covariance.
     """
 
+    stretches: int = 4
     shrinkage: float = SHRINKAGE
+
+    def __post_init__(self) -> None:
+        if self.stretches < 1:
+            raise EndlineError(f"stretch_gaussian has stretches={self.stretches}: choose at least 1.")
 
 
 class StandardisedStatistics(nn.Module):
@@ -35,22 +42,24 @@ class StandardisedStatistics(nn.Module):
 
     Args:
         signals: their number.
+        stretches: of a cycle.
     """
 
-    def __init__(self, signals: int) -> None:
+    def __init__(self, signals: int, stretches: int) -> None:
         super().__init__()
+        self.stretches = stretches
         self.standardise = Standardisation(signals)
-        self.gaussian = StatisticsGaussian(signals)
+        self.gaussian = StatisticsGaussian(signals, stretches)
 
     def statistics(self, values: Tensor, valid: Tensor) -> Tensor:
         """Statistics (batch, size) of the standardised signals."""
-        return stretch_statistics(self.standardise(values, valid), valid)
+        return stretch_statistics(self.standardise(values, valid), valid, self.stretches)
 
 
 class StretchGaussian(CycleDetector[StretchGaussianConfig]):
     """Mahalanobis distance of means, deviations, minima and maxima in stretches of a cycle; the map is its gradient.
 
-    What `mts_flow` does with its latents, without the flow: the difference of the two is what the flow adds.
+    What `mts_flow` does with signals and latents, without the flow.
     """
 
     Config = StretchGaussianConfig
@@ -58,7 +67,7 @@ class StretchGaussian(CycleDetector[StretchGaussianConfig]):
 
     def build(self, shapes: Shapes, samples: int) -> StandardisedStatistics:
         """Standardisation and Gaussian, not yet fitted."""
-        return StandardisedStatistics(cycle_shape(shapes)[0])
+        return StandardisedStatistics(cycle_shape(shapes)[0], self.config.stretches)
 
     def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
         """Closed form; no losses."""

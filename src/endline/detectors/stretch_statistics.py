@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from endline.detectors.gaussian import shrunk_gaussian
 
-STRETCHES = 4  # of equal length, from the start of a cycle to its end
 STATISTICS = 4  # mean, deviation, minimum, maximum
 SHRINKAGE = 0.05
 
@@ -19,15 +18,16 @@ class StatisticsGaussian(nn.Module):
 
     Args:
         signals: signals (or latents) at a step.
+        stretches: of a cycle, see `stretch_statistics`.
     """
 
     mean: Tensor
     gain: Tensor
     precision: Tensor
 
-    def __init__(self, signals: int) -> None:
+    def __init__(self, signals: int, stretches: int) -> None:
         super().__init__()
-        size = signals * STATISTICS * STRETCHES
+        size = signals * STATISTICS * stretches
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("gain", torch.ones(size))
         self.register_buffer("precision", torch.eye(size))
@@ -46,19 +46,20 @@ class StatisticsGaussian(nn.Module):
         return ((away @ self.precision) * away).mean(1)
 
 
-def stretch_statistics(z: Tensor, valid: Tensor) -> Tensor:
+def stretch_statistics(z: Tensor, valid: Tensor, stretches: int) -> Tensor:
     """Mean, deviation, minimum and maximum of each signal in each stretch of a cycle's valid steps.
 
     Args:
         z: signals or latents (batch, signals, steps).
         valid: mask (batch, 1, steps), 1 from the start of a cycle to its end.
+        stretches: number of them, of equal length, from the start of a cycle to its end.
 
     Returns:
         (batch, signals x statistics x stretches); 0 where a stretch has no step.
     """
-    place = torch.arange(z.shape[-1]) * STRETCHES / valid.sum(-1, keepdim=True).clamp(min=1)
+    place = torch.arange(z.shape[-1]) * stretches / valid.sum(-1, keepdim=True).clamp(min=1)
     found = []
-    for stretch in range(STRETCHES):
+    for stretch in range(stretches):
         inside = (valid > 0) & (place >= stretch) & (place < stretch + 1)
         count = inside.sum(-1).clamp(min=1)
         some = inside.any(-1)
