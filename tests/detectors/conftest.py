@@ -4,12 +4,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from endline.detectors.base import build_detector
+from endline.feature_set import FeatureSet
 
 PAPER = Path(__file__).parents[2] / "conf" / "paper" / "parameters" / "detectors.yml"
+
+
+@pytest.fixture(scope="session")
+def cycles() -> Callable[..., FeatureSet]:
+    """Makes cycles: sines of varying size and a little noise; the last of several signals is constant."""
+
+    def make(count: int, signals: int = 3, seed: int = 0, steps: int = 43) -> FeatureSet:
+        rng = np.random.default_rng([seed, count])
+        valid = np.arange(steps) < rng.integers(steps * 3 // 4, steps + 1, count)[:, None]
+        size = 1 + 0.1 * rng.standard_normal((count, 1, 1))
+        values = size * np.sin(np.arange(steps) / 4 + np.arange(signals)[:, None])
+        values = values + 0.02 * rng.standard_normal(values.shape)
+        if signals > 1:
+            values[:, -1] = 7.0
+        return FeatureSet({"cycle": (values * valid[:, None]).astype("f4"), "valid": valid.astype("f4")}, key="sines")
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Convolutional autoencoder: any length, the masked error, padding, where the map points."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,20 +9,8 @@ from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
-STEPS = 43
+STEPS = 43  # of `cycles`
 SMALL = {"hidden": 16, "latent": 8, "epochs": 40, "batch_size": 8, "learning_rate": 5e-3, "milestones": (30,)}
-
-
-def cycles(count: int, signals: int = 3, seed: int = 0, steps: int = STEPS) -> FeatureSet:
-    """Sines of varying size and a little noise; the last of several signals is constant."""
-    rng = np.random.default_rng([seed, count])
-    valid = np.arange(steps) < rng.integers(steps * 3 // 4, steps + 1, count)[:, None]
-    size = 1 + 0.1 * rng.standard_normal((count, 1, 1))
-    values = size * np.sin(np.arange(steps) / 4 + np.arange(signals)[:, None])
-    values = values + 0.02 * rng.standard_normal(values.shape)
-    if signals > 1:
-        values[:, -1] = 7.0
-    return FeatureSet({"cycle": (values * valid[:, None]).astype("f4"), "valid": valid.astype("f4")}, key="sines")
 
 
 def fitted(train: FeatureSet, **settings) -> tuple[ConvAutoencoder, tuple[float, ...]]:
@@ -32,18 +19,18 @@ def fitted(train: FeatureSet, **settings) -> tuple[ConvAutoencoder, tuple[float,
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(cycles):
     return fitted(cycles(40))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 40, 43])
 @pytest.mark.parametrize("signals", [1, 3])
-def test_it_rebuilds_cycles_of_any_length(signals, steps):
+def test_it_rebuilds_cycles_of_any_length(signals, steps, cycles):
     detector, _ = fitted(cycles(8, signals, steps=steps), epochs=1)
     assert detector.score(cycles(5, signals, steps=steps).read()).map.shape == (5, signals, steps)
 
 
-def test_training_learns_to_rebuild(trained):
+def test_training_learns_to_rebuild(trained, cycles):
     detector, losses = trained
     assert losses[-1] < 0.2 * losses[0]
     torch.testing.assert_close(
@@ -51,7 +38,7 @@ def test_training_learns_to_rebuild(trained):
     )
 
 
-def test_score_and_loss_are_the_masked_mean_squared_error(trained):
+def test_score_and_loss_are_the_masked_mean_squared_error(trained, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     with torch.no_grad():
@@ -63,7 +50,7 @@ def test_score_and_loss_are_the_masked_mean_squared_error(trained):
     torch.testing.assert_close(loss, torch.cat([one.flatten() for one in each]).mean())
 
 
-def test_what_lies_under_the_mask_is_ignored(trained):
+def test_what_lies_under_the_mask_is_ignored(trained, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     hidden = {**batch, "cycle": batch["cycle"] + 99 * (1 - batch["valid"][:, None])}
@@ -72,7 +59,7 @@ def test_what_lies_under_the_mask_is_ignored(trained):
 
 
 @pytest.mark.parametrize("signal", [0, 2])  # the second is constant in training
-def test_the_map_points_at_the_fault(trained, signal, tmp_path):
+def test_the_map_points_at_the_fault(trained, signal, tmp_path, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     faulty = batch["cycle"].clone()

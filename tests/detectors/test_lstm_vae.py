@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch.nn.functional import pad
@@ -13,20 +12,8 @@ from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
-STEPS = 43
+STEPS = 43  # of `cycles`
 SMALL = {"hidden": 16, "latent": 4, "every": 3, "epochs": 40, "batch_size": 8, "learning_rate": 1e-2}
-
-
-def cycles(count: int, signals: int = 3, seed: int = 0) -> FeatureSet:
-    """Sines of varying size and a little noise; the last of several signals is constant."""
-    rng = np.random.default_rng([seed, count])
-    valid = np.arange(STEPS) < rng.integers(32, STEPS + 1, count)[:, None]
-    size = 1 + 0.1 * rng.standard_normal((count, 1, 1))
-    values = size * np.sin(np.arange(STEPS) / 4 + np.arange(signals)[:, None])
-    values = values + 0.02 * rng.standard_normal(values.shape)
-    if signals > 1:
-        values[:, -1] = 7.0
-    return FeatureSet({"cycle": (values * valid[:, None]).astype("f4"), "valid": valid.astype("f4")}, key="sines")
 
 
 def fitted(train: FeatureSet, **settings) -> tuple[LSTMVAE, tuple[float, ...]]:
@@ -35,7 +22,7 @@ def fitted(train: FeatureSet, **settings) -> tuple[LSTMVAE, tuple[float, ...]]:
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(cycles):
     return fitted(cycles(40))
 
 
@@ -52,7 +39,7 @@ def test_training_learns_what_to_expect(trained):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_step_scores_are_of_thinned_steps_and_their_mean_is_the_score(trained):
+def test_step_scores_are_of_thinned_steps_and_their_mean_is_the_score(trained, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     scored = detector.score(batch)
@@ -65,7 +52,7 @@ def test_step_scores_are_of_thinned_steps_and_their_mean_is_the_score(trained):
     torch.testing.assert_close(scored.map[:, :, 4].mean(1), steps[:, 1])
 
 
-def test_padding_changes_nothing(trained):
+def test_padding_changes_nothing(trained, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     expected = detector.score(batch).score
@@ -76,7 +63,7 @@ def test_padding_changes_nothing(trained):
 
 
 @pytest.mark.parametrize("signal", [0, 2])  # the second is constant in training
-def test_the_map_points_at_the_fault(trained, signal, tmp_path):
+def test_the_map_points_at_the_fault(trained, signal, tmp_path, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     faulty = batch["cycle"].clone()
@@ -91,7 +78,7 @@ def test_the_map_points_at_the_fault(trained, signal, tmp_path):
     assert torch.equal(load_detector(tmp_path).score(batch).score, detector.score(batch).score)
 
 
-def test_where_thinning_leaves_a_rest_the_map_stays_in_place():
+def test_where_thinning_leaves_a_rest_the_map_stays_in_place(cycles):
     detector, _ = fitted(cycles(8), epochs=1, every=10)
     scored = detector.score(cycles(5).read())
     assert scored.map.shape == (5, 3, STEPS)
@@ -99,7 +86,7 @@ def test_where_thinning_leaves_a_rest_the_map_stays_in_place():
     assert changes.tolist() == [10, 20, 30, 40]
 
 
-def test_a_single_signal_will_do():
+def test_a_single_signal_will_do(cycles):
     detector, losses = fitted(cycles(8, signals=1), epochs=1, every=1)
     assert all(map(math.isfinite, losses))
     assert detector.score(cycles(5, signals=1).read()).map.shape == (5, 1, STEPS)
