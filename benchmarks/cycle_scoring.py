@@ -2,8 +2,8 @@
 
 The cycles are random numbers: no time depends on their values, and nothing is said of how well anything detects. The
 neighbours are searched in as many training cycles as the thesis has; the others are fitted, for one epoch, to a few,
-for what they hold does not grow with their number. Beside the time of a cycle that comes alone stands that of one of a
-batch, and beside both the shortest of the repetitions, as one machine's noise only adds.
+for what they hold does not grow with their number. Beside the median time of a cycle that comes alone stand the
+shortest of its repetitions, as a machine's noise only adds, and the median time of one of a batch.
 Writes `benchmarks/results/cycle_scoring.csv`.
 Run on an idle machine: `.venv/bin/python benchmarks/cycle_scoring.py`.
 """
