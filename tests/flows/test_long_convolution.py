@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from endline.flows import long_convolution
 from endline.flows.long_convolution import LongConv1d
 
 
@@ -44,3 +45,35 @@ def test_no_gradient_is_made_for_an_input_that_needs_none():
     layer = LongConv1d(2, 2, 13)
     layer(torch.randn(1, 2, 40)).sum().backward()
     assert layer.weight.grad.abs().sum() > 0
+
+
+def test_in_evaluation_the_spectra_of_the_kernels_are_made_once(monkeypatch):
+    made, kernels = [], long_convolution._kernels
+    monkeypatch.setattr(long_convolution, "_kernels", lambda weight: made.append(weight) or kernels(weight))
+    layer, x = LongConv1d(2, 3, 5).eval(), torch.randn(1, 2, 40)
+    torch.testing.assert_close(layer(x), layer(x), rtol=0, atol=0)
+    assert len(made) == 1
+    layer.train()(x), layer(x)
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("change", ["in place", "loaded", "trained", "double", "replaced"])
+def test_kept_spectra_follow_the_weight(change):
+    torch.manual_seed(0)
+    layer, x = LongConv1d(2, 3, 5).eval(), torch.randn(1, 2, 40)
+    layer(x)
+    if change == "in place":
+        with torch.no_grad():
+            layer.weight.mul_(2)
+    elif change == "loaded":
+        layer.load_state_dict(LongConv1d(2, 3, 5).state_dict())
+    elif change == "trained":
+        optimizer = torch.optim.Adam(layer.train().parameters(), 0.1, fused=True)
+        layer(x).sum().backward()
+        optimizer.step()
+        layer.eval()
+    elif change == "double":
+        layer, x = layer.double(), x.double()
+    else:
+        layer.weight.data = torch.randn(3, 2, 5)
+    torch.testing.assert_close(layer(x), plain(layer, x), rtol=0, atol=1e-5)

@@ -18,10 +18,12 @@ def pair(size: tuple[int, int], side: int = 3, dtype: torch.dtype = torch.float6
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [(24, 24), (6, 6), (7, 5), (2, 9), (1, 1)])
 @pytest.mark.parametrize("side", [3, 5])
-def test_values_and_gradients_are_those_of_torch(side, size, layout):
-    x, kernel = pair(size, side)
+@pytest.mark.parametrize("zeros", [True, False])
+def test_values_and_gradients_are_those_of_torch(zeros, side, size, layout):
+    border = side // 2 if zeros else 0  # without, a border of values stands around
+    x, kernel = pair((size[0] + side // 2 * 2 - 2 * border, size[1] + side // 2 * 2 - 2 * border), side)
     x, kernel = x.contiguous(memory_format=layout), kernel.contiguous(memory_format=layout)
-    ours, theirs = _Winograd.apply(x, kernel), functional.conv2d(x, kernel, padding=side // 2)
+    ours, theirs = _Winograd.apply(x, kernel, border), functional.conv2d(x, kernel, padding=border)
     torch.testing.assert_close(ours, theirs)
     weights = torch.randn_like(theirs)
     for mine, their in zip(
@@ -34,12 +36,12 @@ def test_values_and_gradients_are_those_of_torch(side, size, layout):
 def test_float32_is_off_by_rounding_alone(side):
     x, kernel = pair((24, 24), side, torch.float32)
     exact = functional.conv2d(x.double(), kernel.double(), padding=side // 2)
-    assert (_Winograd.apply(x, kernel) - exact).abs().max() < 2e-5 * exact.abs().max()
+    assert (_Winograd.apply(x, kernel, side // 2) - exact).abs().max() < 2e-5 * exact.abs().max()
 
 
 def test_a_second_derivative_is_refused():
     x, kernel = pair((4, 4))
-    (slope,) = torch.autograd.grad(_Winograd.apply(x, kernel).square().sum(), x, create_graph=True)
+    (slope,) = torch.autograd.grad(_Winograd.apply(x, kernel, 1).square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
 

@@ -10,7 +10,7 @@ that see single steps go on there as plain matrix products, and `steps_of` puts 
 
 import math
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,12 @@ class LongConv1d(nn.Conv1d):
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, dilation=dilation)
+        self._kept: tuple[object, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        """As any module; the kernels' spectra that evaluation has kept are made anew."""
+        self._kept = None
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, outputs, steps) of x (batch, inputs, steps)."""
@@ -44,9 +50,20 @@ class LongConv1d(nn.Conv1d):
             keep_freed_memory()
         (kernel,), (dilation,) = self.kernel_size, self.dilation
         reach = kernel // 2 * dilation
-        padded = functional.pad(x, (reach, reach), mode="replicate")
-        found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
+        new = len(_transforms(kernel, x.dtype)[2]) * dilation
+        padded = functional.pad(x, (reach, reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
+        found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, self._spectra(), dilation, rectify)
         return found
+
+    def _spectra(self) -> Tensor:
+        """`_kernels` of the weight; in evaluation they are kept while the weight stays what it is."""
+        weight = self.weight.detach()
+        if self.training:
+            return _kernels(weight)
+        state = (weight.data_ptr(), weight._version, weight.dtype)
+        if self._kept is None or self._kept[0] != state:
+            self._kept = (state, _kernels(weight))
+        return self._kept[1]
 
 
 def steps_of(tiles: Tensor, batch: int, dilation: int, steps: int) -> Tensor:
@@ -78,21 +95,21 @@ def _transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor
 
 
 class _TiledConvolution(torch.autograd.Function):
-    """Valid convolution, in tiles, of padded x (batch, inputs, steps + (kernel - 1) dilation)."""
+    """Valid convolution, in tiles, of padded x (batch, inputs, steps + (kernel - 1) dilation), steps of whole tiles."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int, rectify: bool) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, kernels: Tensor, dilation: int, rectify: bool
+    ) -> Tensor:
         batch, inputs, padded = x.shape
         outputs, _, kernel = weight.shape
-        to, conjugate, back = _transforms(kernel, x.dtype)
+        to, _, back = _transforms(kernel, x.dtype)
         tile, new = to.shape[1], back.shape[0]
-        tiles = -(-(padded - (kernel - 1) * dilation) // (new * dilation))
-        x = functional.pad(x, (0, dilation * (tiles * new + kernel - 1) - padded))
+        tiles = (padded // dilation - kernel + 1) // new
         # Steps of a tile, inputs, sample, phase of the dilation, tile.
         strides = (dilation, x.stride(1), x.stride(0), 1, new * dilation)
         seen = x.as_strided((tile, inputs, batch, dilation, tiles), strides)
         spectra = (to @ seen.reshape(tile, -1)).view(-1, 2 * inputs, batch * dilation * tiles)
-        kernels = _kernels(weight, conjugate)
         products = torch.bmm(kernels, spectra).view(len(to), -1)
         found = torch.mm(back, products).view(new, outputs, -1).add_(bias[:, None])
         if rectify:
@@ -103,7 +120,7 @@ class _TiledConvolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None, None]:
         spectra, kernels, rectified = ctx.saved_tensors
         batch, inputs, padded, outputs, kernel, tiles, dilation = ctx.sizes
         (slope,) = slopes
@@ -115,18 +132,19 @@ class _TiledConvolution(torch.autograd.Function):
         products = (back.T @ slope.reshape(new, -1)).view(-1, 2 * outputs, batch * dilation * tiles)
         weight_slope = _kernel_slopes(torch.bmm(products, spectra.transpose(1, 2)), conjugate)
         if not ctx.needs_input_grad[0]:
-            return None, weight_slope, bias_slope, None, None
+            return None, weight_slope, bias_slope, None, None, None
         back_spectra = torch.bmm(kernels.transpose(1, 2), products).view(len(to), -1)
         pieces = (to.T @ back_spectra).view(tile, inputs, batch, dilation, tiles)
         # Neighbouring tiles overlap: what lies beyond the new steps belongs to the next tile.
         x_slope = slope.new_zeros(batch, inputs, tiles + 1, new, dilation)
         x_slope[:, :, :-1] = pieces[:new].permute(2, 1, 4, 0, 3)
         x_slope[:, :, 1:, : tile - new] += pieces[new:].permute(2, 1, 4, 0, 3)
-        return x_slope.flatten(2)[..., :padded], weight_slope, bias_slope, None, None
+        return x_slope.flatten(2)[..., :padded], weight_slope, bias_slope, None, None, None
 
 
-def _kernels(weight: Tensor, conjugate: Tensor) -> Tensor:
+def _kernels(weight: Tensor) -> Tensor:
     """Real matrices (f, 2 outputs, 2 inputs) that multiply by the conjugate spectra of the kernels."""
+    _, conjugate, _ = _transforms(weight.shape[2], weight.dtype)
     real, imaginary = (weight @ conjugate.T).movedim(-1, 0).reshape(-1, 2, *weight.shape[:2]).unbind(1)
     return torch.cat([torch.cat([real, -imaginary], 2), torch.cat([imaginary, real], 2)], 1)
 

@@ -35,13 +35,10 @@ class WideConv2d(nn.Conv2d):
         if not self._is_wide:
             return super().forward(input)
         keep_freed_memory()
-        if self.padding_mode == "zeros":
-            out: Tensor = _Winograd.apply(input, self.weight)
-        else:  # more outputs around, which go again
-            border = self.kernel_size[0] // 2
-            inside = slice(border, -border)
-            padded = functional.pad(input, (border,) * 4, self.padding_mode)
-            out = _Winograd.apply(padded, self.weight)[..., inside, inside]
+        border = self.kernel_size[0] // 2
+        if self.padding_mode != "zeros":
+            input, border = functional.pad(input, (border,) * 4, self.padding_mode), 0
+        out: Tensor = _Winograd.apply(input, self.weight, border)
         return out if self.bias is None else out + self.bias[:, None, None]
 
     @property
@@ -55,54 +52,76 @@ class WideConv2d(nn.Conv2d):
 
 
 class _Winograd(torch.autograd.Function):
-    """Zero-padded convolution of maps (batch, C, H, W) with kernels (K, C, r, r); the sizes of the maps stay."""
+    """Convolution of maps (batch, C, H, W), with a border of zeros around, with kernels (K, C, r, r).
+
+    Backward goes forward's steps transposed, so that one transform of the slopes serves both gradients.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, border: int) -> Tensor:
+        (samples, _, *sizes), (outputs, _, side, _) = x.shape, weight.shape
+        tile = TILES[side]
+        height, width = (size + 2 * border - side + 1 for size in sizes)
+        rows, columns = -(-height // tile), -(-width // tile)
+        products = _points(x, side, border, rows, columns) @ _kernels(weight).transpose(1, 2)
+        tiles = _transform("output", side, x.dtype) @ products.view(len(products), -1)
+        maps = tiles.view(tile, tile, samples, rows, columns, outputs).permute(2, 3, 0, 4, 1, 5)
         ctx.save_for_backward(x, weight)
-        return _convolve(x, weight)
+        ctx.sizes = (border, rows, columns)
+        return maps.reshape(samples, rows * tile, columns * tile, outputs)[:, :height, :width].permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        return (
-            _convolve(grad, weight.flip(2, 3).transpose(0, 1)) if ctx.needs_input_grad[0] else None,
-            _weight_gradient(x, grad, weight.shape[2]) if ctx.needs_input_grad[1] else None,
-        )
+        border, rows, columns = ctx.sizes
+        (samples, outputs, height, width), (_, channels, side, _) = grad.shape, weight.shape
+        tile = TILES[side]
+        whole = functional.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, columns * tile - width, 0, rows * tile - height))
+        tiles = whole.reshape(samples, rows, tile, columns, tile, outputs).permute(2, 4, 0, 1, 3, 5)
+        slopes = _transform("output", side, grad.dtype).T @ tiles.reshape(tile**2, -1)
+        slopes = slopes.view(len(slopes), -1, outputs)
+        x_slope = weight_slope = None
+        if ctx.needs_input_grad[0]:
+            points = (slopes @ _kernels(weight)).view(len(slopes), -1)
+            pieces = _transform("input", side, grad.dtype).T @ points
+            maps = _overlapped(pieces.view(-1, tile + side - 1, samples, rows, columns, channels), tile)
+            x_slope = maps[:, border:, border:][:, : x.shape[2], : x.shape[3]].permute(0, 3, 1, 2)
+        if ctx.needs_input_grad[1]:
+            kernels = slopes.transpose(1, 2) @ _points(x, side, border, rows, columns)
+            of_taps = _transform("kernel", side, grad.dtype).T @ kernels.view(len(kernels), -1)
+            weight_slope = of_taps.view(side, side, outputs, channels).permute(2, 3, 0, 1)
+        return x_slope, weight_slope, None
 
 
-def _convolve(x: Tensor, weight: Tensor) -> Tensor:
-    (samples, _, height, width), (outputs, _, side, _) = x.shape, weight.shape
-    tile = TILES[side]
-    kernels = _transform("kernel", side, x.dtype) @ weight.permute(2, 3, 0, 1).reshape(side**2, -1)
-    products = _points(x, side) @ kernels.view(len(kernels), outputs, -1).transpose(1, 2)
-    tiles = _transform("output", side, x.dtype) @ products.view(len(products), -1)
-    rows, columns = -(-height // tile), -(-width // tile)
-    maps = tiles.view(tile, tile, samples, rows, columns, outputs).permute(2, 3, 0, 4, 1, 5)
-    return maps.reshape(samples, rows * tile, columns * tile, outputs)[:, :height, :width].permute(0, 3, 1, 2)
+def _kernels(weight: Tensor) -> Tensor:
+    """Transformed kernels, (points, K, C)."""
+    outputs, channels, side, _ = weight.shape
+    transform = _transform("kernel", side, weight.dtype)
+    return (transform @ weight.permute(2, 3, 0, 1).reshape(side**2, -1)).view(-1, outputs, channels)
 
 
-def _weight_gradient(x: Tensor, grad: Tensor, side: int) -> Tensor:
-    samples, outputs, height, width = grad.shape
-    tile = TILES[side]
-    whole = functional.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, -width % tile, 0, -height % tile))
-    rows, columns = whole.shape[1] // tile, whole.shape[2] // tile
-    tiles = whole.reshape(samples, rows, tile, columns, tile, outputs).permute(2, 4, 0, 1, 3, 5)
-    slopes = _transform("output", side, x.dtype).T @ tiles.reshape(tile**2, -1)
-    kernels = slopes.view(len(slopes), -1, outputs).transpose(1, 2) @ _points(x, side)
-    weight = _transform("kernel", side, x.dtype).T @ kernels.view(len(kernels), -1)
-    return weight.view(side, side, outputs, -1).permute(2, 3, 0, 1)
-
-
-def _points(x: Tensor, side: int) -> Tensor:
-    """Transformed overlapping tiles of zero-padded maps, (points, tiles, channels)."""
+def _points(x: Tensor, side: int, border: int, rows: int, columns: int) -> Tensor:
+    """Transformed overlapping tiles of maps with a border of zeros, (points, tiles, channels)."""
     channels, height, width = x.shape[1:]
-    tile, pad = TILES[side], side // 2
+    tile = TILES[side]
     count = tile + side - 1
-    padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, pad, -width % tile + pad, pad, -height % tile + pad))
+    below, right = rows * tile + side - 1 - border - height, columns * tile + side - 1 - border - width
+    padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, border, right, border, below))
     tiles = padded.unfold(1, count, tile).unfold(2, count, tile).permute(4, 5, 0, 1, 2, 3)
     return (_transform("input", side, x.dtype) @ tiles.reshape(count**2, -1)).view(count**2, -1, channels)
+
+
+def _overlapped(pieces: Tensor, tile: int) -> Tensor:
+    """Sum of tiles (side, side, samples, rows, columns, channels) laid `tile` apart: (samples, H, W, channels)."""
+    side, _, samples, rows, columns, channels = pieces.shape
+    reach = -(-side // tile)
+    maps = pieces.new_zeros(samples, rows + reach - 1, tile, columns + reach - 1, tile, channels)
+    for down in range(reach):
+        for right in range(reach):
+            piece = pieces[down * tile :, right * tile :][:tile, :tile].permute(2, 3, 0, 4, 1, 5)
+            maps[:, down : down + rows, : piece.shape[2], right : right + columns, : piece.shape[4]] += piece
+    return maps.flatten(3, 4).flatten(1, 2)
 
 
 @cache
