@@ -170,12 +170,18 @@ def test_spectra_see_the_frequency_and_the_end_of_the_cycle():
     assert mask.flatten().tolist() == [1.0] * 10 + [0.0] * 5
 
 
-def test_the_gradient_map_is_that_of_each_cycle_alone():
+@pytest.mark.parametrize("times_signal", [False, True])
+def test_the_gradient_map_is_that_of_each_cycle_alone(times_signal):
     batch = {"cycle": torch.randn(20, 2, 5), "valid": torch.ones(20, 5)}
     weights = torch.randn(2, 5)
-    gain = torch.tensor([0.5, 4.0])
-    found = signal_gradient(lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch, gain)
-    torch.testing.assert_close(found, (2 * batch["cycle"] * weights.square()).abs() / gain[:, None])
+    standardise = Standardisation(2)
+    standardise.gain, standardise.mean = torch.tensor([0.5, 4.0]), torch.tensor([1.0, -2.0])
+    found = signal_gradient(
+        lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch, standardise, times_signal=times_signal
+    )
+    slopes = (2 * batch["cycle"] * weights.square()).abs() / standardise.gain[:, None]
+    away = standardise(batch["cycle"], batch["valid"][:, None]).abs()
+    torch.testing.assert_close(found, slopes * away if times_signal else slopes)
 
 
 @pytest.mark.parametrize(("detector", "config"), [(MTSFlow, MTSFlowConfig), (MTSAST, MTSASTConfig)])

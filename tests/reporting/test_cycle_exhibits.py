@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import endline.reporting.cycle_exhibits as cycle_exhibits_module
 from endline.feature_set import FeatureSet
 from endline.features.cycle_features import CycleSettings
 from endline.reporting.cycle_exhibits import cycle_exhibits, signal_ranking
@@ -40,6 +41,31 @@ def test_the_guilty_signal_over_its_nearest_cycle(maps, rate):
     assert "the nearest normal cycle that trained, c3" in shown.note
     told = "largest at 3.00 s" if rate else "largest at 61 % of the cycle"
     assert (told in shown.note) == (maps != "none")
+
+
+@pytest.mark.parametrize("scored", ["many", "alone"])
+def test_a_signal_is_guilty_by_what_is_unusual_of_its_map(scored, monkeypatch):
+    """Signal 0 always moves the score most; signal 1 does so only in the fault."""
+    shortlist, part_scores, _, samples, features = scene()
+    heat = np.tile(np.array([5.0, 0.1, 1.0], "f4")[:, None], (6, 1, 50))
+    heat[1, 1, 30] = 10
+    heat[1, 0, 10] = 12
+    told = []
+    monkeypatch.setattr(
+        cycle_exhibits_module, "signal_ranking", lambda *both: told.append(both) or signal_ranking(*both)
+    )
+    if scored == "alone":
+        part_scores, heat = part_scores.iloc[1:], heat[1:2]
+    (shown,) = cycle_exhibits(
+        shortlist, part_scores, FeatureSet({"map": heat}), samples, features, CycleSettings(SIGNALS, 50, 10.0)
+    )
+    ((_, guilt),) = told
+    assert "largest at 3.00 s" in shown.note
+    if scored == "many":
+        assert guilt.argmax() == 1
+        assert guilt[2] == 0
+    else:
+        np.testing.assert_allclose(guilt, guilt.mean(), rtol=0.1)
 
 
 def test_nothing_to_show():

@@ -173,7 +173,9 @@ def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
     return (values * valid).sum(1) / valid.sum(1).clamp(min=1)
 
 
-def signal_gradient(score: Callable[[Batch], Tensor], batch: Batch, gain: Tensor) -> Tensor:
+def signal_gradient(
+    score: Callable[[Batch], Tensor], batch: Batch, standardise: Standardisation, *, times_signal: bool = False
+) -> Tensor:
     """How strongly each signal at each step moves the score, (batch, signals, steps), at least 0.
 
     The gradient of the score to the standardised signals, in absolute value; its sum over the signals is equation 8.6
@@ -182,13 +184,16 @@ def signal_gradient(score: Callable[[Batch], Tensor], batch: Batch, gain: Tensor
     Args:
         score: differentiable scores (batch,) of a batch, none of which may depend on another cycle.
         batch: it is taken a few cycles at a time, so that the memory of the backward pass stays bounded.
-        gain: of the standardisation, (signals,).
+        standardise: of the signals.
+        times_signal: times the standardised signal, in absolute value: what the step adds to the score, to first order.
+            A score of the statistics of a whole cycle has much the same gradient at every step.
     """
+    mean, gain = standardise.mean[:, None], standardise.gain[:, None]
     slopes = []
     for start in range(0, len(batch["cycle"]), CHUNK):
         piece = {name: array[start : start + CHUNK] for name, array in batch.items()}
         with torch.enable_grad():
             leaf = piece["cycle"].clone().requires_grad_()
             (slope,) = torch.autograd.grad(score({**piece, "cycle": leaf}).sum(), leaf)
-        slopes.append(slope.abs() / gain[:, None])
+        slopes.append((slope * (piece["cycle"] - mean)).abs() if times_signal else slope.abs() / gain)
     return torch.cat(slopes)

@@ -136,9 +136,7 @@ class MTSAST(CycleDetector[MTSASTConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(
-            self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.teacher.standardise.gain)
-        )
+        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.teacher.standardise))
 
     def _scores(self, batch: Batch) -> Tensor:
         return masked_mean(*self.model.distance(batch))

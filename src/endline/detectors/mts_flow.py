@@ -152,7 +152,8 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     As published the score is the negative log-likelihood; the map is the input gradient (section 8.1.3). Text and
     authors' program differ: the text has three convolutions a subnet, the program two, a clamp that is not divided by
     alpha, padded steps that count, and a loss without the 1/2. `conf/paper` follows the program; here padding is masked
-    and the loss is the density's. `conf/base` scores by `statistics`, which is ours.
+    and the loss is the density's. `conf/base` scores by `statistics`, which is ours; there the map is the gradient
+    times the signal.
     """
 
     Config = MTSFlowConfig
@@ -186,7 +187,11 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.standardise.gain))
+        whole = self.model.statistics is not None
+        return Scored(
+            self._scores(batch),
+            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=whole),
+        )
 
     def _scores(self, batch: Batch) -> Tensor:
         if self.model.statistics is not None:

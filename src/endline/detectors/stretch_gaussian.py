@@ -57,9 +57,9 @@ class StandardisedStatistics(nn.Module):
 
 
 class StretchGaussian(CycleDetector[StretchGaussianConfig]):
-    """Mahalanobis distance of means, deviations, minima and maxima in stretches of a cycle; the map is its gradient.
+    """Mahalanobis distance of means, deviations, minima and maxima in stretches of a cycle.
 
-    What `mts_flow` does with signals and latents, without the flow.
+    What `mts_flow` does with signals and latents, without the flow; the map too is the gradient times the signal.
     """
 
     Config = StretchGaussianConfig
@@ -79,7 +79,10 @@ class StretchGaussian(CycleDetector[StretchGaussianConfig]):
     @torch.no_grad()
     def score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.standardise.gain))
+        return Scored(
+            self._scores(batch),
+            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=True),
+        )
 
     def _scores(self, batch: Batch) -> Tensor:
         unusual: Tensor = self.model.gaussian(self.model.statistics(*measured(batch)))

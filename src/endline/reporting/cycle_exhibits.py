@@ -16,6 +16,7 @@ from endline.robot_signals import axis_of
 
 SEGMENTS = 24  # a cycle's course is compared by the means of so many stretches
 SHOWN = 3  # signals drawn in full
+FLOOR = 0.01  # of the mean signal's usual map: what lies below is as good as none
 SMOOTH = 0.02  # of a cycle: the peak of the map is looked for after a moving mean of this length
 BATCH = 64
 Array = NDArray[np.float32]
@@ -53,7 +54,7 @@ def cycle_exhibits(
     scored = {name: row for row, name in enumerate(part_scores["sample_id"])}
     indexed = {name: row for row, name in enumerate(samples["sample_id"])}
     courses = _training_courses(samples, features)
-    usual = _usual_guilt(maps)
+    usual = _usual_map(maps)
     shown = []
     for row in shortlist.to_dict("records"):
         verdict = {str(column): value for column, value in row.items()}
@@ -61,8 +62,8 @@ def cycle_exhibits(
         values, valid = _cycle(features, indexed[name])
         nearest = int(courses.rows[_nearest(values, valid, courses)])
         other, other_valid = _cycle(features, nearest)
-        heat = maps.read([scored[name]])["map"].numpy()[0] if usual is not None else None
-        guilt = _guilt(heat, usual, (values - other) / courses.deviation[:, None], valid & other_valid)
+        heat = None if usual is None else maps.read([scored[name]])["map"].numpy()[0] / usual[:, None]
+        guilt = _guilt(heat, (values - other) / courses.deviation[:, None], valid & other_valid)
         view = CycleView(
             signals=settings.signals,
             values=_measured_only(values, valid),
@@ -126,22 +127,30 @@ def _nearest(values: Array, valid: NDArray[np.bool_], courses: _Courses) -> int:
     return int(away.sum((1, 2)).argmin())
 
 
-def _usual_guilt(maps: FeatureSet) -> Array | None:
-    """Median over the scored cycles of each signal's mean map; None without maps of signals."""
+def _usual_map(maps: FeatureSet) -> Array | None:
+    """Median over the scored cycles of each signal's mean map, above 0; None without maps.
+
+    A detector that looks at how signals go together moves more with some than with others, in every cycle.
+    """
     if not np.prod(maps.shapes["map"]):
         return None
-    sums = [batch["map"].mean(2).numpy() for batch in maps.batches(BATCH)]
-    usual: Array = np.median(np.concatenate(sums), 0)
-    return usual
+    usual = np.median(np.concatenate([batch["map"].mean(2).numpy() for batch in maps.batches(BATCH)]), 0)
+    return (usual + max(FLOOR * float(usual.mean()), 1e-12)).astype(np.float32)
 
 
-def _guilt(
-    heat: Array | None, usual: Array | None, away: NDArray[np.floating], valid: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """How much each signal counts, (signals,): its map beyond what is usual, else its distance to the nearest cycle."""
-    if heat is None or usual is None or len(heat) != len(away):
+def _guilt(heat: Array | None, away: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How much each signal counts, (signals,): its map beyond the usual one, else its distance to the nearest cycle.
+
+    Args:
+        heat: map (signals, steps) over each signal's usual one; None, or of one row, without a map of signals.
+        away: distance to the nearest cycle (signals, steps), in training deviations.
+        valid: steps that both cycles have.
+    """
+    if heat is None or len(heat) != len(away):
         return np.asarray((np.abs(away) * valid).mean(1), np.float64)
-    return np.asarray(np.clip(heat.mean(1) - usual, 0, None), np.float64)
+    mean = np.asarray(heat.mean(1), np.float64)
+    beyond = np.clip(mean - 1, 0, None)
+    return beyond if beyond.any() else mean  # a cycle that was scored alone is its own usual one
 
 
 def _note(view: CycleView, heat: Array | None, valid: NDArray[np.bool_], nearest: str) -> str:
