@@ -135,7 +135,7 @@ def _usual_map(maps: FeatureSet) -> Array | None:
     if not np.prod(maps.shapes["map"]):
         return None
     usual = np.median(np.concatenate([batch["map"].mean(2).numpy() for batch in maps.batches(BATCH)]), 0)
-    return (usual + max(FLOOR * float(usual.mean()), 1e-12)).astype(np.float32)
+    return np.asarray(usual + max(FLOOR * float(usual.mean()), 1e-12), np.float32)
 
 
 def _guilt(heat: Array | None, away: NDArray[np.floating], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
