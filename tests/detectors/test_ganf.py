@@ -40,6 +40,15 @@ def trained() -> GANF:
     return fitted(cycles(60))
 
 
+@pytest.mark.parametrize(("clip_norm", "learns"), [(0.0, True), (1.0, False)])
+def test_the_density_learns_under_the_largest_penalty_unless_one_norm_clips_all(clip_norm, learns):
+    made = fitted(cycles(60), rise_steps=1, clip_norm=clip_norm)
+    with torch.no_grad():
+        each, valid = made.elements(cycles(60, seed=1).read())
+    mean = float((each * valid).sum() / (valid.sum() * 3))  # 3.5 before training; 1.8 and 3.3 after
+    assert (mean < 2.5) == learns
+
+
 def test_densities_on_an_acyclic_graph_integrate_to_one():
     """On a grid of two signals and one step, after two steps that are given; a cycle spoils it."""
     torch.manual_seed(0)
@@ -155,6 +164,6 @@ def test_a_single_signal_will_do():
 def test_settings_out_of_range_are_told(name):
     with pytest.raises(EndlineError) as caught:
         GANFConfig(**{name: 0})
-    settings = {"hidden": 32, "every": 5, "rise_steps": 20, name: 0}
+    settings = {"hidden": 32, "every": 5, "rise_steps": 100, name: 0}
     told = ", ".join(f"{key}={value}" for key, value in settings.items())
     assert str(caught.value) == f"ganf has {told}: choose at least 1 of each."

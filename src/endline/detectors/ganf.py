@@ -33,15 +33,18 @@ class GANFConfig(TrainingSettings):
         hidden: of the LSTM, the graph and the density.
         every: steps that become one by their mean.
         rise_steps: optimizer steps between two rises of the multipliers that make the graph acyclic.
+        clip_norm: none. The penalty's gradient grows without bound, and one norm of all gradients would hold back those
+            of the density; Adam goes its own way with each.
     """
 
     hidden: int = 32
     every: int = 5
-    rise_steps: int = 20
+    rise_steps: int = 100
     epochs: int = 20
     batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
+    clip_norm: float = 0.0
     schedule: str = "constant"
 
     def __post_init__(self) -> None:
