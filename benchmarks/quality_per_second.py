@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from endline.errors import EndlineError
 from endline.reporting.style import INK, KIND_COLOURS, NORMAL, TEXT, dress
@@ -43,7 +44,8 @@ def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
         axis.errorbar(row[cost], row["auroc"], yerr=row["sd"], fmt="o", color=colour, ms=5, lw=1, capsize=2)
         height = max(float(row["auroc"]), last + 0.012)
         beside = (row[cost] * 1.15, height)
-        axis.annotate(str(name), (row[cost], row["auroc"]), beside, fontsize=TEXT - 0.5, color=INK, va="center")
+        told = axis.annotate(str(name), (row[cost], row["auroc"]), beside, fontsize=TEXT - 0.5, color=INK, va="center")
+        told.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # legible over another's error bar
         last = height
     axis.set_xscale("log")
     axis.margins(x=0.35, y=0.06)
@@ -62,8 +64,8 @@ def main() -> None:
     axes[0].set_ylabel(f"{figure_column} on {told} mean ± sd over seeds", fontsize=TEXT, color=INK)
     axes[0].plot([], [], "o", color=KIND_COLOURS[0], label="trained in epochs")
     axes[0].plot([], [], "o", color=NORMAL, label="without epochs")
-    axes[0].legend(fontsize=TEXT, frameon=False, loc="lower right")
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, 0.95))
+    figure.legend(fontsize=TEXT, frameon=False, loc="upper right", ncols=2)
     figure.savefig(RESULTS / f"{name}_quality_per_second.png", dpi=150)
 
 
