@@ -43,16 +43,25 @@ def test_histogram_puts_a_score_at_the_threshold_below_it() -> None:
         assert f"{above} above" in axis.texts[1].get_text()
 
 
-def test_histogram_is_logarithmic_for_a_heavy_positive_tail_only() -> None:
+def test_histogram_is_logarithmic_for_a_heavy_tail_only() -> None:
     rng = np.random.default_rng(0)
     normal = np.exp(rng.normal(0, 0.3, 50))
     heavy = figures.score_histogram(score_table(normal, scratch=np.exp(rng.normal(5, 1, 50))), 2.0)
     assert heavy.axes[-1].get_xscale() == "log"
-    shifted = figures.score_histogram(score_table(normal - 5, scratch=np.append(normal, 1e6)), 0.0)
-    assert shifted.axes[-1].get_xscale() == "linear"
-    assert shifted.axes[0].get_xlim()[1] < 1e3
-    assert "1 off the axis" in shifted.axes[1].texts[1].get_text()
-    assert bar_heights(shifted.axes[1])[:-1].sum() == 51  # the far score is in the outermost bar; last: the shade
+    shifted = figures.score_histogram(score_table(normal - 1, scratch=np.exp(rng.normal(9, 3, 50))), 0.8)
+    assert shifted.axes[-1].get_xscale() == "asinh"
+    assert [bar_heights(axis)[:-1].sum() for axis in shifted.axes] == [50, 50]  # last: the shade
+    assert "off the axis" not in shifted.axes[1].texts[1].get_text()
+    (left, right), (low, high) = shifted.axes[0].get_xlim(), np.quantile(normal - 1, [0.05, 0.95])
+    place = shifted.axes[0].transData.transform
+    assert np.diff(place([(low, 0), (high, 0)])[:, 0]) > 0.05 * np.diff(place([(left, 0), (right, 0)])[:, 0])
+
+
+def test_what_the_logarithm_does_not_show_is_held_by_the_outermost_bar() -> None:
+    normal = 1.7e9 + np.random.default_rng(0).normal(0, 0.3, 50)
+    figure = figures.score_histogram(score_table(normal, scratch=np.append(normal, 1e12)), None)
+    assert "1 off the axis" in figure.axes[1].texts[1].get_text()
+    assert bar_heights(figure.axes[1]).sum() == 51
 
 
 def test_histogram_tells_calibrating_unknown_and_infinite_scores_apart() -> None:

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
 
 from endline.reporting.style import FLAGGED, HEAT, INK, MUTED, NORMAL, TEXT, WIDTH, dress
 from endline.robot_signals import UNITS
 
 MAP_SIGNALS = 8  # rows of the map: the signals that count most
+COLUMNS = 100  # stretches of a cycle, over each of which the map is a moving mean: a single step is too thin to see
 RANKED = 10
 LEFT, RIGHT = 1.5, 0.12  # inches beside the axes: names of signals are long
 
@@ -108,7 +111,9 @@ def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
     assert view.heat is not None
     times = view.times
     extent = (times[0], times[-1], len(rows) - 0.5, -0.5)
-    axis.imshow(view.heat[rows], cmap=HEAT, aspect="auto", interpolation="nearest", extent=extent, vmin=0)
+    width = max(1, round(len(times) / COLUMNS))
+    smooth = uniform_filter1d(view.heat[rows], width, axis=1, mode="constant")
+    axis.imshow(smooth, cmap=HEAT, aspect="auto", interpolation="nearest", extent=extent, norm=PowerNorm(0.5, vmin=0))
     dress(axis, frame=True)
     names = [view.signals[row] for row in rows] if len(view.heat) > 1 else ["all signals"]
     axis.set_yticks(range(len(rows)), names)

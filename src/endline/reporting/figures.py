@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
 from endline.errors import EndlineError
@@ -58,14 +59,15 @@ def score_groups(scores: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
 def score_histogram(scores: pd.DataFrame, threshold: float | None, *, width: float = 6.1) -> Figure:
     """One row of bars for the normals and for each kind on one score axis, with the threshold through all.
 
-    The axis is logarithmic when the scores are positive with a heavy tail; where that is not enough it ends
-    early and the outermost bars hold, and say, what lies beyond. Bars are scaled row by row.
+    The axis is logarithmic when the scores have a heavy tail (around 0 it is linear, where some are not positive);
+    where that is not enough it ends early and the outermost bars hold, and say, what lies beyond. Bars are scaled row
+    by row.
     """
     groups = score_groups(scores)
     if not groups:
         raise EndlineError("The score table holds no finite score: look at the detector's training.")
     limit = threshold if threshold is not None and np.isfinite(threshold) else None
-    edges, is_log = _score_edges(groups, limit)
+    edges, scale = _score_edges(groups, limit)
     row_height = max(0.5, min(0.95, 3.7 / len(groups)))
     figure = Figure(figsize=(width, 0.72 + row_height * len(groups)), facecolor="white")
     axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
@@ -95,17 +97,21 @@ def score_histogram(scores: pd.DataFrame, threshold: float | None, *, width: flo
         if beyond := int(((values < edges[0]) | (values > edges[-1])).sum()):
             told += f"\n{beyond} off the axis"
         axis.text(1.015, 0.5, told, transform=axis.transAxes, va="center", fontsize=TEXT - 0.5, color=MUTED)
-    if is_log:
-        axes[-1].set_xscale("log")
+    if scale.name == "log":
         subs = (1.0, 2.0, 5.0) if edges[-1] / edges[0] < 300 else (1.0,)
+        axes[-1].set_xscale("log")
         axes[-1].xaxis.set_major_locator(LogLocator(subs=subs))
+    elif scale.name == "asinh":
+        axes[-1].set_xscale("asinh", linear_width=scale.width)
+        axes[-1].xaxis.set_major_locator(FixedLocator(_decades(edges, scale.width)))
+    if scale.name != "linear":
         axes[-1].xaxis.set_minor_locator(NullLocator())
-        axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}"))
+        axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}" if abs(x) < 1e6 else f"{x:.0e}"))
     axes[-1].set_xlim(edges[0], edges[-1])
     for axis in axes[:-1]:
         axis.tick_params(bottom=False, labelbottom=False)
-    name = "score, logarithmic" if is_log else "score"
-    axes[-1].set_xlabel(f"{name} (larger = more anomalous)", fontsize=TEXT, color=INK)
+    name = {"linear": "", "log": ", logarithmic", "asinh": ", logarithmic away from 0"}[scale.name]
+    axes[-1].set_xlabel(f"score{name} (larger = more anomalous)", fontsize=TEXT, color=INK)
     if limit is not None:
         right_half = axes[0].transData.transform((limit, 0))[0] > axes[0].transAxes.transform((0.6, 0))[0]
         axes[0].annotate(
@@ -212,17 +218,42 @@ def training_figure(history: pd.DataFrame | None, *, width: float = 11.2) -> Fig
     return figure
 
 
+@dataclass(frozen=True)
+class _ScoreScale:
+    """How scores are laid on an axis: `linear`, `log`, or `asinh`, which is linear up to about `width` from 0."""
+
+    name: str
+    width: float = 1.0
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Places on the axis."""
+        if self.name == "linear":
+            return scores
+        return np.log(scores) if self.name == "log" else np.arcsinh(scores / self.width)
+
+    def inverse(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores at the places."""
+        if self.name == "linear":
+            return places
+        return np.exp(places) if self.name == "log" else self.width * np.sinh(places)
+
+
 def _score_edges(
     groups: Mapping[str, NDArray[np.float64]], threshold: float | None
-) -> tuple[NDArray[np.float64], bool]:
-    """Bin edges of the score axis, and whether they are logarithmic."""
+) -> tuple[NDArray[np.float64], _ScoreScale]:
+    """Bin edges of the score axis, and its scale."""
     values = np.concatenate(list(groups.values()))
     normals = groups.get("normal", groups.get("calibrating normals", values))
-    positive = values.min() > 0 and (threshold is None or threshold > 0)
-    is_log = bool(positive and _is_squeezed(values, normals))
-    if is_log:
-        values, normals = np.log(values), np.log(normals)
-    marks = [] if threshold is None else [np.log(threshold) if is_log else threshold]
+    scale = _ScoreScale("linear")
+    if _is_squeezed(values, normals):
+        positive = values.min() > 0 and (threshold is None or threshold > 0)
+        usual = float(np.subtract(*np.quantile(normals, [0.95, 0.05])))
+        if positive:
+            scale = _ScoreScale("log")
+        elif usual > 0:
+            scale = _ScoreScale("asinh", usual)
+    values, normals = scale(values), scale(normals)
+    marks = [] if threshold is None else [float(scale(np.asarray(threshold, np.float64)))]
     low, high = float(values.min()), float(values.max())
     if _is_squeezed(values, normals):
         q10, q90 = np.quantile(values, [0.1, 0.9])
@@ -235,11 +266,17 @@ def _score_edges(
     if marks:  # an edge on the threshold, so that no bar straddles it
         low = marks[0] - math.ceil((marks[0] - low) / step) * step
         high = marks[0] + math.ceil((high - marks[0]) / step) * step
-    edges = np.linspace(low, high, round((high - low) / step) + 1)
-    edges = np.exp(edges) if is_log else edges
+    edges = scale.inverse(np.linspace(low, high, round((high - low) / step) + 1))
     if threshold is not None:
-        edges[int(np.abs(edges - threshold).argmin())] = threshold  # exactly, whatever the logarithm rounded
-    return edges, is_log
+        edges[int(np.abs(edges - threshold).argmin())] = threshold  # exactly, whatever the scale rounded
+    return edges, scale
+
+
+def _decades(edges: NDArray[np.float64], width: float) -> list[float]:
+    """0 and some powers of ten on both sides, none of which lies in the linear part of an `asinh` axis."""
+    least, most = math.ceil(math.log10(2 * width)), math.floor(math.log10(max(np.abs(edges).max(), 2 * width)))
+    powers = [10.0**power for power in range(least, most + 1, 1 + (most - least) // 5)]
+    return [tick for tick in (*(-power for power in reversed(powers)), 0.0, *powers) if edges[0] <= tick <= edges[-1]]
 
 
 def _is_squeezed(values: NDArray[np.float64], normals: NDArray[np.float64]) -> bool:
