@@ -273,10 +273,13 @@ def _score_edges(
 
 
 def _decades(edges: NDArray[np.float64], width: float) -> list[float]:
-    """0 and some powers of ten on both sides, none of which lies in the linear part of an `asinh` axis."""
-    least, most = math.ceil(math.log10(2 * width)), math.floor(math.log10(max(np.abs(edges).max(), 2 * width)))
-    powers = [10.0**power for power in range(least, most + 1, 1 + (most - least) // 5)]
-    return [tick for tick in (*(-power for power in reversed(powers)), 0.0, *powers) if edges[0] <= tick <= edges[-1]]
+    """0 and round numbers on both sides, none of which lies in the linear part of an `asinh` axis."""
+    reach = max(float(np.abs(edges).max()), 2 * width)
+    least, most = math.floor(math.log10(2 * width)), math.floor(math.log10(reach))
+    few = most - least < 3
+    powers = [10.0**power for power in range(least, most + 1, 1 if few else 1 + (most - least) // 5)]
+    beside = [part * power for power in powers for part in ((1, 2, 5) if few else (1,)) if part * power >= 2 * width]
+    return [tick for tick in (*(-tick for tick in reversed(beside)), 0.0, *beside) if edges[0] <= tick <= edges[-1]]
 
 
 def _is_squeezed(values: NDArray[np.float64], normals: NDArray[np.float64]) -> bool:
