@@ -75,4 +75,5 @@ def shrunk_gaussian(vectors: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
     covariance = away.T @ away / len(vectors)
     variance = covariance.diagonal().mean().clamp(min=1e-12)
     identity = torch.eye(len(mean), dtype=vectors.dtype)
-    return mean, torch.linalg.inv((1 - shrinkage) * covariance + max(shrinkage, 1e-6) * variance * identity)
+    precision = torch.linalg.inv((1 - shrinkage) * covariance + max(shrinkage, 1e-6) * variance * identity)
+    return mean, precision.contiguous()  # in rows, as it is loaded: another order of its memory rounds otherwise
