@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from endline.flows import long_convolution
-from endline.flows.long_convolution import LongConv1d
+from endline.flows.long_convolution import LongConv1d, steps_of
 
 
 def plain(layer: LongConv1d, x: torch.Tensor) -> torch.Tensor:
@@ -39,6 +39,8 @@ def test_single_precision_is_as_exact_as_the_plain_one():
         layer.weight.double(), layer.bias.double(), dilation=2,
     )  # fmt: skip
     assert (layer(x) - wanted).abs().max() < 5e-6 * wanted.abs().max()
+    with torch.no_grad():
+        assert (layer.eval()(x[:1]) - wanted[:1]).abs().max() < 5e-6 * wanted.abs().max()
 
 
 def test_no_gradient_is_made_for_an_input_that_needs_none():
@@ -47,21 +49,36 @@ def test_no_gradient_is_made_for_an_input_that_needs_none():
     assert layer.weight.grad.abs().sum() > 0
 
 
+@torch.no_grad()
 def test_in_evaluation_the_spectra_of_the_kernels_are_made_once(monkeypatch):
-    made, kernels = [], long_convolution._kernels
-    monkeypatch.setattr(long_convolution, "_kernels", lambda weight: made.append(weight) or kernels(weight))
+    made, transforms = [], long_convolution._three_transforms
+    monkeypatch.setattr(long_convolution, "_three_transforms", lambda *which: made.append(which) or transforms(*which))
     layer, x = LongConv1d(2, 3, 5).eval(), torch.randn(1, 2, 40)
     torch.testing.assert_close(layer(x), layer(x), rtol=0, atol=0)
-    assert len(made) == 1
-    layer.train()(x), layer(x)
-    assert len(made) == 3
+    assert len(made) == 3  # once for the kernels, twice for the signals
+    layer.train().eval()(x)
+    assert len(made) == 5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kernel", [1, 3, 13, 31])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 2, 55, 56, 57, 200])
+def test_a_single_sample_without_gradient_equals_the_plain_convolution(kernel, dilation, steps):
+    torch.manual_seed(0)
+    layer = LongConv1d(3, 4, kernel, dilation).double().eval()
+    x = torch.randn(1, 3, steps, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), plain(layer, x), rtol=0, atol=1e-12)
+    rectified = steps_of(layer.tiles(x, rectify=True), 1, dilation, steps)
+    torch.testing.assert_close(rectified, plain(layer, x).relu(), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("change", ["in place", "loaded", "trained", "double", "replaced"])
 def test_kept_spectra_follow_the_weight(change):
     torch.manual_seed(0)
     layer, x = LongConv1d(2, 3, 5).eval(), torch.randn(1, 2, 40)
-    layer(x)
+    with torch.no_grad():
+        layer(x)
     if change == "in place":
         with torch.no_grad():
             layer.weight.mul_(2)
@@ -76,4 +93,5 @@ def test_kept_spectra_follow_the_weight(change):
         layer, x = layer.double(), x.double()
     else:
         layer.weight.data = torch.randn(3, 2, 5)
-    torch.testing.assert_close(layer(x), plain(layer, x), rtol=0, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(x), plain(layer, x), rtol=0, atol=1e-5)
