@@ -53,8 +53,7 @@ class LongConv1d(nn.Conv1d):
         new = len(_transforms(kernel, x.dtype)[2]) * dilation
         padded = functional.pad(x, (reach, reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
         if self.training or torch.is_grad_enabled() or len(x) > 1:
-            kernels = _kernels(self.weight.detach())
-            found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, kernels, dilation, rectify)
+            found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
             return found
         assert self.bias is not None  # for the type checker: this layer always has one
         found = _three_products(padded, self._spectra(), self.bias, kernel, dilation)
@@ -139,16 +138,15 @@ class _TiledConvolution(torch.autograd.Function):
     """Valid convolution, in tiles, of padded x (batch, inputs, steps + (kernel - 1) dilation), steps of whole tiles."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, kernels: Tensor, dilation: int, rectify: bool
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int, rectify: bool) -> Tensor:
         batch, inputs, padded = x.shape
         outputs, _, kernel = weight.shape
-        to, _, back = _transforms(kernel, x.dtype)
+        to, conjugate, back = _transforms(kernel, x.dtype)
         tile, new = to.shape[1], back.shape[0]
         seen = _tiled(x, tile, new, dilation)
         tiles = seen.shape[-1]
         spectra = (to @ seen.reshape(tile, -1)).view(-1, 2 * inputs, batch * dilation * tiles)
+        kernels = _kernels(weight, conjugate)
         products = torch.bmm(kernels, spectra).view(len(to), -1)
         found = torch.mm(back, products).view(new, outputs, -1).add_(bias[:, None])
         if rectify:
@@ -159,7 +157,7 @@ class _TiledConvolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None, None]:
         spectra, kernels, rectified = ctx.saved_tensors
         batch, inputs, padded, outputs, kernel, tiles, dilation = ctx.sizes
         (slope,) = slopes
@@ -171,19 +169,18 @@ class _TiledConvolution(torch.autograd.Function):
         products = (back.T @ slope.reshape(new, -1)).view(-1, 2 * outputs, batch * dilation * tiles)
         weight_slope = _kernel_slopes(torch.bmm(products, spectra.transpose(1, 2)), conjugate)
         if not ctx.needs_input_grad[0]:
-            return None, weight_slope, bias_slope, None, None, None
+            return None, weight_slope, bias_slope, None, None
         back_spectra = torch.bmm(kernels.transpose(1, 2), products).view(len(to), -1)
         pieces = (to.T @ back_spectra).view(tile, inputs, batch, dilation, tiles)
         # Neighbouring tiles overlap: what lies beyond the new steps belongs to the next tile.
         x_slope = slope.new_zeros(batch, inputs, tiles + 1, new, dilation)
         x_slope[:, :, :-1] = pieces[:new].permute(2, 1, 4, 0, 3)
         x_slope[:, :, 1:, : tile - new] += pieces[new:].permute(2, 1, 4, 0, 3)
-        return x_slope.flatten(2)[..., :padded], weight_slope, bias_slope, None, None, None
+        return x_slope.flatten(2)[..., :padded], weight_slope, bias_slope, None, None
 
 
-def _kernels(weight: Tensor) -> Tensor:
+def _kernels(weight: Tensor, conjugate: Tensor) -> Tensor:
     """Real matrices (f, 2 outputs, 2 inputs) that multiply by the conjugate spectra of the kernels."""
-    _, conjugate, _ = _transforms(weight.shape[2], weight.dtype)
     real, imaginary = (weight @ conjugate.T).movedim(-1, 0).reshape(-1, 2, *weight.shape[:2]).unbind(1)
     return torch.cat([torch.cat([real, -imaginary], 2), torch.cat([imaginary, real], 2)], 1)
 

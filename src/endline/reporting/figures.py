@@ -1,8 +1,6 @@
 """Figures of the report: tables and arrays to matplotlib figures, pure functions without pyplot state."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import ArrayLike, NDArray
 
 from endline.errors import EndlineError
+from endline.reporting.score_axis import round_scores, score_edges
 from endline.reporting.style import (
     CALIBRATING,
     FLAGGED,
@@ -27,8 +26,6 @@ from endline.reporting.style import (
     kind_colours,
     kind_name,
 )
-
-_BINS = 36
 
 
 def score_groups(scores: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
@@ -67,7 +64,7 @@ def score_histogram(scores: pd.DataFrame, threshold: float | None, *, width: flo
     if not groups:
         raise EndlineError("The score table holds no finite score: look at the detector's training.")
     limit = threshold if threshold is not None and np.isfinite(threshold) else None
-    edges, scale = _score_edges(groups, limit)
+    edges, scale = score_edges(groups, limit)
     row_height = max(0.5, min(0.95, 3.7 / len(groups)))
     figure = Figure(figsize=(width, 0.72 + row_height * len(groups)), facecolor="white")
     axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
@@ -103,7 +100,7 @@ def score_histogram(scores: pd.DataFrame, threshold: float | None, *, width: flo
         axes[-1].xaxis.set_major_locator(LogLocator(subs=subs))
     elif scale.name == "asinh":
         axes[-1].set_xscale("asinh", linear_width=scale.width)
-        axes[-1].xaxis.set_major_locator(FixedLocator(_decades(edges, scale.width)))
+        axes[-1].xaxis.set_major_locator(FixedLocator(round_scores(edges, scale.width)))
     if scale.name != "linear":
         axes[-1].xaxis.set_minor_locator(NullLocator())
         axes[-1].xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.6g}" if abs(x) < 1e6 else f"{x:.0e}"))
@@ -216,78 +213,6 @@ def training_figure(history: pd.DataFrame | None, *, width: float = 11.2) -> Fig
         axes[0].set_ylim(low, high)
         axes[-1].legend(fontsize=TEXT, frameon=False, loc="upper right")
     return figure
-
-
-@dataclass(frozen=True)
-class _ScoreScale:
-    """How scores are laid on an axis: `linear`, `log`, or `asinh`, which is linear up to about `width` from 0."""
-
-    name: str
-    width: float = 1.0
-
-    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Places on the axis."""
-        if self.name == "linear":
-            return scores
-        return np.log(scores) if self.name == "log" else np.arcsinh(scores / self.width)
-
-    def inverse(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores at the places."""
-        if self.name == "linear":
-            return places
-        return np.exp(places) if self.name == "log" else self.width * np.sinh(places)
-
-
-def _score_edges(
-    groups: Mapping[str, NDArray[np.float64]], threshold: float | None
-) -> tuple[NDArray[np.float64], _ScoreScale]:
-    """Bin edges of the score axis, and its scale."""
-    values = np.concatenate(list(groups.values()))
-    normals = groups.get("normal", groups.get("calibrating normals", values))
-    scale = _ScoreScale("linear")
-    if _is_squeezed(values, normals):
-        positive = values.min() > 0 and (threshold is None or threshold > 0)
-        usual = float(np.subtract(*np.quantile(normals, [0.95, 0.05])))
-        if positive:
-            scale = _ScoreScale("log")
-        elif usual > 0:
-            scale = _ScoreScale("asinh", usual)
-    values, normals = scale(values), scale(normals)
-    marks = [] if threshold is None else [float(scale(np.asarray(threshold, np.float64)))]
-    low, high = float(values.min()), float(values.max())
-    if _is_squeezed(values, normals):
-        q10, q90 = np.quantile(values, [0.1, 0.9])
-        spread = max(q90 - q10, float(np.ptp(normals)))
-        low, high = max(low, q10 - 2 * spread), min(high, q90 + 2 * spread)
-    low, high = min([low, *marks]), max([high, *marks])
-    margin = 0.03 * (high - low) or 0.01 * abs(low) or 0.5
-    low, high = low - margin, high + margin
-    step = (high - low) / _BINS
-    if marks:  # an edge on the threshold, so that no bar straddles it
-        low = marks[0] - math.ceil((marks[0] - low) / step) * step
-        high = marks[0] + math.ceil((high - marks[0]) / step) * step
-    edges = scale.inverse(np.linspace(low, high, round((high - low) / step) + 1))
-    if threshold is not None:
-        edges[int(np.abs(edges - threshold).argmin())] = threshold  # exactly, whatever the scale rounded
-    return edges, scale
-
-
-def _decades(edges: NDArray[np.float64], width: float) -> list[float]:
-    """0 and round numbers on both sides, none of which lies in the linear part of an `asinh` axis."""
-    reach = max(float(np.abs(edges).max()), 2 * width)
-    least, most = math.floor(math.log10(2 * width)), math.floor(math.log10(reach))
-    few = most - least < 3
-    powers = [10.0**power for power in range(least, most + 1, 1 if few else 1 + (most - least) // 5)]
-    beside = [part * power for power in powers for part in ((1, 2, 5) if few else (1,)) if part * power >= 2 * width]
-    return [tick for tick in (*(-tick for tick in reversed(beside)), 0.0, *beside) if edges[0] <= tick <= edges[-1]]
-
-
-def _is_squeezed(values: NDArray[np.float64], normals: NDArray[np.float64]) -> bool:
-    """Whether a few far scores leave the bulk, or the normals, too little of a plain axis to be seen."""
-    q10, q90 = np.quantile(values, [0.1, 0.9])
-    n5, n95 = np.quantile(normals, [0.05, 0.95])
-    reach = np.ptp(values)
-    return bool(0 < q90 - q10 < 0.15 * reach or 0 < n95 - n5 < 0.06 * reach)
 
 
 def _loss_limits(losses: NDArray[np.float64]) -> tuple[float, float]:
