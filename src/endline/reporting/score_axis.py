@@ -36,7 +36,7 @@ def score_edges(
     """Bin edges of the score axis, ascending, and its scale.
 
     Args:
-        groups: finite scores by what is known of them, at least one; `normal` or `calibrating normals` must stay visible.
+        groups: finite scores by what is known of them, at least one; the normals are to be seen apart.
         threshold: one of the edges, so that no bar straddles it; None for none.
     """
     values = np.concatenate(list(groups.values()))
