@@ -13,7 +13,9 @@ from endline.cli import cli
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.strip()]
+CONTINUED = re.compile(r"\\\n\s*")
+LINES = [line for block in BLOCKS for line in CONTINUED.sub("", block).splitlines()]
+COMMANDS = [line.split("#")[0].strip() for line in LINES if line.strip()]
 COMMANDS += re.findall(r"`(kedro sweep \w+)`", README)
 
 
