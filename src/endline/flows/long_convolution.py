@@ -50,9 +50,10 @@ class LongConv1d(nn.Conv1d):
             keep_freed_memory()
         (kernel,), (dilation,) = self.kernel_size, self.dilation
         reach = kernel // 2 * dilation
-        new = len(_transforms(kernel, x.dtype)[2]) * dilation
+        alone = not (self.training or torch.is_grad_enabled() or len(x) > 1)
+        new = len((_three_transforms if alone else _transforms)(kernel, x.dtype)[2]) * dilation
         padded = functional.pad(x, (reach, reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
-        if self.training or torch.is_grad_enabled() or len(x) > 1:
+        if not alone:
             found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
             return found
         assert self.bias is not None  # for the type checker: this layer always has one
@@ -80,13 +81,18 @@ def steps_of(tiles: Tensor, batch: int, dilation: int, steps: int) -> Tensor:
 
 
 @cache
-def _transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _transforms(kernel: int, dtype: torch.dtype, kernels: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices of tiles of n steps, s of which are new, with f frequencies, real and imaginary parts one by one.
+
+    Args:
+        kernel: its length.
+        dtype: of the matrices.
+        kernels: so many of them make a tile; 3 is the best of several on two cores, for kernels of 7 to 31 steps.
 
     Returns:
         of a tile (2 f, n), of the kernel, conjugate (2 f, kernel), and back to the new steps (s, 2 f).
     """
-    tile = 2 * math.ceil(1.5 * kernel)  # the best of several on two cores, for 7 to 31 steps
+    tile = 2 * math.ceil(kernels * kernel / 2)
     frequencies = tile // 2 + 1
     angles = 2 * math.pi * torch.outer(torch.arange(frequencies).double(), torch.arange(tile).double()) / tile
     forward = torch.stack([angles.cos(), -angles.sin()], 1).flatten(0, 1)
@@ -99,25 +105,27 @@ def _transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor
 
 @cache
 def _three_transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """As `_transforms`, (3 f, n), (3 f, kernel) and (s, 3 f), for Gauss's way to multiply complex numbers.
+    """As `_transforms`, (r, n), (r, kernel) and (s, r), r = 3 f - 4, for Gauss's way to multiply complex numbers.
 
     Of a b = (p - q) + i (r - p - q) the three real products are p of the real parts, q of the imaginary ones, and r of
-    their sums.
+    their sums. The first and the last frequency are real: there p is all. Tiles are shorter than in a batch: a single
+    sample has the kernels' spectra read for itself alone, and they are fewer so.
     """
-    to, taps, back = _transforms(kernel, torch.float64)
+    to, taps, back = _transforms(kernel, torch.float64, 2.4)
     (x, y), (u, v) = ((part[0::2], part[1::2]) for part in (to, taps))
     real, imaginary = back[:, 0::2], back[:, 1::2]
+    inner = slice(1, -1)
     return (
-        torch.cat([x, y, x + y]).to(dtype),
-        torch.cat([u, v, u + v]).to(dtype),
-        torch.cat([real - imaginary, -real - imaginary, imaginary], 1).to(dtype),
+        torch.cat([x, y[inner], (x + y)[inner]]).to(dtype),
+        torch.cat([u, v[inner], (u + v)[inner]]).to(dtype),
+        torch.cat([real - imaginary, (-real - imaginary)[:, inner], imaginary[:, inner]], 1).to(dtype),
     )
 
 
 def _three_products(x: Tensor, kernels: Tensor, bias: Tensor, kernel: int, dilation: int) -> Tensor:
     """What `_TiledConvolution` gives, without a gradient; faster where there are few places.
 
-    The kernels (3 f, outputs, inputs) take three quarters of the memory, which must pass for a single sample.
+    The kernels (3 f - 4, outputs, inputs) are those that evaluation keeps.
     """
     to, _, back = _three_transforms(kernel, x.dtype)
     seen = _tiled(x, to.shape[1], len(back), dilation)
