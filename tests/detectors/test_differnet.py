@@ -58,6 +58,20 @@ def test_score_is_the_mean_over_all_views(score):
     assert scored.map is None
 
 
+@pytest.mark.parametrize(
+    ("score_views", "taken"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 2]), (4, [0, 1, 2, 3]), (9, [0, 1, 2, 3])]
+)
+def test_the_views_that_are_scored_are_evenly_spaced(score_views, taken):
+    detector, views = by_hand(score_views=score_views)
+    scored = detector.score({"views": views}).score
+    torch.testing.assert_close(scored, (2 * views[:, taken]).square().mean((1, 2)))
+
+
+def test_a_negative_number_of_scored_views_is_refused():
+    with pytest.raises(EndlineError, match="score_views=-1"):
+        DifferNetConfig(score_views=-1)
+
+
 def test_a_step_draws_distinct_views_of_each_sample_anew():
     detector, _ = by_hand(views_per_step=2)
     views = torch.arange(12.0).view(3, 4, 1).expand(3, 4, 6)  # tells sample and view

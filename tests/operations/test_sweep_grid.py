@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
+from kedro.config import OmegaConfigLoader
 
 from endline.errors import EndlineError
 from endline.operations.sweep_data import data_digest, raw_folder
 from endline.operations.sweep_grid import Sweep, nested, parse_sweep
+from endline.settings import CONFIG_LOADER_ARGS
 
 CONF = Path(__file__).parents[2] / "conf/base"
 SWEEPS, DETECTORS = CONF / "sweeps.yml", CONF / "parameters/detectors.yml"
@@ -110,6 +112,18 @@ def test_the_projects_sweeps() -> None:
     hybrid = {"backbone": "resnet18", "input_type": "hybrid"}
     assert sweeps["mirror_table2"].published_auroc(hybrid) == 0.958
     assert sweeps["mirror_table3"].published_auroc({"detectors.hybrid_flow.blocks": 4}) == 0.961
+
+
+def test_the_published_settings_go_with_nine_runs_as_published() -> None:
+    told = OmegaConfigLoader(str(CONF.parent), env="paper", **CONFIG_LOADER_ARGS)["sweeps"]
+    sweep, base = (
+        parse_sweep("robot_table_8_2", told),
+        parse_sweep("robot_table_8_2", yaml.safe_load(SWEEPS.read_text())),
+    )
+    assert len(sweep.grid["seed"]) == 9
+    assert sweep.grid["detector"] == base.grid["detector"]
+    assert sweep.published == base.published
+    assert "nine" in sweep.description
 
 
 def test_the_projects_sweeps_name_settings_that_detectors_have() -> None:

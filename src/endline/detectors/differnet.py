@@ -38,6 +38,7 @@ class DifferNetConfig(TrainingSettings):
         alpha: bound of the log-scale.
         gamma: let the flow start as the identity, as CS-Flow does.
         views_per_step: views of a sample in a step, drawn afresh each time.
+        score_views: views that are scored, evenly spaced, the first of them the image as it is; 0 = all.
         score: `latent` (mean of z^2, over the views too), `likelihood` (negative log-likelihood a dimension), or
             `mahalanobis`: how far the mean latent of a sample's views lies from those of the training samples.
         map_views: rotated views of the image whose gradients make the anomaly map, each as dear as a training step
@@ -54,6 +55,7 @@ class DifferNetConfig(TrainingSettings):
     alpha: float = 3.0
     gamma: bool = False
     views_per_step: int = 4
+    score_views: int = 0
     score: str = "latent"
     map_views: int = 4
     blur: float = 3.0
@@ -70,6 +72,8 @@ class DifferNetConfig(TrainingSettings):
         super().__post_init__()
         if self.score not in SCORES:
             raise EndlineError(f"differnet has no score '{self.score}': choose one of {', '.join(SCORES)}.")
+        if self.score_views < 0:
+            raise EndlineError(f"differnet has score_views={self.score_views}: give a number of views, or 0 for all.")
 
 
 class DenseSubnet(nn.Module):
@@ -184,16 +188,22 @@ class DifferNet(Detector[DifferNetConfig]):
         if self.model.mean_latent is not None:
             some = np.random.default_rng(seed).permutation(len(views))[:WHITENED]
             with torch.no_grad():
-                means = [self._mean_latents(batch["views"]) for batch in views.batches(BATCH, some)]
+                means = [self._mean_latents(self._scored(batch["views"])) for batch in views.batches(BATCH, some)]
             self.model.mean_latent.fit(torch.cat(means))
         return losses
 
     def score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) of the image's size."""
         with torch.no_grad():
-            score = self._scores(batch["views"])
+            score = self._scores(self._scored(batch["views"]))
         backbone = self.backbone
         return Scored(score, None if backbone is None else lambda: self._map(batch["image"], backbone))
+
+    def _scored(self, views: Tensor) -> Tensor:
+        """Those of the views (batch, views, length) that are scored; all of them where there are fewer."""
+        count = views.shape[1]
+        wanted = min(self.config.score_views or count, count)
+        return views[:, [index * count // wanted for index in range(wanted)]]
 
     def _scores(self, views: Tensor) -> Tensor:
         """(batch,) of views (batch, views, length)."""

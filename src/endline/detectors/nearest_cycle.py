@@ -11,7 +11,7 @@ from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 
-ROWS = 32  # training cycles that are compared at once: their float32 copies stay in the cache
+VALUES = 2**20  # of training cycles that are compared at once: their copy of 4 MB
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,12 @@ class KnownCycles(nn.Module):
             valid: (batch, 1, steps).
         """
         own = x.flatten(1)
-        sums = [torch.cdist(own, part.flatten(1).float(), p=1) for part in torch.split(self.cycles, ROWS)]
+        rows = 2 * max(1, VALUES // (2 * own.shape[1]))  # even: each of two cores has as many
+        room = torch.empty(rows, own.shape[1])  # one for all: fresh memory for each copy costs more than the distance
+        sums = []
+        for part in torch.split(self.cycles.flatten(1), rows):
+            known = part if part.dtype == own.dtype else room[: len(part)].copy_(part)
+            sums.append(torch.cdist(own, known, p=1))
         lasting = valid[:, 0].sum(1, keepdim=True) + self.valid.sum(1) - valid[:, 0] @ self.valid.T
         return torch.cat(sums, 1) / (lasting * x.shape[1]).clamp(min=1)
 
