@@ -106,6 +106,10 @@ def test_simulated_data_are_told_in_capitals() -> None:
     assert facts(LONG, simulated, "")["Data"].startswith("**SIMULATED**")
 
 
+def test_a_folder_of_the_users_is_not_called_real_only_because_it_bears_no_mark() -> None:
+    assert facts(LONG, ROWS, " --raw=/here")["Data"] == "not marked as simulated; the folder given by --raw"
+
+
 def test_metrics_become_flat_columns_without_intervals() -> None:
     metrics = {
         "auroc": 0.9,

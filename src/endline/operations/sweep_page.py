@@ -33,12 +33,14 @@ def facts(sweep: Sweep, rows: Sequence[Row], options: str) -> dict[str, str]:
         options: of the command, as they were given.
     """
     done = [row for row in rows if row["status"] == DONE]
-    kind = "**SIMULATED**" if any(row["simulated"] == "True" for row in done) else "real"
+    given = " --raw=" in options
+    unmarked = "not marked as simulated" if given else "real"
+    kind = "**SIMULATED**" if any(row["simulated"] == "True" for row in done) else unmarked
     own = f"`{sweep.data}`. {sweep.source}" if sweep.data else "the station's own"
     seconds = sum(float(row["seconds"]) for row in rows if row.get("seconds"))
     return {
         "Command": f"`kedro sweep {sweep.name}{options}`",
-        "Data": f"{kind if done else 'unknown'}; {'the folder given by --raw' if ' --raw=' in options else own}",
+        "Data": f"{kind if done else 'unknown'}; {'the folder given by --raw' if given else own}",
         "Station": f"{sweep.station}, with {', '.join(f'{name}={value}' for name, value in sweep.fixed.items())}",
         "Runs": f"{len(done)} of {len(rows)} finished, {seconds / 60:.1f} minutes in all",
         "Machine": "; ".join(dict.fromkeys(row["machine"] for row in rows)),
