@@ -41,10 +41,12 @@ def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
     last = -1.0
     for name, row in table.sort_values("auroc").iterrows():
         colour = KIND_COLOURS[0] if name in TRAINED else NORMAL
-        axis.errorbar(row[cost], row["auroc"], yerr=row["sd"], fmt="o", color=colour, ms=5, lw=1, capsize=2)
+        axis.errorbar(row[cost], row["auroc"], yerr=row["sd"], fmt="none", color=colour, lw=1, capsize=2)
+        axis.plot(row[cost], row["auroc"], "o", color=colour, ms=5, zorder=4)  # before names, which hide error bars
         height = max(float(row["auroc"]), last + 0.012)
-        beside = (row[cost] * 1.15, height)
-        told = axis.annotate(str(name), (row[cost], row["auroc"]), beside, fontsize=TEXT - 0.5, color=INK, va="center")
+        point = (row[cost], row["auroc"])
+        told = axis.annotate(str(name), point, (8, height), textcoords=("offset points", "data"), va="center")
+        told.set(fontsize=TEXT - 0.5, color=INK)
         told.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # legible over another's error bar
         last = height
     axis.set_xscale("log")
