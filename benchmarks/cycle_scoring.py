@@ -77,12 +77,12 @@ def measured() -> Iterator[dict[str, Any]]:
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
         for name in names:
-            for env, told_there in told.items():
-                settings = told_there["detectors"].get(name)
+            for env, parameters in told.items():
+                settings = parameters["detectors"].get(name)
                 if settings is None:
                     continue
                 found = [pool.submit(medians, name, settings).result() for _ in range(PROCESSES)]
-                single, batched, parameters = zip(*found, strict=True)
+                single, batched, sizes = zip(*found, strict=True)
                 yield {
                     "detector": name,
                     "settings": env,
@@ -90,7 +90,7 @@ def measured() -> Iterator[dict[str, Any]]:
                     "ms_one_cycle_fastest": round(min(single), 1),
                     "ms_one_cycle_slowest": round(max(single), 1),
                     "ms_of_a_batch": round(statistics.median(batched), 1),
-                    "parameters": parameters[0],
+                    "parameters": sizes[0],
                     "processes": PROCESSES,
                     "threads": torch.get_num_threads(),
                     "machine": machine(),

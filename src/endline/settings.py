@@ -18,10 +18,8 @@ CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
-    "merge_strategy": {
-        "parameters": "soft",
-        "sweeps": "soft",
-    },  # an overlay (smoke, paper) holds what differs from base
+    # An overlay (smoke, paper) holds only what differs from base.
+    "merge_strategy": {"parameters": "soft", "sweeps": "soft"},
     "custom_resolvers": {"in_project": in_project},
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],

@@ -203,6 +203,8 @@ class DifferNet(Detector[DifferNetConfig]):
         """Those of the views (batch, views, length) that are scored; all of them where there are fewer."""
         count = views.shape[1]
         wanted = min(self.config.score_views or count, count)
+        if wanted == count:  # no copy
+            return views
         return views[:, [index * count // wanted for index in range(wanted)]]
 
     def _scores(self, views: Tensor) -> Tensor:

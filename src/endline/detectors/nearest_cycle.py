@@ -68,7 +68,7 @@ class KnownCycles(nn.Module):
         """
         own = x.flatten(1)
         rows = 2 * max(1, VALUES // (2 * own.shape[1]))  # even: each of two cores has as many
-        room = torch.empty(rows, own.shape[1])  # one for all: fresh memory for each copy costs more than the distance
+        room = own.new_empty(rows, own.shape[1])  # one for all: fresh memory for each costs more than the distance
         sums = []
         for part in torch.split(self.cycles.flatten(1), rows):
             known = part if part.dtype == own.dtype else room[: len(part)].copy_(part)

@@ -51,7 +51,8 @@ class LongConv1d(nn.Conv1d):
         (kernel,), (dilation,) = self.kernel_size, self.dilation
         reach = kernel // 2 * dilation
         alone = not (self.training or torch.is_grad_enabled() or len(x) > 1)
-        new = len((_three_transforms if alone else _transforms)(kernel, x.dtype)[2]) * dilation
+        transforms = _three_transforms if alone else _transforms
+        new = len(transforms(kernel, x.dtype)[2]) * dilation
         padded = functional.pad(x, (reach, reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
         if not alone:
             found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
