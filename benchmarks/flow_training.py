@@ -18,8 +18,8 @@ from rich import print
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from endline.detectors.cs_flow import CSFlow, CSFlowConfig, negative_log_likelihood
-from endline.detectors.hybrid_flow import HybridFlow, HybridFlowConfig
+from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig, negative_log_likelihood
+from endline.detectors.maps.hybrid_flow import HybridFlow, HybridFlowConfig
 from endline.detectors.progress import Progress
 from endline.feature_set import FeatureSet
 from endline.reporting.provenance import git_commit, machine

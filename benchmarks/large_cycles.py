@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from endline.evaluation.summary import peak_memory_mb
+from endline.evidence.cycles.features import CycleSettings, common_length, cycle_features
+from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.feature_set import make_features
-from endline.features.cycle_features import CycleSettings, common_length, cycle_features
-from endline.features.cycle_index import CycleIndexing, index_cycles
 from endline.reporting.provenance import git_commit, machine
 from endline.robot_signals import META, SIGNALS, TRAINING_SETTING
 

@@ -51,7 +51,7 @@ cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, hel
 @click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
 def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
     """Run the grid NAME of conf/base/sweeps.yml; goes on where it stopped."""
-    from endline.operations.sweep import run_sweep  # imports torch: `kedro run --help` need not wait for it
+    from endline.operations.sweep.campaign import run_sweep  # imports torch: `kedro run --help` need not wait for it
 
     with plain_errors():
         run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh)

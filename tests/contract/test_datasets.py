@@ -38,7 +38,7 @@ def page(seed: int, length: int):
 def detectors(seed: int, size: int):
     rng = np.random.default_rng(seed)
     arrays = FeatureSet({"maps": rng.standard_normal((8, size, 2, 2)).astype("f4")}, key=f"{seed} {size}")
-    settings = {"gaussian": {"type": "endline.detectors.gaussian.Gaussian", "shrinkage": 0.1 + 0.1 * seed}}
+    settings = {"gaussian": {"type": "endline.detectors.pooled.gaussian.Gaussian", "shrinkage": 0.1 + 0.1 * seed}}
     made = {}
     for part in ("fold", "unfold"):
         made[f"{part}/0"] = build_detector("gaussian", settings)

@@ -375,7 +375,7 @@ def test_unknown_name_is_told_with_the_known_ones():
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("endline.detectors.gaussian.Gausian", "'endline.detectors.gaussian.Gausian' cannot be found"),
+        ("endline.detectors.pooled.gaussian.Gausian", "'endline.detectors.pooled.gaussian.Gausian' cannot be found"),
         ("endline.detectors.gausian.Gaussian", "'endline.detectors.gausian.Gaussian' cannot be found"),
         ("Gaussian", "'Gaussian' cannot be found"),
         ("pathlib.Path", "'pathlib.Path' is not a Detector"),

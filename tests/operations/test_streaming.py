@@ -12,11 +12,11 @@ from endline.operations.streaming import Hysteresis, StreamScorer, StreamSetting
 
 SETTINGS = {
     "flow": {
-        "type": "endline.detectors.mts_flow.MTSFlow",
+        "type": "endline.detectors.cycles.mts_flow.MTSFlow",
         "epochs": 20, "least_hidden": 16, "blocks": 2, "kernel": 5, "batch_size": 8, "learning_rate": 5e-3,
     },
-    "hmm": {"type": "endline.detectors.hmm.HMM", "states": [2], "every": 2, "window": 4},
-    "pca": {"type": "endline.detectors.pca.PCA", "components": 3},
+    "hmm": {"type": "endline.detectors.cycles.hmm.HMM", "states": [2], "every": 2, "window": 4},
+    "pca": {"type": "endline.detectors.cycles.pca.PCA", "components": 3},
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from kedro.io import DataCatalog
 from mlflow.entities import Run
 
 from endline.cli import cli
-from endline.simulation.mirror_audio import MirrorSimulation, simulate
+from endline.simulation.sound.mirror_audio import MirrorSimulation, simulate
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,10 +16,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from endline.backbones.networks import Backbone
 from endline.cli import cli
 from endline.detectors.progress import Progress
 from endline.evaluation.summary import METRICS
-from endline.features.backbones import Backbone
 from endline.samples import check_samples
 
 OUTPUTS = {

@@ -6,9 +6,9 @@ from endline.errors import EndlineError
 from endline.pipelines.resolved import resolved
 
 DETECTORS = {
-    "plain": {"type": "endline.detectors.gaussian.Gaussian"},
-    "told": {"type": "endline.detectors.ast.AST", "input_type": "hybrid", "scale": 1},
-    "turned": {"type": "endline.detectors.differnet.DifferNet"},
+    "plain": {"type": "endline.detectors.pooled.gaussian.Gaussian"},
+    "told": {"type": "endline.detectors.maps.ast.AST", "input_type": "hybrid", "scale": 1},
+    "turned": {"type": "endline.detectors.maps.differnet.DifferNet"},
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from endline.detectors.gaussian import Gaussian, GaussianConfig
+from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
 from endline.detectors.progress import Progress
 from endline.evaluation.metrics import Auroc, auroc, is_anomalous, is_normal
 from endline.feature_set import FeatureSet

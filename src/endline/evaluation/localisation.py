@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch.nn.functional import interpolate
 
 from endline.evaluation.metrics import is_normal
+from endline.evidence.images.masks import read_mask
 from endline.feature_set import FeatureSet
-from endline.masks import read_mask
 
 SIZE = (256, 256)  # every map and mask is brought to it, so that every image has the same weight
 BATCH = 16

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 from kedro.io import CatalogProtocol
 
+from endline.backbones.networks import load_backbone
 from endline.detectors.fitting import Detectors, are_joint, score_rows, units
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
+from endline.evidence.cycles.features import cycle_arrays, cycle_settings
+from endline.evidence.cycles.index import index_cycle
+from endline.evidence.images.features import image_settings, photograph_arrays
+from endline.evidence.images.index import index_image
+from endline.evidence.sound.mirror_features import recording_maps, sound_settings
+from endline.evidence.sound.mirror_index import index_recording
 from endline.feature_set import FeatureSet
-from endline.features.backbones import load_backbone
-from endline.features.cycle_features import cycle_arrays, cycle_settings
-from endline.features.cycle_index import index_cycle
-from endline.features.mirror_index import index_recording
-from endline.features.mirror_sound import recording_maps, sound_settings
-from endline.features.surface_features import image_settings, photograph_arrays
-from endline.features.surface_index import index_image
 
 Catalog = CatalogProtocol[Any, Any]
 Prepared = tuple[pd.DataFrame, FeatureSet]  # rows of the sample table, and their arrays

@@ -15,9 +15,9 @@ from torch import Tensor
 from endline.detectors.fitting import Detectors
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import conformal_threshold
+from endline.evidence.cycles.features import cycle_arrays, cycle_settings
+from endline.evidence.cycles.index import index_cycle
 from endline.feature_set import Batch, FeatureSet
-from endline.features.cycle_features import cycle_arrays, cycle_settings
-from endline.features.cycle_index import index_cycle
 
 
 @runtime_checkable

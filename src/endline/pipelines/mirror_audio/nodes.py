@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from endline.evidence.raw_folder import locate_raw
+from endline.evidence.sound.exhibits import sound_exhibit
+from endline.evidence.sound.mirror_features import measure_noise_floor, sound_features, sound_settings
+from endline.evidence.sound.mirror_index import index_recordings
 from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.features.mirror_index import index_recordings
-from endline.features.mirror_sound import measure_noise_floor, sound_features, sound_settings
-from endline.pipelines.raw_folder import locate_raw
 from endline.pipelines.resolved import resolved
 from endline.reporting.pictures import shared_limits
 from endline.reporting.report import Exhibit
-from endline.reporting.sound_exhibits import sound_exhibit
 from endline.samples import SplitRule, assign_split, check_samples
-from endline.simulation.mirror_audio import MirrorSimulation, simulate
+from endline.simulation.sound.mirror_audio import MirrorSimulation, simulate
 
 Settings = Mapping[str, Any]
 

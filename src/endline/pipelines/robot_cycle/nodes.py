@@ -9,15 +9,15 @@ import pandas as pd
 
 from endline.detectors.base import detector_class
 from endline.errors import EndlineError
+from endline.evidence.cycles.exhibits import cycle_exhibits
+from endline.evidence.cycles.features import ARRAYS, CycleSettings, common_length, cycle_features, cycle_settings, plain
+from endline.evidence.cycles.index import CycleIndexing, index_cycles
+from endline.evidence.cycles.values import CycleFormat
+from endline.evidence.raw_folder import locate_raw
 from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.features.cycle_features import ARRAYS, CycleSettings, common_length, cycle_features, cycle_settings, plain
-from endline.features.cycle_index import CycleIndexing, index_cycles
-from endline.features.cycle_values import CycleFormat
-from endline.pipelines.raw_folder import locate_raw
-from endline.reporting.cycle_exhibits import cycle_exhibits
 from endline.reporting.report import Exhibit
 from endline.samples import SplitRule, assign_split, check_samples, check_training_items
-from endline.simulation.robot_cycle import RobotSimulation, simulate
+from endline.simulation.robot.robot_cycle import RobotSimulation, simulate
 
 Settings = Mapping[str, Any]
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from endline.evidence.images.exhibits import image_exhibit
+from endline.evidence.images.features import image_settings, surface_features
+from endline.evidence.images.index import index_images
+from endline.evidence.raw_folder import locate_raw
 from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.features.surface_features import image_settings, surface_features
-from endline.features.surface_index import index_images
-from endline.pipelines.raw_folder import locate_raw
 from endline.pipelines.resolved import resolved
-from endline.reporting.image_exhibits import image_exhibit
 from endline.reporting.pictures import shared_limits
 from endline.reporting.report import Exhibit
 from endline.samples import SplitRule, assign_split, check_samples, check_training_items
-from endline.simulation.surface_image import SurfaceSimulation, simulate
+from endline.simulation.images.surface_image import SurfaceSimulation, simulate
 
 Settings = Mapping[str, Any]
 

@@ -1,0 +1,1 @@
+"""Detectors on feature maps, views and images."""

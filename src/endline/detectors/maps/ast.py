@@ -1,0 +1,218 @@
+"""AST: the distance between a flow as teacher and a convolutional student."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
+from endline.detectors.maps.cs_flow import kernel_sizes
+from endline.detectors.maps.scales import Scales, scale_names
+from endline.detectors.progress import Progress
+from endline.detectors.training import TrainingSettings, train
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet
+from endline.flows.coupling import CouplingBlock, CouplingFlow
+from endline.flows.position import position_code
+from endline.flows.subnets import ConvSubnet
+
+STUDENTS = ("conv", "deep_flow", "flow")
+SCORES = ("distance", "teacher")
+JOINS = ("auto", "max", "mean")
+
+
+@dataclass(frozen=True)
+class ASTConfig(TrainingSettings):
+    """Settings of `AST`, and those of its training (`TrainingSettings`).
+
+    Attributes:
+        scale: which of the feature maps is read, counted from the finest; -1 = the coarsest.
+        input_type: pyramid that the maps are made of where the station's is `auto`.
+        components: whitened principal components of the channels that stay; 0 = all.
+        whiten: False feeds the maps to teacher and student as they are, as published.
+        code: channels of the position code, a multiple of 4; 0 = none.
+        blocks: coupling blocks of the teacher.
+        kernel, last_kernel: kernel size of all its blocks but the last, and of the last.
+        hidden: hidden channels of its subnets.
+        alpha: bound of its log-scale.
+        student: `conv` (published), `flow` (one like the teacher) or `deep_flow` (with twice its blocks).
+        student_blocks: residual blocks of the convolutional student.
+        student_factor: its hidden channels, as a multiple of `hidden`.
+        slope: of its LeakyReLU below 0.
+        score_by: `distance` of student and teacher, or the negative log-likelihood of the `teacher` alone.
+        join: score of a sample from its map: `mean`, `max`, or `auto`, the maximum where there is a foreground mask,
+            else the mean.
+        teacher_epochs, epochs: passes of the teacher's and of the student's training, which are alike otherwise.
+    """
+
+    scale: int = -1
+    input_type: str = "single"
+    components: int = 128
+    whiten: bool = True
+    code: int = 32
+    blocks: int = 4
+    kernel: int = 3
+    last_kernel: int = 3
+    hidden: int = 64
+    alpha: float = 3.0
+    student: str = "conv"
+    student_blocks: int = 4
+    student_factor: int = 2
+    slope: float = 0.2
+    score_by: str = "distance"
+    join: str = "auto"
+    teacher_epochs: int = 8
+    epochs: int = 6
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choices = {"student": STUDENTS, "score_by": SCORES, "join": JOINS}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise EndlineError(f"ast has no {name} '{getattr(self, name)}': choose one of {', '.join(allowed)}.")
+
+
+class TeacherAndStudent(nn.Module):
+    """Whitening of one scale, the teacher, and the student where the score needs one.
+
+    Args:
+        shape: (channels, height, width) of the scale's maps, under its name.
+        config: the settings.
+    """
+
+    code: Tensor
+
+    def __init__(self, shape: Shapes, config: ASTConfig) -> None:
+        super().__init__()
+        self.scales = Scales(shape, config.components, config.whiten)
+        ((channels, height, width),) = self.scales.sizes
+        self.register_buffer("code", position_code(config.code, height, width)[None], persistent=False)
+        self.teacher = _flow(channels, config, config.blocks)
+        self.student: nn.Module = nn.Identity()
+        if config.score_by == "distance" and config.student == "conv":
+            hidden = config.hidden * config.student_factor
+            self.student = ConvStudent(channels, config.code, hidden, config.student_blocks, config.slope)
+        elif config.score_by == "distance":
+            self.student = FlowStudent(_flow(channels, config, config.blocks * (1 + (config.student == "deep_flow"))))
+        self.teacher.to(memory_format=torch.channels_last)
+        self.student.to(memory_format=torch.channels_last)
+
+    def surprise(self, batch: Batch) -> Tensor:
+        """Negative log-likelihood of the teacher at every position, a channel, (batch, H, W) (equation 6.3)."""
+        (z,), (log_det,) = self.teacher.by_position(self.scales(batch), (self.code,))
+        return (0.5 * z.square().sum(1) - log_det) / z.shape[1]
+
+    def distance(self, batch: Batch) -> Tensor:
+        """Squared distance of student and frozen teacher at every position, a channel, (batch, H, W) (equation 6.4)."""
+        maps = self.scales(batch)
+        with torch.no_grad():
+            (wanted,), _ = self.teacher.by_position(maps, (self.code,))
+        found: Tensor = self.student(maps[0], self.code)
+        return (found - wanted).square().mean(1)
+
+
+class AST(Detector[ASTConfig]):
+    """Asymmetric student and teacher (Rudolph 2024, chapter 6; WACV 2023).
+
+    The teacher, a flow, turns normal features into a normal distribution; the student, no flow, learns to give the
+    same and fails on what it has not seen. Position by position their squared distance is the anomaly map. Published
+    are distances and log-likelihoods summed over the channels, here is their mean. The text's slope of LeakyReLU is
+    0.2, the authors' program's 0.01; the program pads the teacher's borders by repeating them, and so does this one.
+
+    A batch may hold a `mask` (batch, h, w) or (batch, 1, h, w), above 0 in the foreground: then background counts
+    neither in training nor in the score.
+    """
+
+    Config = ASTConfig
+    input_type = "single"
+    model: TeacherAndStudent
+
+    def build(self, shapes: Shapes, samples: int) -> TeacherAndStudent:
+        """Teacher and student at their start.
+
+        Raises:
+            EndlineError: when there is no such scale.
+        """
+        names = scale_names(shapes)
+        if not -len(names) <= self.config.scale < len(names):
+            raise EndlineError(
+                f"ast has scale={self.config.scale} and the features have {len(names)} scale(s): "
+                f"choose one of {-len(names)} to {len(names) - 1}."
+            )
+        name = names[self.config.scale]
+        return TeacherAndStudent({name: shapes[name]}, self.config)
+
+    def teacher_loss(self, batch: Batch) -> Tensor:
+        """Mean over foreground positions of the teacher's negative log-likelihood."""
+        return foreground_mean(self.model.surprise(batch), batch.get("mask"))
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean over foreground positions of what the score is made of."""
+        if self.config.score_by == "teacher":
+            return self.teacher_loss(batch)
+        return foreground_mean(self.model.distance(batch), batch.get("mask"))
+
+    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+        """Fit the whitening in closed form, train the teacher, then the student to the frozen teacher's output."""
+        c, model = self.config, self.model
+        model.scales.fit(train_set)
+        losses = train(
+            model.teacher,
+            self.teacher_loss,
+            train_set,
+            replace(c, epochs=c.teacher_epochs),
+            seed=seed,
+            progress=progress.stage("teacher"),
+        )
+        if c.score_by == "teacher":
+            return losses
+        model.teacher.requires_grad_(False)
+        return losses + train(model.student, self.loss, train_set, self.config, seed=seed, progress=progress)
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> Scored:
+        """Score (batch,), and map (batch, H, W) at the size of the scale; the background of the map is 0, or below."""
+        distances = self.config.score_by == "distance"
+        heat = self.model.distance(batch) if distances else self.model.surprise(batch)
+        mask = batch.get("mask")
+        join = self.config.join
+        if join == "auto":
+            join = "mean" if mask is None else "max"
+        if mask is None:
+            return Scored(heat.flatten(1).amax(1) if join == "max" else heat.mean((1, 2)), heat)
+        inside = foreground(mask, heat.shape[-2:])
+        lowest = heat.masked_fill(~inside, torch.inf).flatten(1).amin(1).clamp(max=0)
+        heat = torch.where(inside, heat, lowest[:, None, None])
+        count = inside.flatten(1).sum(1)
+        mean = heat.masked_fill(~inside, 0).flatten(1).sum(1) / count
+        return Scored(heat.masked_fill(~inside, -torch.inf).flatten(1).amax(1) if join == "max" else mean, heat)
+
+
+def foreground(mask: Tensor, size: Sequence[int]) -> Tensor:
+    """Positions (batch, H, W) of a map of some size whose part of the mask (batch, ..., h, w) is not all background.
+
+    A sample without any foreground counts as a whole.
+    """
+    pixels = mask.float().reshape(len(mask), 1, *mask.shape[-2:])
+    inside = functional.adaptive_max_pool2d(pixels, tuple(size))[:, 0] > 0
+    return inside | ~inside.flatten(1).any(1)[:, None, None]
+
+
+def foreground_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean of values (batch, H, W) over the foreground positions of all samples; over all without a mask."""
+    return values.mean() if mask is None else values[foreground(mask, values.shape[-2:])].mean()
+
+
+def _flow(channels: int, config: ASTConfig, blocks: int) -> CouplingFlow:
+    def block(kernel: int) -> CouplingBlock:
+        def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> ConvSubnet:
+            return ConvSubnet(inputs, outputs, [config.hidden], kernel, condition=config.code, padding="replicate")
+
+        return CouplingBlock([channels], subnet, alpha=config.alpha)
+
+    return CouplingFlow([block(size) for size in kernel_sizes(blocks, config.kernel, config.last_kernel)])

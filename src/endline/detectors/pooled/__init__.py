@@ -1,0 +1,1 @@
+"""Detectors on globally pooled features."""

@@ -1,0 +1,1 @@
+"""Cycles of signals: reading them, layouts, resampling, and the arrays made of them."""

@@ -1,0 +1,250 @@
+"""Index of the station `robot_cycle`: a folder of cycles becomes a sample table."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.progress import track
+
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout
+from endline.evidence.cycles.robot_files import Stretch, check_columns, check_stretch, cycles, stretches
+from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
+from endline.evidence.rejected import Rejections, file_digest
+from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
+from endline.samples import NORMAL, Index
+
+LONGEST = 4.0  # times the usual duration that a normal cycle may last
+SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
+log = logging.getLogger(__name__)
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class CycleIndexing:
+    """What the index must know.
+
+    Attributes:
+        group: name of the robot; None for that of the file or folder.
+        simulated: whether the cycles were simulated.
+        signals: group or list of signals, see `chosen_signals`.
+        rate: Hz that the cycles are resampled to; None for their own.
+        stretched: whether they are stretched to one number of steps instead.
+        file: file of many cycles, where there are several.
+        form: where the signals of a cycle's own file are found.
+        gain: share in (0, 1] of the training cycles of a published split that train; the others are left out.
+        seed: of their choice.
+    """
+
+    group: str | None = None
+    simulated: bool = False
+    signals: str | list[str] = "all"
+    rate: float | None = None
+    stretched: bool = False
+    file: str | None = None
+    form: CycleFormat = field(default_factory=CycleFormat)
+    gain: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class CycleIndex(Index):
+    """The sample table, and the signals that every cycle of it has.
+
+    The table's own columns: `first_row, rows` (place in a file of many cycles, else missing), `steps`, `duration` in
+    seconds, `rate` in Hz.
+    """
+
+    signals: tuple[str, ...] = ()
+
+
+def index_cycles(folder: Path, settings: CycleIndexing) -> CycleIndex:
+    """Read every cycle once: is it sound, and what does it show. One cycle is in memory at a time.
+
+    Raises:
+        EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or `gain`
+            is out of range.
+    """
+    if not 0 < settings.gain <= 1:
+        raise EndlineError(f"training_gain={settings.gain} is no share: give a number above 0 and up to 1.")
+    layout = find_layout(folder, settings.form.normal, settings.file)
+    rejections = Rejections(folder, "cycle")
+    if layout.robot_file is None:
+        rows, signals = _of_files(folder, layout, settings, rejections)
+        count = len(layout.files)
+        published = layout.published_split
+    else:
+        signals = chosen_signals(SIGNALS, settings.signals)
+        found, rows = _of_robot(layout.robot_file, signals, settings, rejections)
+        count = len(found)
+        published = any(stretch.setting == TRAINING_SETTING for stretch in found)
+    if rows:
+        rows = _alike(rows, settings, rejections)
+    table = rejections.table(count, usable=bool(rows))
+    if layout.left_out:
+        log.warning("%d anomalous cycles below train/ are left out: nothing learns from them.", layout.left_out)
+    samples = pd.DataFrame(rows).astype(
+        {"label": "Int8", "kind": object, "domain": object, "part": object, "mask_path": object,
+         "first_row": "Int64", "rows": "Int64"}
+    )  # fmt: skip
+    if published:
+        samples = _gained(samples, settings)
+    return CycleIndex(samples, table, published, signals)
+
+
+def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tuple[pd.DataFrame, Cycle]:
+    """Sample table of one file whose label is unknown, and its cycle.
+
+    Raises:
+        EndlineError: when the file cannot be used, or lacks a signal.
+    """
+    try:
+        cycle = read_cycle(path, form)
+    except FileRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
+    except KeyError as problem:
+        raise EndlineError(f"{path} is no csv, parquet or json file: export the cycle as one of them.") from problem
+    chosen = chosen_signals(cycle.names, list(signals))
+    row = {**_row(path.name, "", None, False), "simulated": False, **_measured(cycle)}
+    table = pd.DataFrame([row]).astype({"label": "Int8", "kind": object})
+    return table, only(cycle, chosen)
+
+
+def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:
+    """The cycle with these signals alone, in this order."""
+    places = [cycle.names.index(name) for name in signals]
+    return Cycle(signals, cycle.times, cycle.values[places])
+
+
+def _of_files(
+    folder: Path, layout: CycleLayout, settings: CycleIndexing, rejections: Rejections
+) -> tuple[list[Row], tuple[str, ...]]:
+    """Rows of cycles with a file of their own; the signals are those of the first normal one."""
+    names: tuple[str, ...] = ()
+    rows: list[Row] = []
+    ordered = sorted(layout.files, key=lambda file: file.kind != NORMAL)  # the normal ones say what is usual
+    for file in track(ordered, "Reading the cycles", transient=True):
+        with rejections.instead(file.path):
+            cycle = read_cycle(folder / file.path, settings.form)
+            names = names or cycle.names
+            _check_names(cycle, names)
+            digest = rejections.digest(file.path)
+            group = settings.group or folder.resolve().name
+            row = _row(file.path, group, file.kind, file.split == "train")
+            rows.append({**row, "simulated": settings.simulated, "digest": digest, **_measured(cycle)})
+    order = {file.path: place for place, file in enumerate(layout.files)}
+    rows.sort(key=lambda row: order[str(row["path"])])
+    return rows, chosen_signals(names, settings.signals) if names else ()
+
+
+def _check_names(cycle: Cycle, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if name not in cycle.names]
+    extra = [name for name in cycle.names if name not in names]
+    if missing or extra:
+        told = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
+        raise FileRejected(told, "record all cycles with the same signals, or name those to use in robot_cycle.formats")
+    if cycle.names != names:
+        raise FileRejected("its signals come in another order", "export all cycles alike")
+
+
+def _of_robot(
+    path: Path, signals: tuple[str, ...], settings: CycleIndexing, rejections: Rejections
+) -> tuple[list[Stretch], list[Row]]:
+    """Rows of the cycles of one file, which is read piece by piece, its labels first."""
+    check_columns(path)
+    found = stretches(path)
+    digest = file_digest(path)
+    places = [(stretch.first, stretch.rows) for stretch in found]
+    stretches_of = Counter(stretch.sample for stretch in found)
+    rows: list[Row] = []
+    for stretch, cycle in zip(
+        track(found, "Reading the cycles", transient=True), cycles(path, places, signals), strict=True
+    ):
+        name = f"{path.name}/{stretch.sample}"
+        with rejections.instead(name):
+            if stretches_of[stretch.sample] > 1:
+                raise FileRejected("its rows lie apart, between those of others", "sort the file by sample and time")
+            check_stretch(stretch)
+            cycle = checked(cycle)
+            kind = CATEGORIES[stretch.category]
+            row = _row(name, settings.group or path.stem, kind, stretch.setting == TRAINING_SETTING)
+            place = {"path": path.name, "first_row": stretch.first, "rows": stretch.rows}
+            about = {"simulated": settings.simulated, "digest": f"{digest}/{stretch.sample}"}
+            rows.append({**row, **about, **_measured(cycle), **place})
+    return found, rows
+
+
+def _row(name: str, group: str, kind: str | None, training: bool) -> Row:
+    return {
+        "sample_id": name,
+        "path": name,
+        "group": group,
+        "split": "train" if training and kind == NORMAL else "test",
+        "label": None if kind is None else int(kind != NORMAL),
+        "kind": kind,
+        "domain": None,
+        "part": None,
+        "mask_path": None,
+        "control": False,
+    }
+
+
+def _measured(cycle: Cycle) -> Row:
+    duration = float(cycle.times[-1] - cycle.times[0])
+    return {"first_row": None, "rows": None, "steps": len(cycle.times), "duration": duration, "rate": cycle.rate}
+
+
+def _alike(rows: list[Row], settings: CycleIndexing, rejections: Rejections) -> list[Row]:
+    """Rows without normal cycles of a strange length, and without those recorded too slowly for the rate."""
+    table = pd.DataFrame(rows)
+    normal = (table["label"] == 0).to_numpy()
+    usual = float(table.loc[normal, "duration"].median()) if normal.any() else np.inf
+    wanted = settings.rate or float(table["rate"].median())
+    kept = []
+    for row, duration, rate, good in zip(rows, table["duration"], table["rate"], normal, strict=True):
+        with rejections.instead(str(row["sample_id"])):
+            if good and duration > LONGEST * usual:
+                raise FileRejected(
+                    f"labelled normal, but it lasts {duration:.4g} s, {duration / usual:.3g} times as long as usual",
+                    "cut the recording into cycles, or label it as an anomaly",
+                )
+            if not settings.stretched and rate < SLOW * wanted:
+                raise FileRejected(
+                    f"recorded at {rate:.4g} Hz, too slowly for {wanted:.4g} Hz",
+                    f"record all cycles alike, or choose rate={np.floor(rate):.0f}",
+                )
+            kept.append(row)
+    return kept
+
+
+def _gained(samples: pd.DataFrame, settings: CycleIndexing) -> pd.DataFrame:
+    """Table without the training cycles beyond the share `gain`."""
+    training = np.flatnonzero(samples["split"] == "train")
+    count = round(settings.gain * len(training))
+    out = np.random.default_rng(settings.seed).permutation(training)[count:]
+    return samples.drop(index=samples.index[out]).reset_index(drop=True)
+
+
+def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], form: CycleFormat) -> Iterator[Cycle]:
+    """Cycles of the sample table, in its order, read again one by one.
+
+    Raises:
+        EndlineError: when a file cannot be read any more.
+    """
+    if samples["first_row"].notna().any():  # then all lie in one file
+        places = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
+        yield from map(checked, cycles(folder / samples["path"].iloc[0], places, signals))
+        return
+    for path in samples["path"]:
+        try:
+            yield only(read_cycle(folder / path, form), signals)
+        except (FileRejected, OSError) as problem:
+            raise EndlineError(
+                f"{folder / path} was read a moment ago and cannot be any more ({problem}): restore it, run again."
+            ) from problem

@@ -1,0 +1,1 @@
+"""Photographs: reading them, layouts of folders, masks, and the arrays made of them."""

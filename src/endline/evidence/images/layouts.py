@@ -1,0 +1,164 @@
+"""Layouts of image folders: which photographs lie where, what each shows, and where its mask belongs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from endline.errors import EndlineError
+from endline.evidence.folders import kind_named, kind_of_folders, visible_files
+from endline.evidence.images.masks import SUFFIXES
+from endline.samples import NORMAL, NORMAL_WORDS
+
+ALL = "all"  # the group of all categories at once
+MAGNETIC_TILE = "magnetic_tile"
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One image file, not yet opened.
+
+    Attributes:
+        path, mask: of the file and of the mask it would have, relative to the raw folder, POSIX.
+        kind: NORMAL, the kind of its defect, or None where that is unknown.
+        category: the product it shows.
+        split: `train` or `test` where the data set says so, else `test`.
+    """
+
+    path: str
+    mask: str
+    kind: str | None
+    category: str
+    split: str = "test"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What an image folder holds by the names of its files.
+
+    Attributes:
+        photographs: in the order of their paths, category by category.
+        masks: paths of the masks that are there.
+        normal_folders: category -> folder in which its training images lie or belong.
+        published_split: whether the data set divides training and test.
+        group: name of the group.
+    """
+
+    photographs: list[Photograph]
+    masks: set[str]
+    normal_folders: dict[str, Path]
+    published_split: bool
+    group: str
+
+
+def find_layout(folder: Path, group: str | None) -> Layout:
+    """Recognise MTD by `MT_<Kind>/Imgs`, a plain folder by `normal/`, MVTec AD by `train/` or `test/`.
+
+    Args:
+        folder: raw folder.
+        group: category of an MVTec AD folder, `all`, or None for the only one; elsewhere the group's name, None for
+            its usual one (`magnetic_tile`, the folder's own).
+
+    Raises:
+        EndlineError: when the folder is missing, holds no image, has none of the layouts, or not this category.
+    """
+    if not folder.is_dir():
+        raise EndlineError(f"There is no folder {folder}: give the folder of the images (--params=raw=<folder>).")
+    inside = sorted(path for path in folder.iterdir() if path.is_dir())
+    tiles = [path for path in inside if path.name.startswith("MT_") and (path / "Imgs").is_dir()]
+    normals = [path for path in inside if path.name.lower() in NORMAL_WORDS]
+    name = None if group == ALL else group
+    if tiles:
+        layout = _magnetic_tiles(folder, tiles, name or MAGNETIC_TILE)
+    elif normals:
+        layout = _plain(folder, normals[0], name or folder.resolve().name)
+    else:
+        layout = _mvtec(folder, _categories(folder, group), group)
+    if not layout.photographs:
+        raise _no_layout(folder)
+    return layout
+
+
+def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
+    """MTD (Huang et al. 2020): `MT_<Kind>/Imgs/*.jpg`, each with a `.png` mask beside; MT_Free is normal."""
+    photographs, masks = [], set()
+    for tile in tiles:
+        kind = tile.name.removeprefix("MT_").lower()
+        for path in _images(tile / "Imgs"):
+            if path.suffix.lower() == ".png":
+                masks.add(_inside(folder, path))
+            else:
+                mask = _inside(folder, path.with_suffix(".png"))
+                shown = NORMAL if kind == "free" else kind
+                photographs.append(Photograph(_inside(folder, path), mask, shown, group))
+    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group)
+
+
+def _plain(folder: Path, normal: Path, group: str) -> Layout:
+    """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind."""
+    photographs, masks = [], set()
+    for path in _images(folder):
+        relative = path.relative_to(folder)
+        folders = relative.parts[:-1]
+        if folders[:1] == ("masks",):
+            masks.add(relative.as_posix())
+            continue
+        mask = ("masks" / relative.with_suffix(".png")).as_posix()
+        photographs.append(Photograph(relative.as_posix(), mask, kind_of_folders(folders), group))
+    return Layout(photographs, masks, {group: normal}, False, group)
+
+
+def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layout:
+    """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`."""
+    photographs, masks = [], set()
+    for name, category in categories.items():
+        for split, top in (("train", category / "train/good"), ("test", category / "test")):
+            for path in _images(top):
+                shown = path.relative_to(category / split)
+                kind = kind_named(shown.parts[0] if len(shown.parts) > 1 else "")
+                mask = category / "ground_truth" / shown.with_name(f"{shown.stem}_mask.png")
+                photographs.append(Photograph(_inside(folder, path), _inside(folder, mask), kind, name, split))
+        masks |= {_inside(folder, path) for path in _images(category / "ground_truth")}
+    normal_folders = {name: category / "train/good" for name, category in categories.items()}
+    return Layout(photographs, masks, normal_folders, True, ALL if group == ALL else next(iter(categories)))
+
+
+def _categories(folder: Path, group: str | None) -> dict[str, Path]:
+    """Chosen categories of an MVTec AD folder, or the folder itself where it is one."""
+    inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
+    single = _is_category(folder)
+    found = {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
+    if not found:
+        raise _no_layout(folder)
+    if group == ALL or (group is None and len(found) == 1):
+        return found
+    # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is told.
+    known = found if single else inside
+    if group in known:
+        return {group: known[group]}
+    choices = f"choose one of {', '.join(found)}, or {ALL} (--params=group={next(iter(found))})."
+    if group is None:
+        raise EndlineError(f"{folder} holds {len(found)} categories: {choices}")
+    raise EndlineError(f"{folder} holds no category '{group}': {choices}")
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / "train").is_dir() or (folder / "test").is_dir()
+
+
+def _no_layout(folder: Path) -> EndlineError:
+    if not _images(folder):
+        return EndlineError(
+            f"{folder} holds no image: put photographs of good parts into {folder / NORMAL} (png, jpg, tif, ...)."
+        )
+    return EndlineError(
+        f"{folder} has no folder '{NORMAL}', and not the layout of MVTec AD (<category>/train/good) or MTD "
+        f"(MT_Free/Imgs): put photographs of good parts into {folder / NORMAL}."
+    )
+
+
+def _inside(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _images(folder: Path) -> list[Path]:
+    return visible_files(folder, SUFFIXES)

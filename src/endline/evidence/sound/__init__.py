@@ -1,0 +1,1 @@
+"""Sound: reading recordings, their motions, noise floor and mel images."""

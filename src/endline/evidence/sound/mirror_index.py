@@ -1,0 +1,142 @@
+"""Index of the station `mirror_audio`: a folder of recordings becomes a sample table."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+from rich.progress import track
+
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.rejected import Rejections, file_digest
+from endline.evidence.sound.recordings import Motions, find_motions, read_recording
+from endline.samples import NORMAL, NORMAL_WORDS, Index
+
+LABELS = "labels.csv"
+PARTS = ("fold", "standstill", "unfold")
+log = logging.getLogger(__name__)
+
+
+def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
+    """Read every recording once: is it sound, and where are its motions.
+
+    Labels come from `labels.csv` (columns `recording,fault`; `0`, `normal`, `good` or `ok` are normal, an empty fault
+    is unknown) or, without that file, from one sub-folder a fault. Recordings without a label are kept: they are
+    scored, and counted in no figure.
+
+    Args:
+        folder: raw folder, with the recordings at any depth, in any format that libsndfile reads.
+        group: name of the group.
+        simulated: whether the recordings were simulated.
+
+    Returns:
+        Three rows a recording (fold, standstill as control, unfold), with the columns `start, stop` in seconds.
+
+    Raises:
+        EndlineError: when the folder is missing or holds no usable recording, or the label table cannot be read.
+    """
+    if not folder.is_dir():
+        raise EndlineError(f"There is no folder {folder}: give the folder of the recordings (--params=raw=<folder>).")
+    endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    if not files:
+        raise EndlineError(f"{folder} holds no recording: put sound files there (wav, flac, ...), with a {LABELS}.")
+    faults, rejected = _faults(folder, files)
+    rejections = Rejections(folder, "recording", rejected)
+    rows: list[dict[str, object]] = []
+    for path in track(files, "Looking for the motions", transient=True):
+        name = path.relative_to(folder).as_posix()
+        with rejections.instead(name):
+            motions = find_motions(*read_recording(path))
+            digest = rejections.digest(name)
+            rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
+    table = rejections.table(len(files), usable=bool(rows))
+    samples = pd.DataFrame(rows).astype({"label": "Int8", "kind": object})
+    unknown = int(samples["label"].isna().sum()) // len(PARTS)
+    if unknown:
+        log.warning("%d recordings have no label in %s: they are scored, but count in no figure.", unknown, folder)
+    return Index(samples, table)
+
+
+def index_recording(path: Path) -> pd.DataFrame:
+    """Sample table of one recording whose label is unknown; its raw folder is the one it lies in.
+
+    Raises:
+        EndlineError: when the recording cannot be used.
+    """
+    try:
+        signal, rate = read_recording(path)
+        motions = find_motions(signal, rate)
+    except FileRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    digest = file_digest(path)
+    rows = _rows(path.name, None, motions, group="", simulated=False, digest=digest)
+    return pd.DataFrame(list(rows)).astype({"label": "Int8", "kind": object})
+
+
+def _rows(
+    name: str, fault: str | None, motions: Motions, *, group: str, simulated: bool, digest: str
+) -> Iterator[dict[str, object]]:
+    normal = fault is not None and fault.strip().lower() in NORMAL_WORDS
+    for part in PARTS:
+        start, stop = getattr(motions, part)
+        yield {
+            "sample_id": f"{name}#{part}",
+            "path": name,
+            "group": group,
+            "split": "test",
+            "label": None if fault is None else 0 if normal else 1,
+            "kind": NORMAL if normal else fault,
+            "domain": None,
+            "part": part,
+            "mask_path": None,
+            "control": part == "standstill",
+            "simulated": simulated,
+            "start": start,
+            "stop": stop,
+            "digest": digest,
+        }
+
+
+def _faults(folder: Path, files: list[Path]) -> tuple[Mapping[str, str], list[tuple[str, str, str]]]:
+    """Fault of each labelled file (by its path in the folder), and the labels that name no file."""
+    names = [path.relative_to(folder).as_posix() for path in files]
+    table = folder / LABELS
+    if not table.exists():
+        return {name: name.split("/")[0] for name in names if "/" in name}, []
+    try:
+        labels = pd.read_csv(table, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise EndlineError(
+            f"{table} cannot be read ({error}): save it as CSV with the columns recording,fault."
+        ) from error
+    if not {"recording", "fault"} <= set(labels.columns):
+        raise EndlineError(f"{table} has the columns {', '.join(labels.columns)}: it needs recording,fault.")
+    labels = labels.assign(recording=labels["recording"].str.strip(), fault=labels["fault"].str.strip())
+    contradicted = labels.groupby("recording")["fault"].nunique()
+    if (contradicted > 1).any():
+        name = contradicted[contradicted > 1].index[0]
+        raise EndlineError(f"{table} gives {name} more than one fault: keep the right line and delete the others.")
+    # A label may name the file by its path in the folder, or by its name alone where that is unambiguous.
+    by_name = pd.Series(names, dtype=str).groupby([name.rsplit("/", 1)[-1] for name in names]).agg(list)
+    faults: dict[str, str] = {}
+    rejected: list[tuple[str, str, str]] = []
+    for recording, fault in zip(labels["recording"], labels["fault"], strict=True):
+        matches = [recording] if recording in names else by_name.get(recording, [])
+        if len(matches) == 1:
+            if fault:
+                faults[matches[0]] = fault
+        elif not matches:
+            rejected.append(
+                (recording, f"{LABELS} names it, but there is no such file", "restore it or delete the line")
+            )
+        else:
+            rejected.append(
+                (
+                    recording,
+                    f"{LABELS} names it, but {len(matches)} files have this name",
+                    "write its path in the folder",
+                )
+            )
+    return faults, rejected

@@ -1,0 +1,48 @@
+"""One noise floor for all recordings, so that the room of a sitting cannot pass for a fault."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal as dsp
+
+from endline.evidence.sound.recordings import Signal, Span
+
+Power = NDArray[np.float64]
+
+
+def standstill_power(samples: Signal, rate: int, standstill: Span, n_fft: int = 2048) -> Power:
+    """Mean power spectrum (n_fft // 2 + 1,) of the standstill, a span in seconds of (samples,).
+
+    Scaled so that white noise of variance v has the power v in every bin, whatever the window.
+    """
+    rest = samples[round(standstill[0] * rate) : round(standstill[1] * rate)]
+    if len(rest) < n_fft:
+        rest = np.pad(rest, (0, n_fft - len(rest)), mode="wrap")
+    window = dsp.get_window("hann", n_fft)
+    frames = np.lib.stride_tricks.sliding_window_view(rest, n_fft)[:: n_fft // 4] * window
+    power: Power = np.mean(np.abs(np.fft.rfft(frames, axis=1)) ** 2, axis=0) / np.sum(window**2)
+    return power
+
+
+def common_floor(powers: Power, quantile: float = 0.98, factor: float = 4.0) -> Power:
+    """Return the common noise floor (bins,) of standstill powers (n, bins): a factor above a quantile.
+
+    The factor leaves room for the added noise to outweigh what differs between the rooms (shared design,
+    data README, "A trap that must be told").
+    """
+    floor: Power = factor * np.quantile(powers, quantile, axis=0)
+    return floor
+
+
+def level(samples: Signal, rate: int, power: Power, floor: Power, seed: int) -> Signal:
+    """Raise the noise of (samples,) at ``rate`` Hz from its own ``power`` to ``floor``, both (bins,).
+
+    Gaussian noise of the missing power is added per frequency bin; a bin already above the floor is left as
+    it is. The noise follows from ``seed`` alone: give every recording its own, or they share one noise.
+    """
+    missing = np.maximum(floor - power, 0.0)
+    white = np.random.default_rng(seed).standard_normal(len(samples))
+    spectrum = np.fft.rfft(white)
+    grid = np.linspace(0.0, 1.0, len(spectrum))  # share of the Nyquist frequency, whatever the rate
+    gain = np.sqrt(np.interp(grid, np.linspace(0.0, 1.0, len(missing)), missing))
+    noise = np.fft.irfft(spectrum * gain, n=len(samples))
+    return (samples + noise).astype(np.float32)

@@ -1,0 +1,1 @@
+"""`kedro sweep`: grids of runs, one process each, and their tables."""

@@ -1,0 +1,1 @@
+"""Simulated cycles of a robot cell."""

@@ -1,0 +1,268 @@
+"""AST: losses and scores by hand with and without a mask, the student's form, the ablations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from endline.detectors.maps.ast import AST, ASTConfig, foreground, foreground_mean
+from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+SMALL = ASTConfig(
+    components=4,
+    code=8,
+    blocks=2,
+    hidden=8,
+    student_blocks=1,
+    teacher_epochs=4,
+    epochs=6,
+    batch_size=8,
+    learning_rate=5e-3,
+)
+SHAPES = {"scale_0": (5, 8, 8), "scale_1": (2, 2, 2)}
+
+
+def built(config: ASTConfig = SMALL, shapes=SHAPES) -> AST:
+    detector = AST(config)
+    detector._build(shapes, 4, seed=0)
+    detector.model.eval()
+    return detector
+
+
+class Zero(nn.Module):
+    """A student that always says 0."""
+
+    def forward(self, x, code):
+        return torch.zeros_like(x)
+
+
+def by_hand(**changes) -> AST:
+    """Untrained: the teacher gives its input, and the student 0."""
+    detector = built(replace(SMALL, whiten=False, **changes))
+    detector.model.student = Zero()
+    return detector
+
+
+X = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [-1.0, 2.0]]]])  # squares 2, 4, 10, 20: halved a channel
+BATCH = {"scale_0": torch.zeros(1, 5, 8, 8), "scale_1": X}
+MASKED = BATCH | {"mask": torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])}
+DISTANCES = [[1.0, 2.0], [5.0, 10.0]]
+
+
+@pytest.mark.parametrize(
+    ("join", "batch", "score"),
+    [
+        ("auto", BATCH, 18 / 4),
+        ("mean", BATCH, 18 / 4),
+        ("max", BATCH, 10.0),
+        ("auto", MASKED, 5.0),
+        ("max", MASKED, 5.0),
+        ("mean", MASKED, 6 / 2),
+    ],
+)
+def test_score_and_map_by_hand(join, batch, score):
+    scored = by_hand(join=join).score(batch)
+    assert scored.score.item() == pytest.approx(score)
+    assert scored.map[0].tolist() == ([[1.0, 0.0], [5.0, 0.0]] if "mask" in batch else DISTANCES)
+
+
+def test_losses_by_hand():
+    detector = by_hand()
+    assert detector.loss(BATCH).item() == pytest.approx(18 / 4)
+    assert detector.loss(MASKED).item() == pytest.approx(6 / 2)
+    assert detector.teacher_loss(BATCH).item() == pytest.approx(18 / 4 / 2)  # 0.5 |z|^2; no log-determinant yet
+    assert detector.teacher_loss(MASKED).item() == pytest.approx(6 / 2 / 2)
+
+
+def test_surprise_is_the_teachers_negative_log_likelihood_by_position():
+    detector = built(replace(SMALL, whiten=False))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in detector.model.teacher.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.3)
+        surprise = detector.model.surprise(BATCH)
+        log_prob = detector.model.teacher.log_prob((X,), (detector.model.code,))
+    expected = -log_prob - 0.5 * X.numel() * np.log(2 * np.pi)
+    torch.testing.assert_close(surprise.sum((1, 2)) * 2, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_background_of_a_teachers_map_never_exceeds_its_foreground():
+    detector = by_hand(score_by="teacher")
+    with torch.no_grad():  # stretch everything, so that the log-determinant outweighs the squares
+        for block in detector.model.teacher.blocks:
+            block.gamma.fill_(1.0)
+            for subnet in (block.second_to_first, block.first_to_second):
+                subnet.leave[0].weight.zero_()
+                subnet.leave[0].bias.copy_(torch.tensor([3.0, 0.0]))
+    small = {"scale_1": X / 100, "mask": MASKED["mask"]}
+    heat = detector.score(small).map[0]
+    assert heat[:, 0].max() < 0
+    assert (heat[:, 1] == heat[:, 0].min()).all()
+
+
+def test_masks_come_down_to_the_maps_size_and_count_with_any_foreground():
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, 0, 3, 4] = 1
+    inside = foreground(mask, (2, 2))
+    assert inside.tolist() == [[[False, True], [False, False]], [[True, True], [True, True]]]  # none: the whole
+    assert torch.equal(foreground(mask[:, 0], (2, 2)), inside)
+    assert foreground(mask.bool(), (8, 8))[0].sum() == 1
+
+
+def test_foreground_mean_is_taken_over_the_positions_of_all_samples():
+    values = torch.tensor([[[1.0, 2.0]], [[3.0, 7.0]]])
+    assert foreground_mean(values, None).item() == pytest.approx(13 / 4)
+    assert foreground_mean(values, torch.tensor([[[1, 1]], [[0, 1]]])).item() == pytest.approx(10 / 3)
+
+
+def test_training_with_a_mask_does_not_look_at_the_background():
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((12, 4, 4, 4)).astype("f4")
+    mask = np.zeros((12, 4, 4), "f4")
+    mask[:, :, :2] = 1
+    config = replace(SMALL, whiten=False, kernel=1, last_kernel=1, score_by="teacher")  # kernels of 1: no neighbours
+    states = []
+    for background in (0.0, 50.0):
+        changed = maps + background * (1 - mask[:, None])
+        detector = AST(config)
+        detector.fit(FeatureSet({"scale_0": changed, "mask": mask}, key="same"), seed=0, progress=Progress())
+        states.append(detector.model.state_dict())
+    for name, tensor in states[0].items():
+        torch.testing.assert_close(states[1][name], tensor, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("scale", "size"), [(-1, (2, 2)), (1, (2, 2)), (0, (8, 8)), (-2, (8, 8))])
+def test_one_scale_is_read(scale, size):
+    assert built(replace(SMALL, scale=scale)).score(BATCH).map.shape[1:] == size
+
+
+@pytest.mark.parametrize("scale", [2, -3])
+def test_a_scale_that_is_not_there_is_told(scale):
+    with pytest.raises(EndlineError) as caught:
+        built(replace(SMALL, scale=scale))
+    assert str(caught.value) == f"ast has scale={scale} and the features have 2 scale(s): choose one of -2 to 1."
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"student": "mlp"}, "ast has no student 'mlp': choose one of conv, deep_flow, flow."),
+        ({"score_by": "student"}, "ast has no score_by 'student': choose one of distance, teacher."),
+        ({"join": "sum"}, "ast has no join 'sum': choose one of auto, max, mean."),
+    ],
+)
+def test_wrong_choices_are_told(changes, sentence):
+    with pytest.raises(EndlineError) as caught:
+        ASTConfig(**changes)
+    assert str(caught.value) == sentence
+
+
+def related(count: int, seed: int, broken: bool = False) -> FeatureSet:
+    """Channels that follow from each other, but at one spot of the broken samples."""
+    rng = np.random.default_rng([seed, count])
+    x = rng.standard_normal((count, 2, 8, 8))
+    maps = np.concatenate([x, np.tanh(2 * x) + 0.1 * rng.standard_normal(x.shape)], 1)
+    if broken:
+        maps[:, 2:, 4:6, 1:3] = -3 * np.sign(maps[:, 2:, 4:6, 1:3])
+    return FeatureSet({"scale_0": maps.astype("f4")}, key=f"related {seed} {broken}")
+
+
+ABLATIONS = {
+    "published": {},
+    "teacher only": {"score_by": "teacher"},
+    "flow student": {"student": "flow"},
+    "deeper flow student": {"student": "deep_flow"},
+}
+
+
+@pytest.mark.parametrize("changes", ABLATIONS.values(), ids=ABLATIONS)
+def test_it_learns_and_its_map_points_at_the_broken_spot(changes):
+    detector = AST(replace(SMALL, join="max", **changes))
+    history = detector.fit(related(100, 0), seed=0, progress=Progress())
+    teacher, student = history.losses[:4], history.losses[4:]
+    assert teacher[-1] < teacher[0]
+    assert len(student) == (0 if changes.get("score_by") == "teacher" else 6)
+    if student:
+        assert student[-1] < 0.5 * student[0]
+    normal, broken = detector.score(related(30, 1).read()), detector.score(related(30, 2, broken=True).read())
+    assert broken.score.median() > normal.score.median()
+    heat = broken.map.mean(0) - normal.map.mean(0)
+    assert heat[4:6, 1:3].mean() > 3 * heat[:3, 4:].mean()
+
+
+def test_the_student_is_what_the_choice_says():
+    assert isinstance(built().model.student, ConvStudent)
+    flows = {kind: built(replace(SMALL, student=kind)).model.student for kind in ("flow", "deep_flow")}
+    assert all(isinstance(student, FlowStudent) for student in flows.values())
+    assert [len(student.flow.blocks) for student in flows.values()] == [2, 4]
+    assert not list(built(replace(SMALL, score_by="teacher")).model.student.parameters())
+
+
+def test_the_teacher_stays_as_it_is_while_the_student_learns():
+    states = []
+    for epochs in (1, 4):
+        detector = AST(replace(SMALL, epochs=epochs))
+        detector.fit(related(20, 0), seed=0, progress=Progress())
+        states.append(detector.model.teacher.state_dict())
+    for name, tensor in states[0].items():
+        assert torch.equal(tensor, states[1][name])
+
+
+def test_a_student_without_blocks_is_three_layers():
+    """By hand: one channel each, kernels that see their own position alone."""
+    student = ConvStudent(1, 4, 1, 0, slope=0.2)
+    with torch.no_grad():
+        for parameter in student.parameters():
+            parameter.zero_()
+        student.enter.weight[0, 0, 1, 1] = 2.0
+        student.place.weight[0, 0, 1, 1] = 1.0
+        student.leave.weight[0, 0, 1, 1] = 3.0
+        student.leave.bias.fill_(0.5)
+    code = torch.zeros(1, 4, 1, 2)
+    code[0, 0, 0, 1] = -5.0
+    x = torch.tensor([[[[1.0, 1.0]]]])
+    assert student(x, code)[0, 0, 0].tolist() == pytest.approx([3 * 2.0 + 0.5, 3 * 0.2 * (2 - 5) + 0.5])
+
+
+def test_batch_norm_scores_with_what_it_learned():
+    detector = AST(SMALL)
+    detector.fit(related(20, 0), seed=0, progress=Progress())
+    norms = [layer for layer in detector.model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(norms) == 2
+    assert all(not layer.training and layer.running_mean.abs().max() > 0 for layer in norms)
+
+
+def test_published_settings(published):
+    detector = published("ast")
+    config = detector.config
+    assert (config.blocks, config.kernel, config.last_kernel, config.hidden, config.alpha) == (4, 3, 5, 1024, 3.0)
+    assert (config.student, config.student_blocks, config.student_factor, config.code) == ("conv", 4, 1, 32)
+    assert (config.teacher_epochs, config.epochs, config.learning_rate, config.weight_decay) == (240, 240, 2e-4, 1e-5)
+
+
+def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(published):
+    """Table 6.4 of the thesis, for 304 + 64 channels."""
+    config = replace(published("ast").config, hidden=64, student_factor=16)
+    with torch.device("meta"):
+        model = AST(config).build({"scale_0": (368, 24, 24)}, 10)
+    sizes = [sum(each.numel() for each in part.parameters()) / 1e6 for part in (model.teacher, model.student)]
+    assert sizes == pytest.approx([3.8, 82.6], rel=0.05)
+
+
+@pytest.mark.parametrize("student", ["conv", "flow"])
+def test_without_a_code_nothing_knows_its_place(student):
+    config = replace(SMALL, code=0, student=student, kernel=1, last_kernel=1)
+    surprise = built(config).model.surprise({name: torch.ones(1, *shape) for name, shape in SHAPES.items()})
+    detector = built(config)
+    detector.fit(
+        FeatureSet({"scale_0": np.ones((4, 5, 8, 8), "f4"), "scale_1": np.ones((4, 2, 2, 2), "f4")}, key="ones"),
+        seed=0,
+        progress=Progress(),
+    )
+    assert surprise.std() < 1e-6
+    assert detector.score(BATCH).score.isfinite().all()

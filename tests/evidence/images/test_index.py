@@ -1,0 +1,532 @@
+"""The index of an image folder: three layouts, masks, few shots, and every bad file a row with reason and remedy."""
+
+import hashlib
+import logging
+import os
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from endline.errors import EndlineError
+from endline.evidence.images.index import index_images
+from endline.samples import SplitRule, assign_split, check_samples
+
+DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[3] / "../shared/data")
+NUMBERS = count()  # no two photographs of these tests are alike
+
+
+def photograph(path: Path, size: tuple[int, int] = (12, 16)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(next(NUMBERS)).integers(0, 256, (*size, 3), dtype="u1")
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def mask(path: Path, size: tuple[int, int] = (12, 16), value: int = 255) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size, value, "u1")).save(path)
+    return path
+
+
+def category(folder: Path, *, trained: int = 5) -> Path:
+    """A category of MVTec AD: so many and two good ones, three scratches, of which the last has no mask, one hole."""
+    for number in range(trained):
+        photograph(folder / f"train/good/{number:03d}.png")
+    for kind, tested in (("good", 2), ("scratch", 3), ("hole", 1)):
+        for number in range(tested):
+            photograph(folder / f"test/{kind}/{number:03d}.png", size=(10, 20))
+            if kind != "good" and number < 2:
+                mask(folder / f"ground_truth/{kind}/{number:03d}_mask.png")
+    return folder
+
+
+def plain(folder: Path) -> Path:
+    for number in range(4):
+        photograph(folder / f"normal/{number}.jpg")
+    photograph(folder / "abnormal/0.jpg")
+    photograph(folder / "abnormal/1.jpg")
+    mask(folder / "masks/abnormal/1.png", size=(30, 30))
+    return folder
+
+
+def tiles(folder: Path) -> Path:
+    for kind, several in (("Free", 4), ("Blowhole", 2), ("Crack", 1)):
+        for number in range(several):
+            photograph(folder / f"MT_{kind}/Imgs/exp{number}.jpg")
+            mask(folder / f"MT_{kind}/Imgs/exp{number}.png", value=0 if kind == "Free" else 255)
+    return folder
+
+
+def index(folder: Path, group: str | None = None, **options):
+    return index_images(folder, group=group, simulated=False, **options)
+
+
+def refused(folder: Path, group: str | None = None, **options) -> str:
+    with pytest.raises(EndlineError) as caught:
+        index(folder, group, **options)
+    return str(caught.value)
+
+
+def rejections(folder: Path) -> list[list[str]]:
+    return index(folder).rejected.to_numpy().tolist()
+
+
+def column(samples, name: str) -> dict[str, object]:
+    """Values of a column by path, None where there is none."""
+    return {path: value for path, value in samples.set_index("path")[name].astype(object).items() if value == value}
+
+
+def test_a_category_of_mvtec(tmp_path):
+    found = index(category(tmp_path / "screw"))
+    samples = found.samples
+    assert found.published_split
+    assert found.rejected.empty
+    assert samples["sample_id"].tolist() == samples["path"].tolist()
+    assert set(samples["group"]) == {"screw"}
+    assert samples["path"][samples["split"] == "train"].tolist() == [f"train/good/{n:03d}.png" for n in range(5)]
+    tested = samples[samples["split"] == "test"].set_index("path")
+    assert tested["kind"].to_dict() == {
+        "test/good/000.png": "normal",
+        "test/good/001.png": "normal",
+        "test/hole/000.png": "hole",
+        "test/scratch/000.png": "scratch",
+        "test/scratch/001.png": "scratch",
+        "test/scratch/002.png": "scratch",
+    }
+    assert tested["label"].tolist() == [0, 0, 1, 1, 1, 1]
+    assert tested["mask_path"].dropna().to_dict() == {
+        "test/hole/000.png": "ground_truth/hole/000_mask.png",
+        "test/scratch/000.png": "ground_truth/scratch/000_mask.png",
+        "test/scratch/001.png": "ground_truth/scratch/001_mask.png",
+    }
+    assert samples[["domain", "part"]].isna().all(axis=None)
+    assert not samples[["control", "simulated"]].any(axis=None)
+    check_samples(samples)
+
+
+def test_size_and_digest_are_those_of_the_file(tmp_path):
+    folder = category(tmp_path / "screw")
+    exif = Image.Exif()
+    exif[0x112] = 6
+    Image.open(folder / "train/good/000.png").save(folder / "train/good/000.png", exif=exif)
+    rows = index(folder).samples.set_index("path")
+    assert rows.loc["train/good/000.png", ["height", "width"]].tolist() == [16, 12]  # upright
+    assert rows.loc["test/hole/000.png", ["height", "width"]].tolist() == [10, 20]
+    for path, row in rows.iterrows():
+        assert row["digest"] == hashlib.sha256((folder / path).read_bytes()).hexdigest()
+
+
+def test_simulated_photographs_are_marked(tmp_path):
+    found = index_images(category(tmp_path / "screw"), group=None, simulated=True)
+    assert found.samples["simulated"].all()
+
+
+@pytest.mark.parametrize("group", [None, "screw"])
+def test_the_only_category_need_not_be_named(tmp_path, group):
+    category(tmp_path / "screw")
+    (tmp_path / "license.txt").write_text("x")
+    (tmp_path / "papers").mkdir()
+    samples = index(tmp_path, group).samples
+    assert set(samples["group"]) == {"screw"}
+    assert samples["path"].str.startswith("screw/").all()
+    assert samples["mask_path"].dropna().str.startswith("screw/ground_truth/").all()
+    assert len(index(tmp_path / "screw", group).samples) == len(samples)
+
+
+def test_a_category_is_chosen_by_its_name(tmp_path):
+    for name in ("cable", "screw"):
+        category(tmp_path / name)
+    samples = index(tmp_path, "screw").samples
+    assert set(samples["group"]) == {"screw"}
+    assert samples["path"].str.startswith("screw/").all()
+    assert samples["domain"].isna().all()
+
+
+def test_all_categories_at_once_are_told_apart_by_the_domain(tmp_path):
+    for name in ("cable", "screw"):
+        category(tmp_path / name)
+    samples = index(tmp_path, "all").samples
+    assert set(samples["group"]) == {"all"}
+    assert len(samples) == 22
+    assert (samples["domain"] == samples["path"].str.split("/").str[0]).all()
+    check_samples(samples)
+
+
+def test_an_unknown_category_is_told_with_the_choices(tmp_path):
+    for name in ("cable", "screw"):
+        category(tmp_path / name)
+    choices = "choose one of cable, screw, or all (--params=group=cable)."
+    assert refused(tmp_path, "bolt") == f"{tmp_path} holds no category 'bolt': {choices}"
+    assert refused(tmp_path) == f"{tmp_path} holds 2 categories: {choices}"
+    folder = tmp_path / "cable"
+    assert refused(folder, "screw") == (
+        f"{folder} holds no category 'screw': choose one of cable, or all (--params=group=cable)."
+    )
+
+
+@pytest.mark.parametrize("shots", [1, 3, 5])
+def test_few_shots_are_drawn_by_the_seed(tmp_path, shots):
+    category(tmp_path / "screw")
+    everything = index(tmp_path).samples
+    drawn = [index(tmp_path, shots=shots, seed=seed).samples for seed in range(6)]
+    trained = [tuple(samples["path"][samples["split"] == "train"]) for samples in drawn]
+    assert {len(paths) for paths in trained} == {shots}
+    assert len(set(trained)) > 1 or shots == 5
+    again = index(tmp_path, shots=shots, seed=1).samples
+    assert again["path"].tolist() == drawn[1]["path"].tolist()
+    assert again.index.tolist() == list(range(len(again)))
+    for samples in drawn:
+        assert set(trained[0]) <= set(everything["path"])
+        assert (samples["split"] == "test").sum() == (everything["split"] == "test").sum()
+
+
+def test_few_shots_of_all_categories_are_drawn_from_each(tmp_path):
+    category(tmp_path / "cable")
+    category(tmp_path / "screw", trained=9)
+    samples = index(tmp_path, "all", shots=4).samples
+    assert samples[samples["split"] == "train"].groupby("domain").size().to_dict() == {"cable": 4, "screw": 4}
+
+
+def test_bad_photographs_are_no_shots(tmp_path):
+    category(tmp_path / "screw")
+    for number in range(3):
+        (tmp_path / f"screw/train/good/{number:03d}.png").write_bytes(b"x")
+    samples = index(tmp_path, shots=2).samples
+    assert set(samples["path"][samples["split"] == "train"]) == {f"screw/train/good/{n:03d}.png" for n in (3, 4)}
+
+
+@pytest.mark.parametrize("shots", [0, -1, 6])
+def test_more_shots_than_photographs_are_told(tmp_path, shots):
+    folder = category(tmp_path / "screw")
+    assert refused(folder, shots=shots) == (
+        f"shots={shots} does not go with the 5 images in {folder / 'train/good'}: give a number from 1 to theirs."
+    )
+
+
+@pytest.mark.parametrize("layout", [plain, tiles])
+def test_without_a_published_split_shots_are_left_to_the_caller(tmp_path, layout):
+    found = index(layout(tmp_path), shots=2)
+    assert len(found.samples) == len(index(tmp_path).samples)
+    assert not found.published_split
+    assert set(found.samples["split"]) == {"test"}
+    samples = assign_split(found.samples, SplitRule(train=3), seed=0)
+    assert (samples["split"] == "train").sum() == 3
+    check_samples(samples)
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_category_without_normal_training_images_is_told(tmp_path, bad):
+    folder = category(tmp_path / "screw", trained=0)
+    category(tmp_path / "cable")
+    if bad:
+        (folder / "train/good").mkdir(parents=True)
+        (folder / "train/good/000.png").touch()
+    sentence = (
+        f"{folder / 'train/good'} holds no image that can be used, and endline learns from good parts only: "
+        "put photographs of good parts there."
+    )
+    assert refused(folder) == sentence
+    assert refused(tmp_path, "screw") == sentence
+    assert refused(tmp_path, "all") == sentence
+
+
+def test_magnetic_tiles(tmp_path):
+    samples = index(tiles(tmp_path)).samples
+    assert set(samples["group"]) == {"magnetic_tile"}
+    assert samples["kind"].value_counts().to_dict() == {"normal": 4, "blowhole": 2, "crack": 1}
+    assert samples["label"].tolist() == [1, 1, 1, 0, 0, 0, 0]
+    assert column(samples, "mask_path") == {
+        f"MT_{name}.jpg": f"MT_{name}.png" for name in ("Blowhole/Imgs/exp0", "Blowhole/Imgs/exp1", "Crack/Imgs/exp0")
+    }
+    assert set(index(tmp_path, "line_3").samples["group"]) == {"line_3"}
+    assert set(index(tmp_path, "all").samples["group"]) == {"magnetic_tile"}
+    assert index(tmp_path, "all").samples["domain"].isna().all()
+
+
+def test_tiles_without_free_ones_are_told(tmp_path):
+    tiles(tmp_path)
+    (tmp_path / "MT_Free").rename(tmp_path.parent / "elsewhere")
+    assert refused(tmp_path).startswith(f"{tmp_path / 'MT_Free/Imgs'} holds no image that can be used, and endline")
+
+
+def test_a_plain_folder(tmp_path):
+    samples = index(plain(tmp_path / "cubes")).samples
+    assert set(samples["group"]) == {"cubes"}
+    assert samples["kind"].tolist() == ["abnormal"] * 2 + ["normal"] * 4
+    assert column(samples, "mask_path") == {"abnormal/1.jpg": "masks/abnormal/1.png"}
+    assert samples["domain"].isna().all()
+    assert set(index(tmp_path / "cubes", "line_3").samples["group"]) == {"line_3"}
+
+
+@pytest.mark.parametrize("word", ["normal", "good", "OK"])
+def test_normal_images_alone_are_a_normal_case(tmp_path, word):
+    for number in range(4):
+        photograph(tmp_path / f"{word}/{number}.png")
+    found = index(tmp_path)
+    assert found.samples["label"].tolist() == [0] * 4
+    assert set(found.samples["kind"]) == {"normal"}
+    check_samples(assign_split(found.samples, SplitRule(), seed=0))
+
+
+def test_other_folders_and_sub_folders_of_abnormal_are_kinds(tmp_path):
+    plain(tmp_path)
+    for name in ("abnormal/dent/a", "abnormal/dent/deep/b", "scratch/c", "scratch/deep/d", "normal/scratch/e"):
+        photograph(tmp_path / f"{name}.png")
+    mask(tmp_path / "masks/abnormal/dent/a.png")
+    samples = index(tmp_path).samples
+    kinds = column(samples, "kind")
+    assert {path: kinds[path] for path in kinds if path.endswith(".png")} == {
+        "abnormal/dent/a.png": "dent",
+        "abnormal/dent/deep/b.png": "dent",
+        "normal/scratch/e.png": "normal",
+        "scratch/c.png": "scratch",
+        "scratch/deep/d.png": "scratch",
+    }
+    assert column(samples, "mask_path")["abnormal/dent/a.png"] == "masks/abnormal/dent/a.png"
+
+
+def test_nothing_below_abnormal_is_normal(tmp_path):
+    photograph(plain(tmp_path) / "abnormal/good/0.png")
+    row = index(tmp_path).samples.set_index("path").loc["abnormal/good/0.png"]
+    assert (row["label"], row["kind"]) == (1, "abnormal")
+
+
+def test_photographs_beside_the_folders_are_kept_unknown(tmp_path, caplog):
+    photograph(plain(tmp_path) / "new.png")
+    mask(tmp_path / "masks/new.png")
+    with caplog.at_level(logging.WARNING, "endline"):
+        samples = index(tmp_path).samples
+    unknown = samples[samples["label"].isna()]
+    assert unknown["path"].tolist() == ["new.png"]
+    assert unknown[["kind", "mask_path"]].isna().all(axis=None)
+    assert f"1 images have no label in {tmp_path}: they are scored, but count in no figure." in caplog.messages
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.jpeg", "a.tif", "a.bmp", "a.webp", "a.ppm"])
+def test_every_ending_counts(tmp_path, name):
+    photograph(plain(tmp_path) / "normal" / name)
+    assert f"normal/{name}" in index(tmp_path).samples["path"].tolist()
+
+
+def test_hidden_files_folders_and_other_files_are_no_images(tmp_path):
+    number = len(index(plain(tmp_path)).samples)
+    (tmp_path / "normal/._0.jpg").write_bytes(b"written by a Mac")
+    (tmp_path / "normal/notes.txt").write_text("x")
+    (tmp_path / "normal/folder.png").mkdir()
+    photograph(tmp_path / ".thumbnails/0.png")
+    assert len(index(tmp_path).samples) == number
+    assert index(tmp_path).rejected.empty
+
+
+BAD = {
+    "empty": (b"", "the file is empty (0 bytes)", "take the photograph again"),
+    "text": (
+        b"this is a letter\n" * 20,
+        "no image file that can be read",
+        "export it as PNG, JPEG, TIFF, BMP, WebP or PGM",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("layout", [plain, category])
+def test_a_bad_file_is_a_row_and_a_warning(tmp_path, caplog, bad, layout):
+    folder = layout(tmp_path / "parts")
+    name = next(path for path in index(folder).samples["path"] if path.endswith(("good/003.png", "normal/3.jpg")))
+    content, reason, remedy = BAD[bad]
+    (folder / name).write_bytes(content)
+    with caplog.at_level(logging.WARNING, "endline"):
+        found = index(folder)
+    assert found.rejected.to_numpy().tolist() == [[name, reason, remedy]]
+    assert found.rejected.columns.tolist() == ["path", "reason", "remedy"]
+    assert name not in found.samples["path"].tolist()
+    assert caplog.messages == [f"Left out {name}: {reason}; {remedy}."]
+
+
+def test_corrupt_and_too_small_files_are_found_by_reading_them(tmp_path):
+    plain(tmp_path)
+    content = (tmp_path / "normal/0.jpg").read_bytes()
+    (tmp_path / "normal/0.jpg").write_bytes(content[: len(content) // 2])
+    photograph(tmp_path / "normal/1.jpg", size=(1, 1))
+    assert rejections(tmp_path) == [
+        [
+            "normal/0.jpg",
+            "the image is damaged or cut short and cannot be decoded",
+            "copy it again from its source",
+        ],
+        [
+            "normal/1.jpg",
+            "1 x 1 pixels are too few, at least 8 x 8 are needed",
+            "take the photograph at a higher resolution",
+        ],
+    ]
+
+
+def test_an_unreadable_file_is_a_row_too(tmp_path, monkeypatch):
+    def denied(self, *arguments):
+        if self.name == "0.jpg" and self.parent.name == "normal":
+            raise PermissionError(13, "Permission denied")
+        return original(self, *arguments)
+
+    original = Path.open
+    plain(tmp_path)
+    monkeypatch.setattr(Path, "open", denied)
+    assert rejections(tmp_path) == [
+        ["normal/0.jpg", "it cannot be read (Permission denied)", "check the file's rights and the disk"]
+    ]
+
+
+def test_a_duplicate_photograph(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "normal/copy.jpg").write_bytes((tmp_path / "abnormal/0.jpg").read_bytes())
+    assert rejections(tmp_path) == [
+        ["normal/copy.jpg", "the same image as abnormal/0.jpg", "keep one of them, with the right label"]
+    ]
+
+
+def test_a_training_set_of_one_image_in_copies_is_one_image(tmp_path):
+    folder = category(tmp_path / "screw", trained=1)
+    for number in range(1, 5):
+        (folder / f"train/good/{number:03d}.png").write_bytes((folder / "train/good/000.png").read_bytes())
+    found = index(folder)
+    assert (found.samples["split"] == "train").sum() == 1
+    assert set(found.rejected["reason"]) == {"the same image as train/good/000.png"}
+    assert len(found.rejected) == 4
+
+
+def test_a_test_image_that_trains_too_is_kept_for_training_alone(tmp_path):
+    folder = category(tmp_path / "screw")
+    (folder / "test/good/000.png").write_bytes((folder / "train/good/000.png").read_bytes())
+    assert rejections(folder) == [
+        ["test/good/000.png", "the same image as train/good/000.png", "keep one of them, with the right label"]
+    ]
+
+
+def test_a_photograph_may_be_that_of_another_category(tmp_path):
+    for name in ("cable", "screw"):
+        category(tmp_path / name)
+    for path in ("test/good/000.png", "train/good/000.png"):
+        (tmp_path / "screw" / path).write_bytes((tmp_path / "cable" / path).read_bytes())
+    assert index(tmp_path, "all").rejected.empty
+
+
+ORPHAN = ["a mask without an image", "restore its image or delete the mask"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        (category, "ground_truth/hole/007_mask.png"),
+        (category, "ground_truth/dent/000_mask.png"),
+        (category, "ground_truth/hole/000.png"),
+        (plain, "masks/abnormal/7.png"),
+        (plain, "masks/1.png"),
+        (tiles, "MT_Crack/Imgs/exp7.png"),
+    ],
+)
+def test_a_mask_without_an_image_is_told(tmp_path, layout, name):
+    mask(layout(tmp_path / "parts") / name)
+    assert rejections(tmp_path / "parts") == [[name, *ORPHAN]]
+
+
+def test_masks_of_good_images_are_no_orphans(tmp_path):
+    mask(category(tmp_path / "screw") / "ground_truth/good/000_mask.png", value=0)
+    mask(plain(tmp_path / "cubes") / "masks/normal/0.png", value=0)
+    for name in ("screw", "cubes"):
+        found = index(tmp_path / name)
+        assert found.rejected.empty
+        assert found.samples.loc[found.samples["label"] == 0, "mask_path"].isna().all()
+
+
+def test_a_mask_that_cannot_be_used_is_told_and_its_image_kept(tmp_path):
+    folder = category(tmp_path / "screw")
+    (folder / "ground_truth/hole/000_mask.png").write_bytes(b"a letter")
+    mask(folder / "ground_truth/scratch/001_mask.png", value=0)
+    found = index(folder)
+    assert found.rejected.to_numpy().tolist() == [
+        [
+            "ground_truth/hole/000_mask.png",
+            "no image file that can be read",
+            "export it as PNG, JPEG, TIFF, BMP, WebP or PGM",
+        ],
+        ["ground_truth/scratch/001_mask.png", "the mask marks no defect", "mark the defect or delete the mask"],
+    ]
+    assert (found.samples["label"] == 1).sum() == 4
+    assert column(found.samples, "mask_path") == {"test/scratch/000.png": "ground_truth/scratch/000_mask.png"}
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    folder = tmp_path / "absent"
+    assert refused(folder) == f"There is no folder {folder}: give the folder of the images (--params=raw=<folder>)."
+
+
+@pytest.mark.parametrize("inside", [(), ("normal",), ("abnormal",), ("screw/train/good",), ("MT_Free/Imgs",)])
+def test_a_folder_without_an_image_is_told(tmp_path, inside):
+    for name in inside:
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("x")
+    assert refused(tmp_path) == (
+        f"{tmp_path} holds no image: put photographs of good parts into {tmp_path / 'normal'} (png, jpg, tif, ...)."
+    )
+
+
+@pytest.mark.parametrize("name", ["0.png", "scratch/0.png", "screw/good/0.png"])
+def test_a_folder_of_no_known_layout_is_told(tmp_path, name):
+    photograph(tmp_path / name)
+    assert refused(tmp_path) == (
+        f"{tmp_path} has no folder 'normal', and not the layout of MVTec AD (<category>/train/good) or MTD "
+        f"(MT_Free/Imgs): put photographs of good parts into {tmp_path / 'normal'}."
+    )
+
+
+def test_no_usable_image_is_told_with_the_first_reason(tmp_path):
+    mask(tmp_path / "masks/lost.png")
+    (tmp_path / "normal").mkdir()
+    for number in range(3):
+        (tmp_path / f"normal/{number}.png").touch()
+    assert refused(tmp_path) == (
+        f"None of the 3 images in {tmp_path} can be used; normal/0.png: the file is empty (0 bytes) "
+        "(take the photograph again)."
+    )
+
+
+@pytest.mark.skipif(
+    not (DATA / "magnetic_tile").is_dir(), reason="no MTD: put it into ../shared/data/magnetic_tile or set ENDLINE_DATA"
+)
+def test_the_real_magnetic_tiles():
+    found = index(DATA / "magnetic_tile")
+    samples = found.samples
+    assert samples["kind"].value_counts().to_dict() == {
+        "normal": 952,
+        "blowhole": 115,
+        "uneven": 103,
+        "break": 85,
+        "crack": 57,
+        "fray": 32,
+    }
+    # Every defect has a mask file, but four of them are black from edge to edge.
+    masked = samples.loc[samples["label"] == 1, "mask_path"].notna()
+    assert masked.sum() == 388
+    assert set(found.rejected["reason"]) == {"the mask marks no defect"}
+    assert len(found.rejected) == 392 - 388
+    assert found.rejected["path"].str.startswith("MT_Uneven/").all()
+    assert samples.loc[samples["label"] == 0, "mask_path"].isna().all()
+    split = assign_split(samples, SplitRule(train=761), seed=0)
+    assert split["split"].value_counts().to_dict() == {"train": 761, "test": 191 + 392}
+    # The protocol mtd761: the first 761 of the Free images in file-name order, shuffled.
+    names = sorted(path.name for path in (DATA / "magnetic_tile/MT_Free/Imgs").glob("*.jpg"))
+    np.random.default_rng(0).shuffle(names)
+    assert set(split.loc[split["split"] == "train", "path"]) == {f"MT_Free/Imgs/{name}" for name in names[:761]}
+
+
+@pytest.mark.skipif(
+    not (DATA / "dobot_cubes").is_dir(), reason="no cubes: put them into ../shared/data/dobot_cubes or set ENDLINE_DATA"
+)
+def test_the_real_cubes():
+    found = index(DATA / "dobot_cubes")
+    assert found.samples["kind"].value_counts().to_dict() == {"normal": 116, "abnormal": 72}
+    assert found.rejected.empty
+    assert (found.samples[["height", "width"]] == [480, 640]).all(axis=None)
