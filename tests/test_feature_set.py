@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from endline.errors import EndlineError
-from endline.feature_set import FeatureRecipe, FeatureSet, content_key, make_features, open_features
+from endline.feature_set import FeatureRecipe, FeatureSet, make_features, open_features
+from endline.files import content_key
 
 KEY = content_key("a", 1)
 ARRAYS = {

@@ -10,7 +10,7 @@ import mlflow
 from kedro.framework.cli.project import run as kedro_run
 from kedro.utils import find_kedro_project
 
-from endline.errors import EndlineError
+from endline.errors import EndlineError, cause_of
 
 
 @contextmanager
@@ -22,9 +22,7 @@ def plain_errors() -> Iterator[None]:
         mlflow.end_run("KILLED")
         raise click.ClickException("Interrupted: the same command goes on where it stopped.") from None
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, EndlineError):
-            cause = cause.__cause__
+        cause = cause_of(error, EndlineError)
         if cause is None:
             raise
         raise click.ClickException(str(cause)) from None

@@ -1,6 +1,5 @@
 """The feature set: named float arrays whose first axis follows the sample table, kept on disk, read in batches."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,15 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from endline.errors import EndlineError
+from endline.files import content_key
 
 Batch = dict[str, Tensor]
 Rows = Sequence[int] | NDArray[np.int64]
-
-
-def content_key(*parts: object) -> str:
-    """Digest (32 hex digits) of parts that JSON can write: equal contents, equal key."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class FeatureSet:
@@ -38,6 +32,7 @@ class FeatureSet:
         seconds: time its extraction took, when it was extracted.
         rows: the samples that this view shows, in this order; all by default. Rows (n, parts) show n samples that
             are each joined from so many: maps one below the other, vectors one after the other.
+        device: that tensors are read onto.
 
     Raises:
         EndlineError: when there is no array or the arrays differ in their number of samples.
@@ -50,6 +45,7 @@ class FeatureSet:
         key: str = "",
         seconds: float = 0.0,
         rows: Rows | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
@@ -57,6 +53,7 @@ class FeatureSet:
         self._arrays = dict(arrays)
         self.key = key
         self.seconds = seconds
+        self.device = torch.device(device)
         self.rows = np.arange(next(iter(lengths.values()))) if rows is None else np.asarray(rows, dtype=np.int64)
 
     def __len__(self) -> int:
@@ -81,37 +78,60 @@ class FeatureSet:
 
     def take(self, rows: Rows) -> "FeatureSet":
         """View of some samples, `rows` counted within this view."""
-        return FeatureSet(self._arrays, key=self.key, seconds=self.seconds, rows=self.rows[np.asarray(rows)])
+        return self._view(rows=self.rows[np.asarray(rows)])
 
-    def only(self, kinds: Sequence[str]) -> "FeatureSet":
-        """View of the arrays of some kinds; the kind of `scale_0` is `scale`.
+    def to(self, device: torch.device | str) -> "FeatureSet":
+        """View whose tensors are read onto a device."""
+        return self._view(device=device)
+
+    def only(self, required: Sequence[str], optional: Sequence[str] = ()) -> "FeatureSet":
+        """View of the arrays of some names; `scale` stands for `scale_0`, `scale_1`, ...
+
+        Args:
+            required: each must be there.
+            optional: taken where they are.
 
         Raises:
-            EndlineError: when a kind is not there.
+            EndlineError: when a required array is not there.
         """
-        found = {name.split("_")[0] for name in self._arrays}
-        if missing := [kind for kind in kinds if kind not in found]:
+        available = {_stem(name) for name in self._arrays}
+        if missing := [name for name in required if name not in available]:
             raise EndlineError(
-                f"The feature set holds {', '.join(sorted(found))} and no {missing[0]}: extract the features that the "
-                "detector reads (the station does so by itself when the detector is chosen by its name)."
+                f"The feature set holds {', '.join(sorted(available))} and no {missing[0]}: extract the features that "
+                "the detector reads (the station does so by itself when the detector is chosen by its name)."
             )
-        kept = {name: array for name, array in self._arrays.items() if name.split("_")[0] in kinds}
-        return FeatureSet(kept, key=self.key, seconds=self.seconds, rows=self.rows)
+        wanted = {*required, *optional}
+        return self._view({name: array for name, array in self._arrays.items() if _stem(name) in wanted})
+
+    def _view(self, arrays: Mapping[str, NDArray[Any]] | None = None, **changes: Any) -> "FeatureSet":
+        same = {"key": self.key, "seconds": self.seconds, "rows": self.rows, "device": self.device}
+        return FeatureSet(self._arrays if arrays is None else arrays, **{**same, **changes})
 
     def read(self, rows: Rows | None = None) -> Batch:
         """Samples as float32 tensors (rows, ...); all of the view by default."""
         chosen = self.rows if rows is None else self.rows[np.asarray(rows)]
         if chosen.ndim == 1:
-            return {name: torch.from_numpy(array[chosen]).float() for name, array in self._arrays.items()}
-        parts = [{n: torch.from_numpy(a[column]).float() for n, a in self._arrays.items()} for column in chosen.T]
-        names = self._arrays
-        return {n: torch.cat([part[n] for part in parts], -2 if parts[0][n].ndim > 2 else -1) for n in names}
+            return {name: self._tensor(array[chosen]) for name, array in self._arrays.items()}
+        parts = [{name: self._tensor(array[column]) for name, array in self._arrays.items()} for column in chosen.T]
+        return {
+            name: torch.cat([part[name] for part in parts], -2 if parts[0][name].ndim > 2 else -1)
+            for name in self._arrays
+        }
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device).float()
 
     def batches(self, size: int, order: Rows | None = None) -> Iterator[Batch]:
         """Batches of at most `size` samples, in the view's order or in `order`."""
         order = np.arange(len(self)) if order is None else np.asarray(order)
         for start in range(0, len(order), size):
             yield self.read(order[start : start + size])
+
+
+def _stem(name: str) -> str:
+    """`scale` of `scale_0`."""
+    stem, _, number = name.rpartition("_")
+    return stem if number.isdecimal() else name
 
 
 @dataclass(frozen=True)

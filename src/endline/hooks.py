@@ -19,6 +19,7 @@ from kedro.pipeline.node import Node
 from mlflow.entities import Metric
 
 from endline.errors import EndlineError
+from endline.evaluation.summary import restart_peak_memory
 from endline.reporting.provenance import git_commit, machine, package_versions
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
@@ -78,10 +79,7 @@ class Housekeeping:
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Let the peak of the resident memory start anew (Linux; elsewhere it is that of the process)."""
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return
+        restart_peak_memory()
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:

@@ -17,7 +17,8 @@ from endline.datasets.atomic import AtomicDataset
 from endline.detectors.base import build_detector
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import FeatureRecipe, FeatureSet, content_key
+from endline.feature_set import FeatureRecipe, FeatureSet
+from endline.files import content_key
 
 CATALOG = Path(__file__).parents[2] / "conf/base/catalog.yml"
 FIRST, SECOND = "2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"

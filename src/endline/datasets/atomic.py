@@ -1,15 +1,12 @@
 """A wrapper that makes the writes of any local Kedro dataset atomic."""
 
-import os
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
-from uuid import uuid4
 
 from kedro.io import AbstractDataset, AbstractVersionedDataset
 from kedro.io.core import Version
 
-from endline.errors import EndlineError
+from endline.files import whole
 
 
 class AtomicDataset(AbstractVersionedDataset[Any, Any]):
@@ -43,25 +40,8 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
         Raises:
             EndlineError: when the disk is full or read-only.
         """
-        path = Path(self._get_save_path())
-        # The partial name keeps the suffix: some datasets choose their format by it.
-        partial = path.with_name(f".{uuid4().hex[:8]}.partial{path.suffix}")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with whole(Path(self._get_save_path())) as partial:
             self._wrapped(partial).save(data)
-            os.replace(partial, path)
-        except Exception as error:
-            cause = _disk_error(error)
-            if cause is None:
-                raise
-            raise EndlineError(
-                f"{path} could not be written ({cause.strerror}): free or unlock the disk and run again."
-            ) from error
-        finally:
-            if partial.is_dir():
-                shutil.rmtree(partial, ignore_errors=True)
-            else:
-                partial.unlink(missing_ok=True)
 
     def load(self) -> Any:
         """What the newest (or the asked) version holds."""
@@ -78,10 +58,3 @@ class AtomicDataset(AbstractVersionedDataset[Any, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": self._filepath, "dataset": self._dataset, "version": self._version}
-
-
-def _disk_error(error: BaseException | None) -> OSError | None:
-    """The OSError behind an exception of Kedro's, if there is one that has not been told in words yet."""
-    while error is not None and not isinstance(error, OSError | EndlineError):
-        error = error.__cause__
-    return error if isinstance(error, OSError) else None

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet, content_key
+from endline.feature_set import Batch, FeatureSet
+from endline.files import content_key
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")

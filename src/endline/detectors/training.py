@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet, content_key
+from endline.feature_set import Batch, FeatureSet
+from endline.files import content_key
 
 SCHEDULES = ("constant", "one_cycle", "cosine")
 OPTIMIZERS = ("adam", "sgd")

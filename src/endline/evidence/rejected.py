@@ -1,6 +1,5 @@
 """Raw files that cannot be used: a row each with reason and remedy, while the others are read on."""
 
-import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -9,15 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from endline.errors import EndlineError, FileRejected
+from endline.files import file_digest
 from endline.samples import rejected_table
 
 log = logging.getLogger(__name__)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read piece by piece."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Rejections:

@@ -14,7 +14,8 @@ from endline.errors import EndlineError
 from endline.evidence.cycles.index import read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
-from endline.feature_set import FeatureRecipe, content_key
+from endline.feature_set import FeatureRecipe
+from endline.files import content_key
 
 BATCH = 16
 RATES = (10.0, 500.0)  # Hz

@@ -14,7 +14,8 @@ from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout
 from endline.evidence.cycles.robot_files import Stretch, check_columns, check_stretch, cycles, stretches
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
-from endline.evidence.rejected import Rejections, file_digest
+from endline.evidence.rejected import Rejections
+from endline.files import file_digest
 from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
 from endline.samples import NORMAL, Index
 

@@ -13,7 +13,8 @@ from rich.progress import track
 from endline.backbones.image_arrays import ArraySettings, check_size, described, image_arrays
 from endline.backbones.networks import Backbone, load_backbone
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
-from endline.feature_set import Batch, FeatureRecipe, content_key
+from endline.feature_set import Batch, FeatureRecipe
+from endline.files import content_key
 
 BATCH = 8
 

@@ -18,7 +18,8 @@ from endline.errors import EndlineError
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.noise_floor import common_floor, level, standstill_power
 from endline.evidence.sound.recordings import Signal, read_recording, resample
-from endline.feature_set import Batch, FeatureRecipe, content_key
+from endline.feature_set import Batch, FeatureRecipe
+from endline.files import content_key
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048

@@ -9,8 +9,9 @@ import soundfile
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.rejected import Rejections, file_digest
+from endline.evidence.rejected import Rejections
 from endline.evidence.sound.recordings import Motions, find_motions, read_recording
+from endline.files import file_digest
 from endline.samples import NORMAL, NORMAL_WORDS, Index
 
 LABELS = "labels.csv"

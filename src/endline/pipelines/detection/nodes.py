@@ -22,7 +22,8 @@ from endline.evaluation.metrics import roc_curves
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
 from endline.evaluation.thresholds import Calibration, calibrate
-from endline.feature_set import FeatureRecipe, FeatureSet, content_key
+from endline.feature_set import FeatureRecipe, FeatureSet
+from endline.files import content_key
 from endline.reporting.figures import roc_figure, score_histogram, training_figure
 from endline.reporting.provenance import provenance
 from endline.reporting.report import Exhibit, render_report
