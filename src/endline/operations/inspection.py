@@ -28,7 +28,7 @@ Prepare = Callable[[Path], Prepared]
 
 def _recordings(floor: Mapping[str, Any]) -> Prepare:
     sound = sound_settings(floor["sound"])
-    backbone = load_backbone(sound.backbone, sound.weights)
+    backbone = load_backbone(sound.arrays.pyramid.backbone, sound.arrays.pyramid.weights)
 
     def prepare(path: Path) -> Prepared:
         rows = index_recording(path)
@@ -40,7 +40,7 @@ def _recordings(floor: Mapping[str, Any]) -> Prepare:
 
 def _photographs(imaging: Mapping[str, Any]) -> Prepare:
     settings = image_settings(imaging)
-    backbone = load_backbone(settings.backbone, settings.weights)
+    backbone = load_backbone(settings.arrays.pyramid.backbone, settings.arrays.pyramid.weights)
 
     def prepare(path: Path) -> Prepared:
         rows = index_image(path)
