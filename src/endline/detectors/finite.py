@@ -40,7 +40,7 @@ def check_arrays(arrays: Mapping[str, Tensor], names: Sequence[str] | None = Non
         ...     check_arrays({"cycle": torch.tensor([[1.0, 2.0], [1.0, torch.nan]])}, ["a.csv", "b.csv"])
         ... except EndlineError as error:
         ...     print(error)
-        Array 'cycle' of sample b.csv is not finite: look for NaN in the raw file, or delete the feature set and run again.
+        Array 'cycle' of sample b.csv is not finite: look for NaN in the raw file, then run again.
     """
     for name, array in arrays.items():
         if not _is_bounded(array, LARGEST):
@@ -48,8 +48,12 @@ def check_arrays(arrays: Mapping[str, Tensor], names: Sequence[str] | None = Non
             finite = bool(array[row].isfinite().all())
             raise EndlineError(
                 f"Array '{name}' of {role} {_name(names, row)} "
-                + (f"holds a number beyond {LARGEST:g}: look for a broken sensor or unit" if finite else "is not finite: look for NaN")
-                + " in the raw file, or delete the feature set and run again."
+                + (
+                    f"holds a number beyond {LARGEST:g}: look for a broken sensor or unit"
+                    if finite
+                    else "is not finite: look for NaN"
+                )
+                + " in the raw file, then run again."
             )
 
 

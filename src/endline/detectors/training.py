@@ -13,7 +13,7 @@ from endline.detectors.fitting import Training
 from endline.detectors.progress import Progress
 from endline.detectors.randomness import seeded
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.files import content_key
 
 SCHEDULES = ("constant", "one_cycle", "cosine")

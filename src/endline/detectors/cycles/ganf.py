@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
 from endline.detectors.cycles.cycle_detector import StepDetector
 from endline.detectors.cycles.signals import (
     CHUNK,
@@ -17,10 +16,11 @@ from endline.detectors.cycles.signals import (
     measured_batches,
     prepared,
 )
+from endline.detectors.fitting import Training
 from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 LARGEST = 1e16  # of the penalty, as the authors
 ACYCLIC = 1e-4  # a graph this near to none with cycles is pressed no more, as the authors

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.cycles.cycle_detector import StepwiseDetector
 from endline.detectors.cycles.signals import (
     DEVIATION_FLOOR,
@@ -24,8 +22,10 @@ from endline.detectors.cycles.signals import (
     measured_batches,
     prepared,
 )
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 FLOOR = DEVIATION_FLOOR**2  # least variance, in a state and in a window
 PSEUDO = 1e-6  # transitions that are counted beside those seen, so that none is impossible
@@ -151,7 +151,8 @@ class HMM(StepwiseDetector[HMMConfig]):
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit a model of every allowed number of states, keep that of the least BIC; no losses. hmmlearn
-        computes on the CPU."""
+        computes on the CPU.
+        """
         self.model.standardise.fit(measured_batches(training.features))
         cycles = []
         for values, mask in (self.model.prepared(batch) for batch in training.features.batches(64)):
@@ -161,7 +162,9 @@ class HMM(StepwiseDetector[HMMConfig]):
             x = np.concatenate(cycles)
             size = x.shape[1]
             enough = [states for states in self.config.states if states * (states + 2 * size) <= x.size]
-            models = [fitted_model(x, lengths, states, self.config.iterations, training.seed) for states in enough or [1]]
+            models = [
+                fitted_model(x, lengths, states, self.config.iterations, training.seed) for states in enough or [1]
+            ]
             self.model.fill(min(models, key=lambda model: model[1])[0])
         return ()
 

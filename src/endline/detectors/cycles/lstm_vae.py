@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
 from endline.detectors.cycles.cycle_detector import StepDetector
 from endline.detectors.cycles.signals import (
     DEVIATION_FLOOR,
@@ -15,10 +14,11 @@ from endline.detectors.cycles.signals import (
     measured_batches,
     prepared,
 )
+from endline.detectors.fitting import Training
 from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class RecurrentAutoencoder(nn.Module):
         return mean, log_variance
 
     def nll(self, x: Tensor, latent: Tensor) -> Tensor:
-        """`bounded_normal_nll` (batch, signals, steps) of the signals, given latent variables (batch, steps, latent)."""
+        """`bounded_normal_nll` (batch, signals, steps) of signals, given latent variables (batch, steps, latent)."""
         mean, width = self.expected(self.decoder(latent)[0]).transpose(1, 2).chunk(2, 1)
         return bounded_normal_nll(x, mean, width, DEVIATION_FLOOR)
 

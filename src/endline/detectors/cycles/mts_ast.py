@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.cycles.cycle_detector import StepwiseDetector
 from endline.detectors.cycles.mts_flow import MTSFlowConfig, TimeSeriesFlow, mean_likelihood
 from endline.detectors.cycles.signals import cycle_shape, masked_mean, signal_gradient
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.detectors.training import train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 
 @dataclass(frozen=True)

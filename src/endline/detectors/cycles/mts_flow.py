@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.cycles.cycle_detector import StepwiseDetector
+from endline.detectors.cycles.segment_statistics import StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import (
     BATCH,
     Standardisation,
@@ -20,7 +19,8 @@ from endline.detectors.cycles.signals import (
     signal_gradient,
     window_spectra,
 )
-from endline.detectors.cycles.segment_statistics import StatisticsGaussian, segment_statistics
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet

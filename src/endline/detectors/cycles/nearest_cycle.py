@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.cycles.cycle_detector import CycleDetector
 from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured_batches, prepared
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 

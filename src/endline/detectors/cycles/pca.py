@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
 from endline.detectors.cycles.cycle_detector import ElementDetector
 from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured, measured_batches
+from endline.detectors.fitting import Training
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.cycles.cycle_detector import CycleDetector
+from endline.detectors.cycles.segment_statistics import SHRINKAGE, StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import (
     Standardisation,
     cycle_shape,
@@ -16,9 +15,10 @@ from endline.detectors.cycles.signals import (
     measured_batches,
     signal_gradient,
 )
-from endline.detectors.cycles.segment_statistics import SHRINKAGE, StatisticsGaussian, segment_statistics
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.maps.flow_scores import kernel_sizes
 from endline.detectors.maps.scales import Scales, scale_names
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.position import position_code
 from endline.flows.subnets import ConvSubnet

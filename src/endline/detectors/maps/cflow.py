@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.scales import MEANS, Scales, likelihood_map
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.flow_scores import (
     SCORES,
     check_halving,
@@ -17,9 +16,10 @@ from endline.detectors.maps.flow_scores import (
     with_noise,
 )
 from endline.detectors.maps.scales import Scales, scale_names
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.cross_scale import cross_scale_flow
 
 

@@ -10,10 +10,10 @@ from endline.backbones.networks import Trunk
 from endline.backbones.pyramids import fit_size
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.cutpaste_images import cut_paste, cut_paste_scar
 from endline.detectors.maps.input_gradient import gradient_map, input_gradient
 from endline.detectors.maps.trunks import parameters_below, pyramid_of
+from endline.detectors.scored import Scored
 from endline.detectors.statistics import shrunk_gaussian, squared_mahalanobis
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError

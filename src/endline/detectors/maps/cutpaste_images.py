@@ -1,4 +1,4 @@
-"""The two artificial defects of CutPaste: a patch, or a thin turned scar, of the image itself where it does not belong."""
+"""The two artificial defects of CutPaste: a patch, or a thin turned scar, of the image itself, in another position."""
 
 import math
 
@@ -52,7 +52,9 @@ def paste(images: Tensor, heights: Tensor, widths: Tensor, angles: Tensor) -> Te
     count, (height, width), device = len(images), images.shape[-2:], images.device
     inside = torch.stack([heights, widths])
     room = torch.tensor([[height], [width]], device=device) - inside
-    source, target = (torch.rand(2, count, device=device) * room + inside / 2 for _ in range(2))  # centres, (row and column, n)
+    source, target = (
+        torch.rand(2, count, device=device) * room + inside / 2 for _ in range(2)
+    )  # centres, (row and column, n)
     rows = (torch.arange(height, device=device) + 0.5)[None, :, None] - target[0, :, None, None]
     columns = (torch.arange(width, device=device) + 0.5)[None, None, :] - target[1, :, None, None]
     turn = torch.deg2rad(angles)[:, None, None]

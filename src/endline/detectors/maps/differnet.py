@@ -13,9 +13,9 @@ from endline.backbones.pyramids import pooled_pyramid
 from endline.backbones.views import rotate, rotated_views
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.maps.input_gradient import gradient_map, input_gradient
 from endline.detectors.maps.trunks import pyramid_of
 from endline.detectors.scored import Scored
-from endline.detectors.maps.input_gradient import gradient_map, input_gradient
 from endline.detectors.statistics import full_digits
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
@@ -197,7 +197,7 @@ class DifferNet(Detector[DifferNetConfig]):
             if made != length:
                 raise EndlineError(
                     f"The views have {length} features, and {pyramid.backbone} with input_type={pyramid.input_type} "
-                    f"makes {made}: fit differnet with the pyramid that the views were made with, or set map_views to 0."
+                    f"makes {made}: fit with the pyramid that the views were made with, or set map_views to 0."
                 )
         return model
 
@@ -212,7 +212,9 @@ class DifferNet(Detector[DifferNetConfig]):
         """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
         views = training.features.only(("views",))
         if isinstance(self.model.whitening, ShrunkWhitening):
-            drawn = np.random.default_rng(training.seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
+            drawn = np.random.default_rng(training.seed).permutation(len(views))[
+                : -(-WHITENED // views.shapes["views"][0])
+            ]
             vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
             self.model.whitening.fit(vectors[:WHITENED])
         losses = train(self.model, self.loss, replace(training, features=views), self.config)
@@ -255,7 +257,6 @@ class DifferNet(Detector[DifferNetConfig]):
 
     def _map(self, images: Tensor, backbone: Backbone) -> Tensor:
         """Mean of the views' gradient maps turned back, over the views that show the pixel, (batch, H, W)."""
-
         input_type = pyramid_of(self).input_type
 
         def nll(view: Tensor) -> Tensor:

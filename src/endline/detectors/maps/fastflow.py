@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.scales import MEANS, Scales, likelihood_map
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.subnets import ConvSubnet
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.flow_scores import (
     SCORES,
     check_halving,
@@ -20,6 +19,7 @@ from endline.detectors.maps.flow_scores import (
     with_noise,
 )
 from endline.detectors.maps.scales import mean_map
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet

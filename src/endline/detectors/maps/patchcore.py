@@ -12,7 +12,7 @@ from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
 from endline.detectors.statistics import distances_between
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 BATCH = 16
 PROJECTED = 128  # dimensions in which the bank is chosen (Johnson and Lindenstrauss)
@@ -193,7 +193,9 @@ class Patchcore(Detector[PatchcoreConfig]):
         if count < 2:
             return torch.ones_like(patches[:, 0])
         order = self.model.comparison(bank[rows])
-        order[torch.arange(len(rows), device=rows.device), rows] = -torch.inf  # first comes the row itself, also among equal ones
+        order[
+            torch.arange(len(rows), device=rows.device), rows
+        ] = -torch.inf  # first comes the row itself, also among equal ones
         around = bank[order.topk(count, largest=False).indices]
         distances: Tensor = torch.linalg.vector_norm(patches[:, None] - around, dim=2)
         return 1 - distances.softmax(1)[:, 0]

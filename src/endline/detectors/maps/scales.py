@@ -100,8 +100,8 @@ def likelihood_map(log_likelihoods: Maps, mean_of: str) -> Tensor:
             stays; or `log_likelihood`, the geometric mean, where it counts in full.
 
     Example:
-        >>> likelihood_map((torch.tensor([[[0.0, -8.0]]]),), "likelihood").round()
-        tensor([[[0., 8.]]])
+        >>> likelihood_map((torch.tensor([[[-1.0, -8.0]]]),), "likelihood").round()
+        tensor([[[1., 8.]]])
     """
     if mean_of == "log_likelihood":
         return -mean_map(log_likelihoods)

@@ -11,8 +11,8 @@ from endline.backbones.networks import STRIDES, Backbone, Trunk, load_backbone
 from endline.backbones.pyramids import fit_size
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.detectors.maps.trunks import parameters_below, pyramid_of
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch

@@ -41,8 +41,8 @@ class IsolationForest(PooledDetector[IsolationForestConfig]):
 
     Liu, Ting and Zhou, "Isolation Forest", ICDM 2008; grown by scikit-learn. A tree is kept as its nodes: the
     feature and the threshold of a split, the two nodes below, and the path length that counts where a sample ends.
-    A leaf leads to itself, so that all samples take the same number of steps. Samples beyond all training samples in every
-    feature share one score.
+    A leaf leads to itself, so that all samples take the same number of steps. Samples beyond all training samples in
+    every feature share one score.
 
     Example:
         >>> import numpy as np

@@ -6,8 +6,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from endline.detectors.statistics import nearest
 from endline.detectors.pooled.pooled_detector import PooledDetector
+from endline.detectors.statistics import nearest
 from endline.errors import EndlineError
 
 
@@ -59,7 +59,7 @@ class LocalOutlierFactor(PooledDetector[LocalOutlierFactorConfig]):
         }
 
     def learned(self, vectors: Tensor, seed: int) -> dict[str, Tensor]:
-        """Densities of the training vectors, none its own neighbour; nothing is drawn. scikit-learn searches on the CPU."""
+        """Densities of the training vectors, none its own neighbour; scikit-learn searches on the CPU."""
         search = NearestNeighbors(n_neighbors=self._neighbours(len(vectors))).fit(vectors.cpu().numpy())
         distances, rows = (torch.from_numpy(part).to(vectors.device) for part in search.kneighbors())
         reach = distances[:, -1]

@@ -6,8 +6,8 @@ import torch
 from sklearn.svm import OneClassSVM as Machine
 from torch import Tensor
 
-from endline.detectors.statistics import distances_between
 from endline.detectors.pooled.pooled_detector import PooledDetector
+from endline.detectors.statistics import distances_between
 from endline.errors import EndlineError
 
 
@@ -74,7 +74,12 @@ class OneClassSVM(PooledDetector[OneClassSVMConfig]):
         coefficients = torch.zeros(len(vectors), dtype=torch.float64)
         coefficients[torch.from_numpy(machine.support_).long()] = torch.from_numpy(machine.dual_coef_[0])
         offset = torch.tensor(float(machine.offset_[0]), dtype=torch.float64)
-        return {"vectors": vectors, "coefficients": coefficients, "offset": offset, "gamma": gamma}  # loaded into the model
+        return {
+            "vectors": vectors,
+            "coefficients": coefficients,
+            "offset": offset,
+            "gamma": gamma,
+        }  # loaded into the model
 
     def anomaly(self, vectors: Tensor) -> Tensor:
         """Decision function with its sign turned, (batch,)."""
