@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from endline.detectors.base import Detector
-from endline.detectors.scored import Scored
 from endline.detectors.cross_fitting import FitPlan, fit_detectors
-from endline.detectors.scoring import detector_rows, score_batches, score_rows
 from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
+from endline.detectors.scoring import detector_rows, score_rows
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -97,7 +97,9 @@ def test_no_fit_sees_a_test_row_or_a_control_row(plan):
 def test_a_detector_sees_its_own_part_alone(plan):
     table, found, _ = fitted(plan)
     parts = ("fold", "unfold") if plan.parts == "each" else ("all",)
-    assert sorted(found.detectors) == sorted(f"{part}/{member}" for part in parts for member in range(plan.ensemble_size))
+    assert sorted(found.detectors) == sorted(
+        f"{part}/{member}" for part in parts for member in range(plan.ensemble_size)
+    )
     for name, spy in found.detectors.items():
         part = name.split("/")[0]
         assert set(table.loc[spy.seen, "part"]) == ({part} if plan.parts == "each" else {"fold", "unfold"})

@@ -6,7 +6,7 @@ import torch
 
 from endline.detectors.cycles.mts_ast import MTSAST, MTSASTConfig
 from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
-from endline.detectors.cycles.signals import Standardisation, signal_gradient, downsampled, window_spectra
+from endline.detectors.cycles.signals import Standardisation, downsampled, signal_gradient, window_spectra
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
 from endline.backbones.networks import Trunk
-from endline.detectors.registry import load_detector
 from endline.detectors.maps.cutpaste import CutPaste, CutPasteConfig, with_defects
-from endline.detectors.statistics import shrunk_gaussian
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
+from endline.detectors.statistics import shrunk_gaussian
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

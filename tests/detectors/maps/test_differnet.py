@@ -11,9 +11,9 @@ from torch import nn
 import endline.detectors.maps.differnet as module
 from endline.backbones.networks import load_backbone
 from endline.backbones.views import pooled_views
-from endline.detectors.registry import load_detector
 from endline.detectors.maps.differnet import DifferNet, DifferNetConfig
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
