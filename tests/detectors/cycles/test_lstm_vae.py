@@ -95,11 +95,9 @@ def test_a_single_signal_will_do(cycles):
 
 
 @pytest.mark.parametrize("name", ["hidden", "latent", "downsampling"])
-def test_settings_out_of_range_are_told(name):
+def test_settings_out_of_range_are_given(name):
     with pytest.raises(EndlineError) as caught:
         LSTMVAEConfig(**{name: 0})
-    told = ", ".join(
-        f"{key}={0 if key == name else value}"
-        for key, value in {"hidden": 128, "latent": 32, "downsampling": 5}.items()
-    )
-    assert str(caught.value) == f"lstm_vae has {told}: choose at least 1 of each."
+    values = {"hidden": 128, "latent": 32, "downsampling": 5, name: 0}
+    given = ", ".join(f"{key}={value}" for key, value in values.items())
+    assert str(caught.value) == f"lstm_vae has {given}: choose at least 1 of each."
