@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from endline.evidence.cycles.features import CycleSettings
+from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import FeatureSet
 from endline.reporting.cycle_figures import CycleView, ranking_figure, signals_figure
 from endline.reporting.report import Exhibit, exhibit_of
@@ -37,7 +37,7 @@ def cycle_exhibits(
     maps: FeatureSet,
     samples: pd.DataFrame,
     features: FeatureSet,
-    settings: CycleSettings,
+    settings: CyclePreparation,
 ) -> list[Exhibit]:
     """Exhibits of the shortlisted cycles, in its order.
 

@@ -1,5 +1,6 @@
 """One cycle of signals: what it is, what makes it unusable, and reading it from a file of its own."""
 
+import hashlib
 import json
 import re
 import warnings
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from endline.errors import FileRejected
 
 SUFFIXES = (".csv", ".json", ".parquet")
-LEAST_STEPS = 2
+MIN_STEPS = 2
+LARGEST = 1e15  # of a value: no sensor gives more, and the squares of larger ones leave the range of float32
 REPEATED = 0.01  # share of the steps that may repeat the time before them: a slip of the recorder, not a fault
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # of a path into JSON: a key, or the number of an item
 
@@ -50,6 +52,14 @@ class Cycle:
     values: NDArray[np.float64]
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of names, times and values, 64 hexadecimal digits."""
+        digest = hashlib.sha256("\n".join(self.names).encode())
+        digest.update(np.ascontiguousarray(self.times).data)
+        digest.update(np.ascontiguousarray(self.values).data)
+        return digest.hexdigest()
+
+    @property
     def rate(self) -> float:
         """Steps a second, on average."""
         return float((len(self.times) - 1) / (self.times[-1] - self.times[0]))
@@ -59,9 +69,10 @@ def checked(cycle: Cycle) -> Cycle:
     """The cycle, without the few steps that repeat the time before them; others are refused.
 
     Raises:
-        FileRejected: for a single step, time that stands still or goes back, and values that are not finite.
+        FileRejected: for a single step, time that stands still or goes back, and values that are not finite or beyond
+            any measurement.
     """
-    if len(cycle.times) < LEAST_STEPS:
+    if len(cycle.times) < MIN_STEPS:
         raise FileRejected(f"a cycle of {len(cycle.times)} step(s)", "record it from its start to its end")
     if not np.isfinite(cycle.times).all():
         raise FileRejected("its time has gaps (NaN or infinite)", "export the time of every step")
@@ -72,14 +83,21 @@ def checked(cycle: Cycle) -> Cycle:
             f"signal '{cycle.names[signal]}' is not finite at step {step} ({len(broken)} such values)",
             "fill gaps before, or leave the signal out (signals=...)",
         )
+    beyond = np.argwhere(np.abs(cycle.values) > LARGEST)
+    if len(beyond):
+        signal, step = beyond[0]
+        raise FileRejected(
+            f"signal '{cycle.names[signal]}' is {cycle.values[signal, step]:g} at step {step}, beyond any sensor",
+            "look for a broken sensor or a damaged export, or leave the signal out (signals=...)",
+        )
     passed = np.diff(cycle.times)
     backward = np.flatnonzero(passed < 0)
     repeated = np.flatnonzero(passed == 0)
     if len(backward) or len(repeated) > REPEATED * len(passed):
-        place = int(backward[0] if len(backward) else repeated[0]) + 1
-        told = "goes back" if len(backward) else f"stands still at {len(repeated)} steps, first"
+        step = int(backward[0] if len(backward) else repeated[0]) + 1
+        said = "goes back" if len(backward) else f"stands still at {len(repeated)} steps, first"
         raise FileRejected(
-            f"its time {told} at step {place} ({cycle.times[place]:g} s)",
+            f"its time {said} at step {step} ({cycle.times[step]:g} s)",
             "sort the steps, keep each once, and one cycle a file",
         )
     if not len(repeated):

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from endline.evidence.sound.mel import MelSettings
-from endline.evidence.sound.mirror_features import load_sound, part_images
+from endline.evidence.sound.mirror_features import SoundPreparation, load_sound
 from endline.evidence.sound.recordings import Signal
 from endline.reporting.pictures import map_overlay, waveform_figure
 from endline.reporting.report import Exhibit, exhibit_of
@@ -27,8 +27,7 @@ def sound_exhibit(
     maps: Mapping[str, NDArray[np.float32]],
     limits: tuple[float, float] | None,
     folder: Path,
-    floor: Mapping[str, Any],
-    mel: MelSettings,
+    preparation: SoundPreparation,
 ) -> Exhibit:
     """Exhibit of one recording.
 
@@ -38,30 +37,30 @@ def sound_exhibit(
         maps: anomaly map (h, w) of each scored part; may be empty.
         limits: smallest and largest map value of the colour bar, the same for all exhibits.
         folder: raw folder.
-        floor: noise floor, as the features were made with.
-        mel: settings of the image.
+        preparation: as the features were made with.
     """
+    mel = preparation.mel
     signal = load_sound(folder / verdict["path"], mel.sample_rate)
     parts = rows.to_dict("records")
     spans = [(row["part"], row["start"], row["stop"]) for row in parts]
+    spans.insert(1, ("standstill", parts[0]["rest_start"], parts[0]["rest_stop"]))
     figures = [("Waveform as recorded", encode_png(waveform_figure(signal, mel.sample_rate, spans)))]
-    images = part_images(rows, folder, floor, mel)[0]
+    images = preparation.hear(rows, folder).images[0]
     ticks = _mel_ticks(mel)
     for row, image in zip(parts, images, strict=True):
-        if not row["control"]:
-            figure = map_overlay(
-                image.numpy(),
-                maps.get(row["part"]),
-                limits=limits,
-                extent=(0.0, row["stop"] - row["start"], 0.0, 1.0),
-                lower_origin=True,
-                colours="gray_r",
-                x_label="time in s",
-                y_label="frequency in kHz (mel)",
-                y_ticks=ticks,
-            )
-            seen = "log-mel image" if floor["power"] is None else "log-mel image at the common noise floor"
-            figures.append((f"{row['part']}: {seen}", encode_png(figure)))
+        figure = map_overlay(
+            image.numpy(),
+            maps.get(row["part"]),
+            limits=limits,
+            extent=(0.0, row["stop"] - row["start"], 0.0, 1.0),
+            lower_origin=True,
+            colours="gray_r",
+            x_label="time in s",
+            y_label="frequency in kHz (mel)",
+            y_ticks=ticks,
+        )
+        seen = "log-mel image at the common noise floor" if preparation.levelled else "log-mel image"
+        figures.append((f"{row['part']}: {seen}", encode_png(figure)))
     note = "The sound is played as recorded, its loudest sample raised to full scale."
     return exhibit_of(verdict, figures, sound=_flac(signal, mel.sample_rate), note=note)
 
