@@ -14,7 +14,8 @@ from kedro.config import AbstractConfigLoader
 from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
-from endline.backbones.networks import ARCHITECTURES, load_backbone
+from endline.backbones.architectures import ARCHITECTURES
+from endline.backbones.networks import load_backbone
 from endline.detectors.base import build_detector
 from endline.errors import EndlineError
 from endline.evaluation.summary import restart_peak_memory
