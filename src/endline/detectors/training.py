@@ -13,6 +13,7 @@ from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.files import content_key
+from endline.flows.memory import prepare_memory
 
 SCHEDULES = ("constant", "one_cycle", "cosine")
 OPTIMIZERS = ("adam", "sgd")
@@ -79,6 +80,7 @@ def train(
     Raises:
         EndlineError: when the loss is no longer finite.
     """
+    prepare_memory(model)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, settings)
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
