@@ -123,7 +123,7 @@ class Index:
 
 
 def check_training_items(count: int, otherwise: str) -> None:
-    """Tell when too few normal items would train; `otherwise` is the remedy besides recording more.
+    """Say when too few normal items would train; `otherwise` is the remedy besides recording more.
 
     Raises:
         EndlineError: below `MINIMUM_TRAINING_ITEMS`.

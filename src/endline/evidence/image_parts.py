@@ -65,15 +65,16 @@ class ImageParts:
     @property
     def arrays(self) -> dict[str, tuple[str, ...]]:
         """Array -> the parts that it is joined of over the second axis."""
-        wanted, found = self.settings.arrays, {}
+        wanted: Collection[str] = self.settings.arrays
+        joined: dict[str, tuple[str, ...]] = {}
         if "scale" in wanted:
             for number, keys in enumerate(self._scales):
-                found[f"scale_{number}"] = tuple(_map_name(key) for key in keys)
+                joined[f"scale_{number}"] = tuple(_map_name(key) for key in keys)
         if "views" in wanted:
-            found["views"] = tuple(_view_name(angle) for angle in view_angles(self.settings.views))
+            joined["views"] = tuple(_view_name(angle) for angle in view_angles(self.settings.views))
         if IMAGE in wanted:
-            found[IMAGE] = (IMAGE,)
-        return found
+            joined[IMAGE] = (IMAGE,)
+        return joined
 
     @property
     def keys(self) -> dict[str, str]:

@@ -139,8 +139,8 @@ class StreamScorer:
                     "choose a shorter window."
                 )
             largest.append(max(verdict.score for verdict in self.score_stream([values])))
-        found = np.asarray(largest)
-        return Hysteresis(conformal_threshold(found, self.settings.rate), float(np.median(found)))
+        scores = np.asarray(largest)
+        return Hysteresis(conformal_threshold(scores, self.settings.rate), float(np.median(scores)))
 
     def score_stream(self, chunks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[WindowVerdict]:
         """Verdicts on a running cycle, as soon as each window is complete.

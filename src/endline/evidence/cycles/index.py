@@ -127,7 +127,7 @@ def _of_files(
             group = settings.group or folder.resolve().name
             row = _row(file.path, group, file.kind, file.split == "train")
             rows.append({**row, "simulated": settings.simulated, "digest": digest, **_measured(cycle)})
-    order = {file.path: place for place, file in enumerate(layout.files)}
+    order = {file.path: number for number, file in enumerate(layout.files)}
     rows.sort(key=lambda row: order[str(row["path"])])
     return rows, chosen_signals(names, settings.signals) if names else ()
 
@@ -137,9 +137,11 @@ def _check_names(cycle: Cycle, names: tuple[str, ...]) -> None:
     extra = [name for name in cycle.names if name not in names]
     if missing or extra:
         said = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
-        raise FileRejected(said, "record all cycles with the same signals, or name those to use in robot_cycle.formats")
+        raise FileRejected(
+            said, "record all cycles with the same signals, or name those to use in robot_cycle.preparation.formats"
+        )
     if cycle.names != names:
-        raise FileRejected("its signals come in another order", "export all cycles alike")
+        raise FileRejected("its signals come in another order", "export all cycles in the same way")
 
 
 def _of_robot(
@@ -155,7 +157,7 @@ def _of_robot(
         seen[labels.sample] += 1
         published |= labels.setting == TRAINING_SETTING
         name = f"{path.name}/{labels.sample}"
-        if seen[labels.sample] > 1:  # told once, below
+        if seen[labels.sample] > 1:  # reported once, below
             continue
         with rejections.instead(name):
             check_labels(labels)
@@ -203,7 +205,7 @@ def _usable(rows: list[Row], settings: CycleIndexing, rejections: Rejections) ->
             if not settings.stretched and rate < SLOW * wanted:
                 raise FileRejected(
                     f"recorded at {rate:.4g} Hz, too slowly for {wanted:.4g} Hz",
-                    f"record all cycles alike, or choose rate={np.floor(rate):.0f}",
+                    f"record all cycles at one rate, or choose rate={np.floor(rate):.0f}",
                 )
             kept.append(row)
     return kept
@@ -235,8 +237,8 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
         EndlineError: when a file cannot be read any more.
     """
     if samples["first_row"].notna().any():  # then all lie in one file
-        places = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
-        yield from map(checked, cycles(folder / samples["path"].iloc[0], places, signals))
+        positions = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
+        yield from map(checked, cycles(folder / samples["path"].iloc[0], positions, signals))
         return
     for path in samples["path"]:
         try:

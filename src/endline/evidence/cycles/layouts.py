@@ -58,7 +58,7 @@ def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleL
         return CycleLayout(_chosen(folder, robot, file))
     words = NORMAL_WORDS | {word.lower() for word in normal}
     published = (folder / "train").is_dir() and (folder / "test").is_dir()
-    found: list[CycleFile] = []
+    files: list[CycleFile] = []
     left_out = 0
     for path in visible_files(folder, SUFFIXES):
         relative = path.relative_to(folder)
@@ -71,18 +71,18 @@ def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleL
         if split == "train" and shown != NORMAL:
             left_out += 1
             continue
-        found.append(CycleFile(relative.as_posix(), shown, split))
-    if not found:
+        files.append(CycleFile(relative.as_posix(), shown, split))
+    if not files:
         raise EndlineError(
             f"{folder} holds no cycle: put normal ones into {folder / NORMAL} (csv, parquet, json), or a Parquet file "
             "in the layout of voraus-AD there."
         )
-    if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in found):
+    if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
         raise EndlineError(
             f"{folder} holds no normal cycle to learn from: put normal ones into {folder / NORMAL}, or name their "
-            "folder in robot_cycle.formats (normal: [...])."
+            "folder in robot_cycle.preparation.formats (normal: [...])."
         )
-    return CycleLayout(None, tuple(found), published, left_out)
+    return CycleLayout(None, tuple(files), published, left_out)
 
 
 def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tuple[str, ...]:
@@ -100,9 +100,9 @@ def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tup
     unknown = [name for name in named if name not in available]
     if unknown or not named:
         groups = ", ".join(GROUPS) if tuple(available) == SIGNALS else "all"
-        told = f"There is no signal '{unknown[0]}'" if unknown else "No signal was chosen"
+        problem = f"There is no signal '{unknown[0]}'" if unknown else "No signal was chosen"
         raise EndlineError(
-            f"{told}: choose a group ({groups}) or a list of {', '.join(available[:6])}"
+            f"{problem}: choose a group ({groups}) or a list of {', '.join(available[:6])}"
             f"{', ...' if len(available) > 6 else ''} (--params=signals=...)."
         )
     return tuple(name for name in available if name in set(named))

@@ -30,7 +30,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive rows of a file that belong to one cycle: the labels of the first, its place, and what it holds."""
+    """Consecutive rows of a file that belong to one cycle: the labels of the first, where it lies, and what it holds."""
 
     labels: Labels
     first: int
@@ -39,7 +39,7 @@ class Segment:
 
 
 def is_robot_file(path: Path) -> bool:
-    """Whether a Parquet file has at least the columns by which cycles of voraus-AD are told apart."""
+    """Whether a Parquet file has at least the columns by which cycles of voraus-AD are distinguished."""
     try:
         return set(_LABELS) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
@@ -108,13 +108,13 @@ def _segment(labels: Labels, first: int, held: Sequence[NDArray[np.float64]], si
     return Segment(labels, first, len(whole), cycle)
 
 
-def cycles(path: Path, places: Sequence[tuple[int, int]], signals: Sequence[str]) -> Iterator[Cycle]:
+def cycles(path: Path, positions: Sequence[tuple[int, int]], signals: Sequence[str]) -> Iterator[Cycle]:
     """Cycles that lie at (first row, rows), in the file's order; the memory is bounded by a piece and a cycle.
 
     Raises:
         EndlineError: when the file is damaged.
     """
-    waiting = iter(places)
+    waiting = iter(positions)
     where = next(waiting, None)
     held: list[NDArray[np.float64]] = []
     for first, piece in _pieces(path, ("time", *signals)):

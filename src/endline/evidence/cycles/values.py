@@ -163,20 +163,21 @@ def _present(columns: Any, table: pd.DataFrame) -> list[str]:
 
 
 def _missing(column: str, columns: Sequence[str]) -> FileRejected:
-    told = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+    listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
     return FileRejected(
-        f"it has no column '{column}' (it has {told})", "export it, or name the right one in robot_cycle.formats"
+        f"it has no column '{column}' (it has {listed})",
+        "export it, or name the right one in robot_cycle.preparation.formats",
     )
 
 
 def _numbers(column: Any, name: str) -> NDArray[np.float64]:
     try:
-        found = np.asarray(column, dtype=np.float64)
+        numbers = np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise FileRejected(f"'{name}' holds something else than numbers", "export it as numbers") from error
-    if found.ndim != 1:
-        raise FileRejected(f"'{name}' is no list of numbers", "correct its path in robot_cycle.formats")
-    return found
+    if numbers.ndim != 1:
+        raise FileRejected(f"'{name}' is no list of numbers", "correct its path in robot_cycle.preparation.formats")
+    return numbers
 
 
 def _read_json(path: Path, form: CycleFormat) -> Cycle:
@@ -186,29 +187,29 @@ def _read_json(path: Path, form: CycleFormat) -> Cycle:
         raise FileRejected("the JSON file is damaged or cut short", "copy it again from its source") from error
     if form.signals is None:
         if not isinstance(content, dict):
-            raise FileRejected("it holds no signals by name", "name their paths in robot_cycle.formats")
+            raise FileRejected("it holds no signals by name", "name their paths in robot_cycle.preparation.formats")
         lists = [name for name, value in content.items() if isinstance(value, list) and name != form.time]
         paths = {name: name for name in lists}
     else:
         paths = dict(form.signals)
     times = _numbers(_at(content, form.time), form.time)
-    values = [_numbers(_at(content, place), place) for place in paths.values()]
+    values = [_numbers(_at(content, path), path) for path in paths.values()]
     lengths = {name: len(signal) for name, signal in zip(paths, values, strict=True)}
     wrong = {name: length for name, length in lengths.items() if length != len(times)}
     if wrong or not values:
-        told = ", ".join(f"{name} {length}" for name, length in wrong.items()) or "no signal"
-        raise FileRejected(f"its lists differ in length (time {len(times)}, {told})", "export whole cycles")
+        lengths_said = ", ".join(f"{name} {length}" for name, length in wrong.items()) or "no signal"
+        raise FileRejected(f"its lists differ in length (time {len(times)}, {lengths_said})", "export whole cycles")
     return Cycle(tuple(paths), times, np.stack(values))
 
 
-def _at(content: Any, place: str) -> Any:
+def _at(content: Any, path: str) -> Any:
     """What lies at a path such as `steps[0].graph.torque values`."""
-    for key, number in _STEP.findall(place):
+    for key, number in _STEP.findall(path):
         try:
             content = content[int(number)] if number else content[key]
         except (KeyError, IndexError, TypeError) as error:
             raise FileRejected(
-                f"it has nothing at '{place}' ('{key or number}' is not there)",
-                "record the cycle anew, or correct the path in robot_cycle.formats",
+                f"it has nothing at '{path}' ('{key or number}' is not there)",
+                "record the cycle anew, or correct the path in robot_cycle.preparation.formats",
             ) from error
     return content

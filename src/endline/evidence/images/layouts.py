@@ -126,18 +126,20 @@ def _categories(folder: Path, group: str | None) -> dict[str, Path]:
     """Chosen categories of an MVTec AD folder, or the folder itself where it is one."""
     inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
     single = _is_category(folder)
-    found = {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
-    if not found:
+    categories = (
+        {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
+    )
+    if not categories:
         raise _no_layout(folder)
-    if group == ALL or (group is None and len(found) == 1):
-        return found
-    # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is told.
-    known = found if single else inside
+    if group == ALL or (group is None and len(categories) == 1):
+        return categories
+    # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is reported.
+    known = categories if single else inside
     if group in known:
         return {group: known[group]}
-    choices = f"choose one of {', '.join(found)}, or {ALL} (--params=group={next(iter(found))})."
+    choices = f"choose one of {', '.join(categories)}, or {ALL} (--params=group={next(iter(categories))})."
     if group is None:
-        raise EndlineError(f"{folder} holds {len(found)} categories: {choices}")
+        raise EndlineError(f"{folder} holds {len(categories)} categories: {choices}")
     raise EndlineError(f"{folder} holds no category '{group}': {choices}")
 
 

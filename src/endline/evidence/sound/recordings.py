@@ -100,9 +100,9 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     level = _frame_levels(samples, rate)
     runs, quiet = _motor_runs(level)
     if len(runs) != 2:
-        found = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
+        heard = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
         raise FileRejected(
-            f"{found} found where one fold and one unfold are needed",
+            f"{heard} found where one fold and one unfold are needed",
             "record one fold and one unfold with a rest between, in a room quieter than the motor",
         )
     fold, unfold = runs
