@@ -96,7 +96,7 @@ class Inspector:
         if not all(catalog.exists(name) for name in names):
             raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
         detectors, calibration, described = (catalog.load(name) for name in names)
-        return cls(detectors, Calibration(**calibration), prepared_by(described))
+        return cls(detectors, Calibration.from_json(calibration), prepared_by(described))
 
     def inspect(self, path: Path) -> pd.DataFrame:
         """Verdict on one file: a row with `sample_id, score, p_value, flagged`.

@@ -4,32 +4,30 @@ import hashlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from rich.progress import Progress as Bars
 
 from endline.detectors.base import build_detector
 from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
 from endline.detectors.progress import Progress
-from endline.evaluation.controls import control_auroc
-from endline.evaluation.localisation import pixel_auroc
-from endline.evaluation.metrics import roc_curves
+from endline.evaluation.attribution import hottest
+from endline.evaluation.controls import control_auroc, control_numbers, missing_for_control
+from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
+from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
 from endline.evaluation.thresholds import Calibration, calibrate
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.files import content_key
-from endline.reporting.figures import roc_figure, score_histogram, training_figure
+from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import provenance
-from endline.reporting.report import Exhibit, render_report
+from endline.reporting.report import render_report
 
 Settings = Mapping[str, Any]
-Figures = dict[str, Figure]
 log = logging.getLogger(__name__)
 
 
@@ -103,7 +101,7 @@ def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) 
             100 * calibration.smallest_rate,
             100 * calibration.rate,
         )
-    return asdict(calibration), calibration.verdicts(part_scores)
+    return calibration.as_json(), calibration.verdicts(part_scores)
 
 
 def evaluate(
@@ -112,14 +110,20 @@ def evaluate(
     part_scores: pd.DataFrame,
     maps: FeatureSet,
     scores: pd.DataFrame,
+    held_out: pd.DataFrame,
     calibration: Settings,
     fitting: Settings,
     scoring: Settings,
-    source: Settings,
     run: Settings,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Metrics of the run, and its ROC curves."""
-    control = control_auroc(samples, features)
+    masks: FeatureSet | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Metrics of the run, its AUROC intervals and ROC curves, and its scores in groups.
+
+    `masks` holds the array `defect` row by row with `part_scores`, where the evidence has defect masks.
+    """
+    limits = Calibration.from_json(calibration)
+    numbers = control_numbers(samples, features)
+    control = control_auroc(samples, numbers)
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},
         "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
@@ -127,33 +131,39 @@ def evaluate(
         **scoring,
         "feature_seconds": features.seconds,
         "control_auroc": None if control is None else control.auroc,
-        "pixel_auroc": pixel_auroc(part_scores, maps, Path(source["folder"])),
+        "control_auroc_reason": missing_for_control(samples, numbers),
+        "pixel_auroc": pixel_auroc(part_scores, maps, masks),
+        "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
     }
-    return summarise(scores, samples, calibration["threshold"], known), roc_curves(scores)
+    intervals = auroc_intervals(scores)
+    metrics = summarise(scores, samples, limits, intervals, known)
+    return metrics, intervals, roc_curves(scores), score_groups(scores, limits.verdicts(held_out))
+
+
+def attribution(part_scores: pd.DataFrame, maps: FeatureSet) -> pd.DataFrame:
+    """Where each anomaly map of an image is largest."""
+    return hottest(maps, part_scores)
 
 
 def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.DataFrame:
     """The items that the report shows in full, with the reason in `why`."""
-    return shortlist_items(scores, calibration["threshold"], exhibits)
+    return shortlist_items(scores, Calibration.from_json(calibration).threshold, exhibits)
 
 
-def figures(scores: pd.DataFrame, calibration: Settings, history: pd.DataFrame, curves: pd.DataFrame) -> Figures:
-    """The report's figures, each as a file of its own."""
-    drawn = {
-        "scores.png": score_histogram(scores, calibration["threshold"]),
-        "roc.png": roc_figure(_by_kind(curves)),
-        "training.png": training_figure(history),
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def figures(
+    score_groups: pd.DataFrame, metrics: Settings, curves: pd.DataFrame, history: pd.DataFrame
+) -> dict[str, bytes]:
+    """The run's figures, file name -> PNG: drawn here once, the report takes them over."""
+    from endline.reporting.figures import run_figures  # imports matplotlib: only where something is drawn
+
+    return run_figures(score_groups, metrics, curves, history)
 
 
 def report(
     metrics: Settings,
     scores: pd.DataFrame,
-    held_out: pd.DataFrame,
-    calibration: Settings,
-    history: pd.DataFrame,
-    curves: pd.DataFrame,
+    intervals: pd.DataFrame,
+    figures: Mapping[str, bytes],
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     inputs: Settings,
@@ -162,19 +172,13 @@ def report(
 ) -> str:
     """The report, one HTML page."""
     run = settings["run"]
-    limits = Calibration(**calibration)
-    calibrating = limits.verdicts(held_out).assign(split="train")
     page = render_report(
         title=run["title"],
         station=run["station"],
-        metrics={
-            **metrics,
-            "target_false_alarm_rate": limits.rate,
-            "n_calibration": len(limits.held_out),
-        },
-        scores=pd.concat([calibrating, scores], ignore_index=True),
-        history=history,
-        curves=_by_kind(curves),
+        metrics=metrics,
+        scores=scores,
+        intervals=intervals,
+        figures=figures,
         exhibits=exhibits,
         rejected=rejected,
         settings={**settings, run["detector"]: detectors[run["detector"]]},
@@ -185,18 +189,10 @@ def report(
     area = metrics["auroc"]
     log.info(
         "%d of %d tested %s flagged; AUROC %s; %d files left out.",
-        int(scores["flagged"].sum()),
-        len(scores),
+        metrics["n_flagged"],
+        metrics["n_tested"],
         run["evidence"],
-        "not computed (no labelled anomaly)" if area is None else f"{area:.3f}",
+        f"not computed ({metrics['auroc_reason']})" if area is None else f"{area:.3f}",
         len(rejected),
     )
     return page
-
-
-def _by_kind(curves: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series, float]]:
-    """ROC curve (false-alarm rates, recalls, area) of each kind."""
-    return {
-        str(kind): (rows["false_alarm_rate"], rows["recall"], float(rows["auroc"].iloc[0]))
-        for kind, rows in curves.groupby("kind", sort=False)
-    }

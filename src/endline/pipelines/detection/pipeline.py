@@ -5,8 +5,12 @@ from kedro.pipeline import Pipeline, node, pipeline
 from endline.pipelines.detection import nodes
 
 
-def create_pipeline(station: str) -> Pipeline:
+def create_pipeline(station: str, *, masks: bool = False) -> Pipeline:
     """Detection under the namespace of a station.
+
+    Args:
+        station: its name.
+        masks: whether the station gives `masks`, the defect masks row by row with `part_scores`.
 
     The station gives `source`, `samples`, `rejected`, `inputs`, `features`, and `exhibits` made from `shortlist` and
     `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is shared.
@@ -39,26 +43,25 @@ def create_pipeline(station: str) -> Pipeline:
                     "part_scores",
                     "maps",
                     "scores",
+                    "held_out",
                     "calibration",
                     "fitting",
                     "scoring",
-                    "source",
                     "params:run",
+                    *(["masks"] if masks else []),
                 ],
-                ["metrics", "curves"],
+                ["metrics", "intervals", "curves", "score_groups"],
                 name="evaluate",
             ),
             node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
-            node(nodes.figures, ["scores", "calibration", "history", "curves"], "figures", name="figures"),
+            node(nodes.figures, ["score_groups", "metrics", "curves", "history"], "figures", name="figures"),
             node(
                 nodes.report,
                 [
                     "metrics",
                     "scores",
-                    "held_out",
-                    "calibration",
-                    "history",
-                    "curves",
+                    "intervals",
+                    "figures",
                     "exhibits",
                     "rejected",
                     "inputs",

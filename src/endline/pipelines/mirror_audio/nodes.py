@@ -1,21 +1,18 @@
 """Nodes of the station `mirror_audio`: from a raw folder to features, and from verdicts to exhibits."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from endline.evidence.raw_folder import locate_raw
-from endline.evidence.sound.exhibits import sound_exhibit
+from endline.evidence.sound.exhibits import sound_exhibits
 from endline.evidence.sound.mirror_features import measure_noise_floor, sound_features, sound_settings
 from endline.evidence.sound.mirror_index import index_recordings
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.pipelines.resolved import resolved
-from endline.reporting.pictures import shared_limits
-from endline.reporting.report import Exhibit
+from endline.reporting.exhibit import Exhibit
 from endline.samples import SplitRule, assign_split, check_samples
 from endline.simulation.sound.mirror_audio import MirrorSimulation, simulate
 
@@ -55,25 +52,10 @@ def exhibits(
     samples: pd.DataFrame,
     part_scores: pd.DataFrame,
     maps: FeatureSet,
+    attribution: pd.DataFrame,
     source: Settings,
     floor: Settings,
 ) -> list[Exhibit]:
     """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
-    heat = maps.read()["map"].numpy()
-    limits = shared_limits(heat)
     mel = sound_settings(floor["sound"]).mel
-    found = []
-    for row in shortlist.to_dict("records"):
-        verdict = {str(column): value for column, value in row.items()}
-        scored = part_scores[part_scores["path"] == verdict["path"]]
-        shown = dict(_part_maps(scored["part"], heat[scored.index])) if heat.size else {}
-        rows = samples[samples["path"] == verdict["path"]]
-        found.append(sound_exhibit(verdict, rows, shown, limits, Path(source["folder"]), floor, mel))
-    return found
-
-
-def _part_maps(parts: pd.Series, heat: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """(motion, its map); the maps of joint motions lie one below the other."""
-    for joined, heights in zip(parts, heat, strict=True):
-        names = str(joined).split("+")
-        yield from zip(names, np.split(heights, len(names)), strict=True)
+    return sound_exhibits(shortlist, samples, part_scores, maps, attribution, Path(source["folder"]), floor, mel)

@@ -26,9 +26,10 @@ def create_pipeline() -> Pipeline:
                 name="noise_floor",
             ),
             node(nodes.features, ["samples", "source", "noise_floor"], "features", name="features"),
+            node(detection.nodes.attribution, ["part_scores", "maps"], "attribution", name="attribution"),
             node(
                 nodes.exhibits,
-                ["shortlist", "samples", "part_scores", "maps", "source", "noise_floor"],
+                ["shortlist", "samples", "part_scores", "maps", "attribution", "source", "noise_floor"],
                 "exhibits",
                 name="exhibits",
             ),

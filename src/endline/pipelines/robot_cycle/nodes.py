@@ -9,13 +9,15 @@ import pandas as pd
 
 from endline.detectors.base import detector_class
 from endline.errors import EndlineError
-from endline.evidence.cycles.exhibits import cycle_exhibits
+from endline.evaluation.attribution import cycle_attribution
+from endline.evaluation.nearest_cycles import nearest_training_cycles
+from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits
 from endline.evidence.cycles.features import ARRAYS, CycleSettings, common_length, cycle_features, cycle_settings, plain
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.values import CycleFormat
 from endline.evidence.raw_folder import locate_raw
 from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.reporting.report import Exhibit
+from endline.reporting.exhibit import Exhibit
 from endline.samples import SplitRule, assign_split, check_samples, check_training_items
 from endline.simulation.robot.robot_cycle import RobotSimulation, simulate
 
@@ -71,16 +73,37 @@ def features(samples: pd.DataFrame, source: Settings, cycling: Settings) -> Feat
     return cycle_features(samples, Path(source["folder"]), cycle_settings(cycling))
 
 
-def exhibits(
+def attribution(
     shortlist: pd.DataFrame,
     part_scores: pd.DataFrame,
     maps: FeatureSet,
     samples: pd.DataFrame,
     features: FeatureSet,
     cycling: Settings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How much each signal counts in each scored cycle, and the normal cycles nearest to the shortlisted ones.
+
+    Without a shortlist nothing is shown, and no map was made: both tables are then empty.
+    """
+    scored = part_scores.iloc[:0] if shortlist.empty else part_scores
+    signals = cycle_settings(cycling).signals
+    nearest = nearest_training_cycles(shortlist["sample_id"].tolist(), samples, features)
+    return cycle_attribution(scored, maps, samples, features, signals), nearest
+
+
+def exhibits(
+    shortlist: pd.DataFrame,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
+    attribution: pd.DataFrame,
+    nearest: pd.DataFrame,
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    cycling: Settings,
 ) -> list[Exhibit]:
-    """The guilty signals of the shortlisted cycles over the nearest normal cycle, with the map below."""
-    return cycle_exhibits(shortlist, part_scores, maps, samples, features, cycle_settings(cycling))
+    """The signals of the shortlisted cycles that count most over the nearest normal cycle, with the map below."""
+    tables = CycleTables(part_scores, maps, attribution, nearest, samples, features)
+    return cycle_exhibits(shortlist, tables, cycle_settings(cycling))
 
 
 def _arrays(name: str, detectors: Mapping[str, Settings]) -> tuple[str, ...]:

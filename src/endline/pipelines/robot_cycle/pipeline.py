@@ -21,8 +21,14 @@ def create_pipeline() -> Pipeline:
             ),
             node(nodes.features, ["samples", "source", "cycling"], "features", name="features"),
             node(
-                nodes.exhibits,
+                nodes.attribution,
                 ["shortlist", "part_scores", "maps", "samples", "features", "cycling"],
+                ["attribution", "nearest"],
+                name="attribution",
+            ),
+            node(
+                nodes.exhibits,
+                ["shortlist", "part_scores", "maps", "attribution", "nearest", "samples", "features", "cycling"],
                 "exhibits",
                 name="exhibits",
             ),

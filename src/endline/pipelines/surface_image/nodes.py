@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from endline.evidence.images.exhibits import image_exhibit
+from endline.evidence.images.defect_masks import mask_features
+from endline.evidence.images.exhibits import image_exhibits
 from endline.evidence.images.features import image_settings, surface_features
 from endline.evidence.images.index import index_images
 from endline.evidence.raw_folder import locate_raw
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.pipelines.resolved import resolved
-from endline.reporting.pictures import shared_limits
-from endline.reporting.report import Exhibit
+from endline.reporting.exhibit import Exhibit
 from endline.samples import SplitRule, assign_split, check_samples, check_training_items
 from endline.simulation.images.surface_image import SurfaceSimulation, simulate
 
@@ -56,14 +56,13 @@ def features(samples: pd.DataFrame, source: Settings, imaging: Settings) -> Feat
     return surface_features(samples, Path(source["folder"]), image_settings(imaging))
 
 
-def exhibits(shortlist: pd.DataFrame, part_scores: pd.DataFrame, maps: FeatureSet, source: Settings) -> list[Exhibit]:
+def masks(part_scores: pd.DataFrame, source: Settings) -> FeatureRecipe:
+    """Recipe of the defect masks of the scored photographs."""
+    return mask_features(part_scores, Path(source["folder"]))
+
+
+def exhibits(
+    shortlist: pd.DataFrame, part_scores: pd.DataFrame, maps: FeatureSet, attribution: pd.DataFrame, source: Settings
+) -> list[Exhibit]:
     """Photograph, anomaly map and mask of the shortlisted items."""
-    heat = maps.read()["map"].numpy()
-    limits = shared_limits(heat)
-    row_of = {sample: row for row, sample in enumerate(part_scores["sample_id"])}
-    found = []
-    for row in shortlist.to_dict("records"):
-        verdict = {str(column): value for column, value in row.items()}
-        shown = heat[row_of[verdict["sample_id"]]] if heat.size else None
-        found.append(image_exhibit(verdict, shown, limits, Path(source["folder"])))
-    return found
+    return image_exhibits(shortlist, part_scores, maps, attribution, Path(source["folder"]))

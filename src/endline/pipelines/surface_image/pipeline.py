@@ -21,9 +21,11 @@ def create_pipeline() -> Pipeline:
             ),
             node(nodes.imaging, ["params:images", "params:run", "params:detectors"], "imaging", name="imaging"),
             node(nodes.features, ["samples", "source", "imaging"], "features", name="features"),
+            node(nodes.masks, ["part_scores", "source"], "masks", name="masks"),
+            node(detection.nodes.attribution, ["part_scores", "maps"], "attribution", name="attribution"),
             node(
                 nodes.exhibits,
-                ["shortlist", "part_scores", "maps", "source"],
+                ["shortlist", "part_scores", "maps", "attribution", "source"],
                 "exhibits",
                 name="exhibits",
             ),
@@ -31,4 +33,4 @@ def create_pipeline() -> Pipeline:
         namespace=STATION,
         parameters={"params:detectors": "params:detectors"},
     )
-    return images + detection.create_pipeline(STATION)
+    return images + detection.create_pipeline(STATION, masks=True)
