@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from endline.compute import CPU, Compute
-from endline.detectors.base import Detector, load_detector
+from endline.detectors.base import Detector
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
 from endline.evidence.station import Preparation, find_station
@@ -51,7 +52,7 @@ class PublishedModel:
         for name, detector in self.detectors.items():
             detector.save(folder / "detectors" / name)
         write_preparation(self.preparation, folder / PREPARATION)
-        (folder / CALIBRATION).write_text(json.dumps(asdict(self.calibration), indent=1))
+        (folder / CALIBRATION).write_text(json.dumps(self.calibration.as_json(), indent=1))
         if self.normals is not None:
             arrays = {name: values.numpy() for name, values in self.normals.read().items()}
             np.savez(folder / f"{NORMALS}.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub takes bools too
@@ -68,7 +69,7 @@ class PublishedModel:
         try:
             about = json.loads((folder / ABOUT).read_text())
             detectors = {name: load_detector(folder / "detectors" / name, compute) for name in about["detectors"]}
-            calibration = Calibration(**json.loads((folder / CALIBRATION).read_text()))
+            calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
             normals = None
             if (folder / f"{NORMALS}.npz").exists():
                 with np.load(folder / f"{NORMALS}.npz", allow_pickle=False) as arrays:

@@ -1,5 +1,6 @@
 """Kedro dataset of the published model of a run: one folder."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ class PublishedModelDataset(AbstractDataset[PublishedModel, PublishedModel]):
         self._filepath = Path(filepath)
 
     def save(self, data: PublishedModel) -> None:
-        """Write the folder."""
-        data.save(self._filepath)
+        """Write the folder; the run is the version, under which Kedro saves it."""
+        replace(data, run=self._filepath.parent.name).save(self._filepath)
 
     def load(self) -> PublishedModel:
         """The model."""

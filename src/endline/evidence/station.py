@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,8 +18,9 @@ from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
+from endline.evaluation.attribution import hottest
 from endline.feature_set import FeatureSet
-from endline.reporting.report import Exhibit
+from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
 Settings = Mapping[str, Any]
@@ -118,6 +119,8 @@ class Shown:
         part_scores: the scored rows, row by row with `maps`.
         maps: array `map` of each scored row, (0, 0) where the detector has none.
         folder: raw folder.
+        attribution: what the verdicts come from, see `Station.attribute`.
+        nearest: training samples to compare with, see `Station.attribute`.
     """
 
     shortlist: pd.DataFrame
@@ -126,6 +129,8 @@ class Shown:
     part_scores: pd.DataFrame
     maps: FeatureSet
     folder: Path
+    attribution: pd.DataFrame = field(default_factory=pd.DataFrame)
+    nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def verdicts(self) -> list[dict[str, Any]]:
         """The rows of the shortlist."""
@@ -144,6 +149,8 @@ class Station:
         prepare: sample table, raw folder, facts of the index, parameters `<station>.preparation` and the arrays that
             the run wants, to the fitted preparation.
         preparation: its class.
+        attribute: what the verdicts come from, as two tables: which signal, band or position counts how much, by
+            `sample_id`; and of each shortlisted item the `nearest` training one, empty where none is compared with.
         exhibits: what the report shows of the shortlisted items.
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         more_training: how more samples of a published split are taken, as a half sentence.
@@ -156,6 +163,7 @@ class Station:
     index: Callable[[Path, IndexRequest], Index]
     prepare: Callable[[pd.DataFrame, Path, Settings, Settings, Arrays], Preparation]
     preparation: type[Preparation]
+    attribute: Callable[[Shown, Any], tuple[pd.DataFrame, pd.DataFrame]]
     exhibits: Callable[[Shown, Any], list[Exhibit]]
     simulate: Callable[[Path, Settings, Progress], Path]
     more_training: str = "take more of them"
@@ -193,6 +201,11 @@ def find_station(name: str) -> Station:
         raise EndlineError(f"There is no station '{name}': choose one of {', '.join(station_names())}.")
     station: Station = import_module(_modules()[name]).STATION
     return station
+
+
+def hottest_points(shown: Shown, preparation: Preparation) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Where each anomaly map of an image is largest: the attribution of stations whose arrays are images."""
+    return hottest(shown.maps, shown.part_scores), pd.DataFrame({"sample_id": [], "nearest": []}, dtype=str)
 
 
 def register(station: Station) -> Station:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from endline.compute import CPU, Compute
-from endline.detectors.fitting import are_joint, score_rows, units
+from endline.detectors.scoring import are_joint, detector_rows, score_rows
 from endline.errors import EndlineError
 from endline.evidence.station import find_station
 from endline.published import ABOUT, PublishedModel
@@ -42,9 +42,9 @@ class Inspector:
         """
         detectors = dict(self.model.detectors)
         rows, features = self.model.preparation.inspect(path, self.compute)
-        parts, view = units(rows, features, joint=are_joint(detectors))
-        scored = score_rows(parts, view, detectors, maps=False)
-        verdicts = self.model.calibration.verdicts(parts.assign(score=scored.scores))
+        parts, view = detector_rows(rows, features, joint=are_joint(detectors))
+        scores = score_rows(parts, view, detectors)
+        verdicts = self.model.calibration.verdicts(parts.assign(score=scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]
 
 

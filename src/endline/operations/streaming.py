@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from endline.detectors.fitting import Detectors
+from endline.detectors.scoring import Detectors
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import conformal_threshold
 from endline.evidence.cycles.features import CyclePreparation

@@ -32,9 +32,30 @@ def create_pipeline(station: Station) -> Pipeline:
                 name="prepare",
             ),
             node(station_nodes.extract, ["samples", "source", "preparation", "params:run"], "features", name="extract"),
+            *(
+                [node(own(station_nodes.masks), ["part_scores", "source", "params:run"], "masks", name="masks")]
+                if station.masks
+                else []
+            ),
+            node(
+                own(station_nodes.attribute),
+                ["shortlist", "samples", "features", "part_scores", "maps", "source", "preparation"],
+                ["attribution", "nearest"],
+                name="attribute",
+            ),
             node(
                 own(station_nodes.exhibits),
-                ["shortlist", "samples", "features", "part_scores", "maps", "source", "preparation"],
+                [
+                    "shortlist",
+                    "samples",
+                    "features",
+                    "part_scores",
+                    "maps",
+                    "source",
+                    "attribution",
+                    "nearest",
+                    "preparation",
+                ],
                 "exhibits",
                 name="exhibits",
             ),
@@ -58,4 +79,6 @@ def create_pipeline(station: Station) -> Pipeline:
         namespace=station.name,
         parameters={"params:detectors": "params:detectors"},
     )
-    return evidence + detection.create_pipeline(station.name, title=station.title, evidence=station.evidence)
+    return evidence + detection.create_pipeline(
+        station.name, title=station.title, evidence=station.evidence, masks=station.masks is not None
+    )

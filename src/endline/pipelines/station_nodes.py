@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from endline.array_store import ArrayStore
-from endline.compute import Compute
-from endline.detectors.base import build_detector
-from endline.detectors.fitting import Detectors
+from endline.detectors.registry import build_detector
+from endline.detectors.scoring import Detectors
 from endline.evaluation.thresholds import Calibration
 from endline.evidence.decoded import DECODED
 from endline.evidence.raw_folder import locate_raw
 from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
 from endline.feature_set import FeatureSet
+from endline.pipelines.detection.nodes import compute_of
 from endline.published import PublishedModel
+from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import git_commit, package_versions
-from endline.reporting.report import Exhibit
 from endline.samples import TRAIN, divided
 
 Settings = Mapping[str, Any]
@@ -57,10 +57,32 @@ def prepare(
 
 def extract(samples: pd.DataFrame, source: Settings, preparation: Preparation, run: Settings) -> FeatureSet:
     """The arrays that the detector reads: found in the store, or made in one pass over the raw files."""
-    store, compute = ArrayStore(Path(run["store"])), Compute(run["device"], run["precision"])
+    store, compute = ArrayStore(Path(run["store"])), compute_of(run)
     features = store.make(preparation.recipe(samples, Path(source["folder"]), store, compute))
     DECODED.forget()
     return features
+
+
+def masks(station: Station, part_scores: pd.DataFrame, source: Settings, run: Settings) -> FeatureSet:
+    """Defect masks of the scored rows, as the array `defect`."""
+    assert station.masks is not None  # the node is there only then
+    made = station.masks(part_scores, Path(source["folder"]))
+    return ArrayStore(Path(run["store"])).keep("defect", made, len(part_scores), "bool")
+
+
+def attribute(
+    station: Station,
+    shortlist: pd.DataFrame,
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
+    source: Settings,
+    preparation: Preparation,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the verdicts come from, and the training sample nearest to each shortlisted item."""
+    shown = Shown(shortlist, samples, features, part_scores, maps, Path(source["folder"]))
+    return station.attribute(shown, preparation)
 
 
 def exhibits(
@@ -71,10 +93,13 @@ def exhibits(
     part_scores: pd.DataFrame,
     maps: FeatureSet,
     source: Settings,
+    attribution: pd.DataFrame,
+    nearest: pd.DataFrame,
     preparation: Preparation,
 ) -> list[Exhibit]:
     """What the report shows of the shortlisted items."""
-    shown = Shown(shortlist, samples, features, part_scores, maps, Path(source["folder"]))
+    folder = Path(source["folder"])
+    shown = Shown(shortlist, samples, features, part_scores, maps, folder, attribution, nearest)
     return station.exhibits(shown, preparation)
 
 
@@ -96,10 +121,10 @@ def publish(
     keeps = preparation.segments and len(unseen) < int(training.sum())
     return PublishedModel(
         station=station.name,
-        run=str(metrics.get("run", "")),
+        run="",  # the dataset knows it: Kedro's version of the folder
         detectors=detectors,
         preparation=preparation,
-        calibration=Calibration(**calibration),
+        calibration=Calibration.from_json(calibration),
         normals=features.take(unseen) if keeps else None,
         about={
             "detector": run["detector"],

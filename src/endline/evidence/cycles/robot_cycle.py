@@ -7,12 +7,14 @@ from typing import Any
 import pandas as pd
 
 from endline.errors import EndlineError
-from endline.evidence.cycles.exhibits import cycle_exhibits
+from endline.evaluation.attribution import cycle_attribution
+from endline.evaluation.nearest_cycles import nearest_training_cycles
+from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.values import CycleFormat
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
-from endline.reporting.report import Exhibit
+from endline.reporting.exhibit import Exhibit
 from endline.samples import TRAIN, Index
 
 
@@ -56,9 +58,19 @@ def prepare(
     return CyclePreparation(tuple(facts["signals"]), length, rate, arrays, _format(parameters))
 
 
+def attribute(shown: Shown, preparation: CyclePreparation) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How much each signal counts in each scored cycle, and the normal cycles nearest to the shortlisted ones."""
+    # Without a shortlist nothing is shown, and no map was made: both tables are then empty.
+    scored = shown.part_scores.iloc[:0] if shown.shortlist.empty else shown.part_scores
+    names = shown.shortlist["sample_id"].tolist()
+    nearest = nearest_training_cycles(names, shown.samples, shown.features)
+    return cycle_attribution(scored, shown.maps, shown.samples, shown.features, preparation.signals), nearest
+
+
 def exhibits(shown: Shown, preparation: CyclePreparation) -> list[Exhibit]:
-    """The signals that differ most of the shortlisted cycles, over the nearest normal cycle, with the map below."""
-    return cycle_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.samples, shown.features, preparation)
+    """The signals that count most of the shortlisted cycles, over the nearest normal cycle, with the map below."""
+    tables = CycleTables(shown.part_scores, shown.maps, shown.attribution, shown.nearest, shown.samples, shown.features)
+    return cycle_exhibits(shown.shortlist, tables, preparation)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
@@ -85,6 +97,7 @@ STATION = Station(
     index=index,
     prepare=prepare,
     preparation=CyclePreparation,
+    attribute=attribute,
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (train_fraction)",

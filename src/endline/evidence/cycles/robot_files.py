@@ -30,7 +30,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive rows of a file that belong to one cycle: the labels of the first, where it lies, and what it holds."""
+    """Consecutive rows of a file that belong to one cycle: labels of the first, where it lies, what it holds."""
 
     labels: Labels
     first: int

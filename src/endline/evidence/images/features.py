@@ -16,6 +16,7 @@ from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.networks import load_backbone
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
+from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
 from endline.evidence.images.index import index_image
@@ -25,7 +26,6 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 8
-CONTROL = "control"
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
 
     Args:
         folder: raw folder.
-        group: category of an MVTec AD folder; `all` for all its categories together, distinguished in `domain`; None for
-            the only one. For the other layouts a name.
+        group: category of an MVTec AD folder; `all` for all its categories together, which `domain` names; None for the
+            only one. For the other layouts a name.
         simulated: whether the photographs were simulated.
         shots: number of training photographs that are kept of each category, the others being left out; None for all.
             Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
-from endline.evidence.images.exhibits import image_exhibit
+from endline.evidence.images.defect_masks import defect_masks
+from endline.evidence.images.exhibits import image_exhibits
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
-from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
-from endline.reporting.pictures import shared_limits
-from endline.reporting.report import Exhibit
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
 
@@ -31,14 +31,7 @@ def prepare(
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
     """Photograph, anomaly map and mask of the shortlisted photographs."""
-    maps = shown.maps.read()["map"].numpy()
-    limits = shared_limits(maps)
-    row_of = {sample: row for row, sample in enumerate(shown.part_scores["sample_id"])}
-    drawn = []
-    for verdict in shown.verdicts():
-        anomaly_map = maps[row_of[verdict["sample_id"]]] if maps.size else None
-        drawn.append(image_exhibit(verdict, anomaly_map, limits, shown.folder))
-    return drawn
+    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
@@ -55,7 +48,9 @@ STATION = Station(
     index=index,
     prepare=prepare,
     preparation=ImagePreparation,
+    attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (shots)",
+    masks=defect_masks,
 )

@@ -1,21 +1,18 @@
 """The station `mirror_audio`: recordings of one fold and one unfold of a mirror motor."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from endline.evidence.image_parts import wanted_arrays
-from endline.evidence.sound.exhibits import sound_exhibit
+from endline.evidence.sound.exhibits import sound_exhibits
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
 from endline.evidence.sound.mirror_index import index_recordings
-from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
-from endline.reporting.pictures import shared_limits
-from endline.reporting.report import Exhibit
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
 
@@ -35,22 +32,9 @@ def prepare(
 
 def exhibits(shown: Shown, preparation: SoundPreparation) -> list[Exhibit]:
     """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
-    maps = shown.maps.read()["map"].numpy()
-    limits = shared_limits(maps)
-    drawn = []
-    for verdict in shown.verdicts():
-        scored = shown.part_scores[shown.part_scores["path"] == verdict["path"]]
-        own = dict(_part_maps(scored["part"], maps[scored.index])) if maps.size else {}
-        rows = shown.samples[shown.samples["path"] == verdict["path"]]
-        drawn.append(sound_exhibit(verdict, rows, own, limits, shown.folder, preparation))
-    return drawn
-
-
-def _part_maps(parts: pd.Series, maps: NDArray[np.float32]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """(motion, its map); the maps of joint motions lie one below the other."""
-    for joined, heights in zip(parts, maps, strict=True):
-        names = str(joined).split("+")
-        yield from zip(names, np.split(heights, len(names)), strict=True)
+    return sound_exhibits(
+        shown.shortlist, shown.samples, shown.part_scores, shown.maps, shown.attribution, shown.folder, preparation
+    )
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
@@ -67,6 +51,7 @@ STATION = Station(
     index=index,
     prepare=prepare,
     preparation=SoundPreparation,
+    attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
 )

@@ -17,6 +17,7 @@ from endline.backbones.networks import load_backbone
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
+from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
 from endline.evidence.sound.mel import MelSettings, mel_image
@@ -29,7 +30,6 @@ from endline.files import content_key
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048
-CONTROL = "control"
 
 
 class Heard(NamedTuple):
