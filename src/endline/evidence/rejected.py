@@ -21,6 +21,13 @@ class Rejections:
         folder: raw folder; files are named by their paths in it.
         contents: what the files are, in the user's words: "recording", "image".
         rows: path, reason and remedy of what is known beforehand.
+
+    Example:
+        >>> rejections = Rejections(Path("raw"), "recording")
+        >>> with rejections.instead("a.wav"):
+        ...     raise FileRejected("the file is empty (0 bytes)", "record it again")
+        >>> rejections.rows
+        [('a.wav', 'the file is empty (0 bytes)', 'record it again')]
     """
 
     def __init__(self, folder: Path, contents: str, rows: Iterable[tuple[str, str, str]] = ()) -> None:

@@ -33,6 +33,12 @@ class Preparation(ABC):
 
     A later sample is treated by it exactly as those of the run. Subclasses are dataclasses whose fields JSON can write;
     `from_plain` reads them back.
+
+    Example:
+        >>> from endline.evidence.cycles.features import CyclePreparation
+        >>> preparation = CyclePreparation(("torque",), length=100, rate=50.0)
+        >>> CyclePreparation.from_plain(preparation.plain()) == preparation
+        True
     """
 
     station: ClassVar[str]
@@ -82,6 +88,10 @@ class Arrays:
     Attributes:
         required, optional: names of arrays that the detector reads, the latter where the evidence has them.
         input_type: of the pyramid that the detector prefers.
+
+    Example:
+        >>> Arrays(required=("scale",), optional=("mask",)).input_type
+        'multifeature'
     """
 
     required: tuple[str, ...]
@@ -99,6 +109,10 @@ class IndexRequest:
         seed: of random choices.
         split: parameters `<station>.split`.
         preparation: parameters `<station>.preparation`.
+
+    Example:
+        >>> IndexRequest(None, simulated=False, seed=0, split={}, preparation={}).seed
+        0
     """
 
     group: str | None
@@ -121,6 +135,11 @@ class Shown:
         folder: raw folder.
         attribution: what the verdicts come from, see `Station.attribute`.
         nearest: training samples to compare with, see `Station.attribute`.
+
+    Example:
+        >>> table, none = pd.DataFrame({"sample_id": ["a"]}), FeatureSet({"map": np.zeros((1, 0, 0), "f4")})
+        >>> Shown(table.assign(why="missed"), table, none, table, none, Path("raw")).verdicts()
+        [{'sample_id': 'a', 'why': 'missed'}]
     """
 
     shortlist: pd.DataFrame
@@ -155,6 +174,10 @@ class Station:
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, batch after batch; None without masks.
+
+    Example:
+        >>> find_station("robot_cycle").title
+        'Robot cycles'
     """
 
     name: str

@@ -21,7 +21,13 @@ from endline.published import PublishedModel
 
 @runtime_checkable
 class Stepwise(Protocol):
-    """A detector that scores every step of a cycle."""
+    """A detector that scores every step of a cycle.
+
+    Example:
+        >>> from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
+        >>> isinstance(MTSFlow(MTSFlowConfig()), Stepwise)
+        True
+    """
 
     def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Scores and mask, (batch, the detector's steps) each; a step of the detector may be several of the cycle."""
@@ -36,8 +42,12 @@ class StreamSettings:
         window: steps whose mean score is one window's.
         hop: steps from one window to the next.
         context: steps before the window that the detector sees too.
-        rate: stated rate of false alarms a cycle; the alarm goes on above the window score that so few normal cycles
-            ever reach.
+        rate: stated rate of false alarms a cycle; the alarm goes on above the window score that no larger share of
+            normal cycles ever reaches.
+
+    Example:
+        >>> StreamSettings(window=32).context
+        64
     """
 
     window: int = 16
@@ -62,6 +72,10 @@ class WindowVerdict:
         score: mean score of its steps.
         alarm: whether the alarm is on after it.
         milliseconds: time that scoring took.
+
+    Example:
+        >>> WindowVerdict(first=0, last=15, score=0.7, alarm=False, milliseconds=3.0).alarm
+        False
     """
 
     first: int
@@ -73,7 +87,13 @@ class WindowVerdict:
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """The alarm goes on above `on`, and off again only at or below `off`."""
+    """The alarm goes on above `on`, and off again only at or below `off`.
+
+    Example:
+        >>> hysteresis = Hysteresis(on=2.0, off=1.0)
+        >>> hysteresis.alarm(1.5, before=False), hysteresis.alarm(1.5, before=True)
+        (False, True)
+    """
 
     on: float
     off: float
@@ -91,6 +111,9 @@ class StreamScorer:
         signals: number of signals of a cycle.
         hysteresis: of the alarm.
         settings: of the windows.
+
+    Example:
+        `StreamScorer.of_model(PublishedModel.load(folder)).score_stream(chunks)`
     """
 
     def __init__(self, detectors: Detectors, signals: int, hysteresis: Hysteresis, settings: StreamSettings) -> None:

@@ -42,6 +42,10 @@ class CycleIndexing:
         form: where the signals of a cycle's own file are found.
         train_fraction: share in (0, 1] of the training cycles of a published split that train; the others are left out.
         seed: of their choice.
+
+    Example:
+        >>> CycleIndexing(rate=100.0).signals
+        'all'
     """
 
     group: str | None = None

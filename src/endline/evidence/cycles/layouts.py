@@ -16,7 +16,12 @@ MARKER = "simulation.json"  # the note beside simulated files is no cycle
 
 @dataclass(frozen=True)
 class CycleFile:
-    """A file of one cycle, not yet opened: its path relative to the raw folder, kind (None = unknown) and split."""
+    """A file of one cycle, not yet opened: its path relative to the raw folder, kind (None = unknown) and split.
+
+    Example:
+        >>> CycleFile("stuck/7.csv", "stuck").split
+        'test'
+    """
 
     path: str
     kind: str | None
@@ -32,6 +37,10 @@ class CycleLayout:
         files: of one cycle each, in the order of their paths; empty where there is a robot file.
         published_split: whether the folder divides training and test.
         left_out: anomalous files below `train/`: nothing learns from them, and the published test is without them.
+
+    Example:
+        >>> CycleLayout(None, (CycleFile("normal/0.csv", "normal"),)).published_split
+        False
     """
 
     robot_file: Path | None

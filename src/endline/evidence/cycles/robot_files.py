@@ -20,7 +20,12 @@ _LABELS = ("sample", "anomaly", "category", "setting")
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of one row of a file."""
+    """Labels of one row of a file.
+
+    Example:
+        >>> Labels(sample=1, anomaly=False, category=12, setting=72).category
+        12
+    """
 
     sample: int
     anomaly: bool
@@ -30,7 +35,13 @@ class Labels:
 
 @dataclass(frozen=True)
 class Segment:
-    """Consecutive rows of a file that belong to one cycle: labels of the first, where it lies, what it holds."""
+    """Consecutive rows of a file that belong to one cycle: labels of the first, where it lies, what it holds.
+
+    Example:
+        >>> cycle = Cycle(("robot_voltage",), np.array([0.0, 0.01]), np.zeros((1, 2)))
+        >>> Segment(Labels(1, False, 12, 72), first=0, rows=2, cycle=cycle).rows
+        2
+    """
 
     labels: Labels
     first: int

@@ -30,6 +30,10 @@ class CycleFormat:
         time: column of the time in seconds; in JSON a path such as `steps[0].graph.time values`.
         signals: name -> column (or path) of each signal; None takes all columns of numbers but the time.
         normal: names of folders that hold normal cycles, besides `normal`, `good`, `ok` and `0`.
+
+    Example:
+        >>> CycleFormat(time="t", signals={"torque": "Md [Nm]"}).signals
+        {'torque': 'Md [Nm]'}
     """
 
     time: str = "time"
@@ -45,6 +49,10 @@ class Cycle:
         names: of the signals.
         times: (steps,), seconds, strictly increasing.
         values: (signals, steps), finite.
+
+    Example:
+        >>> Cycle(("torque",), np.array([0.0, 0.01, 0.02]), np.zeros((1, 3))).rate
+        100.0
     """
 
     names: tuple[str, ...]

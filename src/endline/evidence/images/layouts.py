@@ -22,6 +22,10 @@ class Photograph:
         kind: NORMAL, the kind of its defect, or None where that is unknown.
         category: the product it shows.
         split: `train` or `test` where the data set says so, else `test`.
+
+    Example:
+        >>> Photograph("normal/0.png", "masks/normal/0.png", "normal", "tile").split
+        'test'
     """
 
     path: str
@@ -41,6 +45,10 @@ class Layout:
         normal_folders: category -> folder in which its training images lie or belong.
         published_split: whether the data set divides training and test.
         group: name of the group.
+
+    Example:
+        >>> Layout([], set(), {"tile": Path("raw/normal")}, published_split=False, group="tile").group
+        'tile'
     """
 
     photographs: list[Photograph]

@@ -32,7 +32,12 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Motions:
-    """Where the motor runs and rests in one recording; each span is (start, stop) in seconds."""
+    """Where the motor runs and rests in one recording; each span is (start, stop) in seconds.
+
+    Example:
+        >>> Motions(fold=(0.2, 2.3), standstill=(2.4, 2.7), unfold=(2.8, 4.9)).standstill
+        (2.4, 2.7)
+    """
 
     fold: Span
     standstill: Span
