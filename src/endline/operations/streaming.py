@@ -201,7 +201,6 @@ class StreamScorer:
                 drop = max(0, min(first - s.context - offset, held.shape[1]))
                 held, offset = held[:, drop:], offset + drop
 
-    @torch.no_grad()
     def _window(self, values: NDArray[np.float32]) -> float:
         batch = {"cycle": torch.from_numpy(values.copy())[None], "valid": torch.ones(1, values.shape[1])}
         scores = []
