@@ -63,7 +63,8 @@ def latest_model(project: Path, station: str, env: str | None = None) -> Path:
 
     find_station(station)
     loader = OmegaConfigLoader(str(project / "conf"), env=env, base_env="base", default_run_env="base")
-    path = project / loader["catalog"]["{station}.model"]["filepath"].replace("{station}", station)
+    entry = str(loader["catalog"]["{station}.model"]["filepath"])
+    path = project / entry.replace("{station}", station)
     whole = [version / path.name for version in sorted(path.glob("*")) if (version / path.name / ABOUT).exists()]
     if not whole:
         raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")

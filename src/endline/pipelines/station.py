@@ -1,20 +1,19 @@
 """The one factory of a station's pipeline, made from its record: raw files -> sample table -> arrays -> detection."""
 
-from functools import partial, update_wrapper
 from typing import Any
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from endline.evidence.station import Station
 from endline.pipelines import detection, station_nodes
+from endline.pipelines.bound import bound
 
 
 def create_pipeline(station: Station) -> Pipeline:
     """The whole pipeline of a station, under the namespace of its name."""
 
     def own(function: Any) -> Any:
-        """The node's function, knowing the station; Kedro draws it under the function's name."""
-        return update_wrapper(partial(function, station), function)
+        return bound(function, station)
 
     evidence = pipeline(
         [

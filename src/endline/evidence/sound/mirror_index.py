@@ -53,7 +53,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
     for path in track(files, "Looking for the motions", transient=True):
         name = path.relative_to(folder).as_posix()
         with rejections.instead(name):
-            motions = find_motions(*DECODED.read(path, decoded))
+            motions = _motions(path)
             digest = rejections.digest(name)
             rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
     table = rejections.table(len(files), usable=bool(rows))
@@ -71,10 +71,15 @@ def index_recording(path: Path) -> pd.DataFrame:
         EndlineError: when the recording cannot be used.
     """
     try:
-        motions = find_motions(*DECODED.read(path, decoded))
+        motions = _motions(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     return sample_table(_rows(path.name, None, motions, group="", simulated=False, digest=file_digest(path)))
+
+
+def _motions(path: Path) -> Motions:
+    signal, rate = DECODED.read(path, decoded)
+    return find_motions(signal, int(rate))
 
 
 def decoded(path: Path) -> tuple[Signal, NDArray[np.int64]]:

@@ -59,4 +59,5 @@ def band_levels(power: Power, rate: int, bands: int = 32) -> NDArray[np.float64]
     starts = np.minimum(np.round(edges[:-1]).astype(int), len(power) - 1)
     stops = np.maximum(np.round(edges[1:]).astype(int), starts + 1)
     means = np.array([power[start:stop].mean() for start, stop in zip(starts, stops, strict=True)])
-    return 10 * np.log10(np.maximum(means, 1e-20))
+    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(means, 1e-20))
+    return levels

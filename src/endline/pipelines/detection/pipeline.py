@@ -1,9 +1,8 @@
 """The detection pipeline: feature set -> detectors -> scores -> metrics and report."""
 
-from functools import partial, update_wrapper
-
 from kedro.pipeline import Pipeline, node, pipeline
 
+from endline.pipelines.bound import bound
 from endline.pipelines.detection import nodes
 
 
@@ -61,7 +60,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
             node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
             node(nodes.figures, ["score_groups", "metrics", "curves", "history"], "figures", name="figures"),
             node(
-                update_wrapper(partial(nodes.report, title=title, evidence=evidence), nodes.report),
+                bound(nodes.report, title=title, evidence=evidence),
                 [
                     "metrics",
                     "scores",
