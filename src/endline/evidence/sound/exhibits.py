@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
 import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from endline.evidence.sound.mel import MelSettings
+from endline.evidence.sound.mel import MelSettings, mel_of
 from endline.evidence.sound.mirror_features import load_sound, part_images
 from endline.evidence.sound.recordings import Signal
 from endline.reporting.pictures import map_overlay, waveform_figure
@@ -76,6 +75,6 @@ def _flac(signal: Signal, rate: int) -> bytes:
 
 def _mel_ticks(mel: MelSettings) -> dict[float, str]:
     """Height in [0, 1] of some frequencies on the mel axis, with their names."""
-    top = float(librosa.hz_to_mel(mel.sample_rate / 2, htk=True))
-    heights = {hz: float(librosa.hz_to_mel(hz, htk=True)) / top for hz in TICKS_HZ if hz < mel.sample_rate / 2}
+    highest = mel.sample_rate / 2
+    heights = {hz: mel_of(hz) / mel_of(highest) for hz in TICKS_HZ if hz < highest}
     return {height: f"{hz / 1000:g}" for hz, height in heights.items()}
