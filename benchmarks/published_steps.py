@@ -18,8 +18,8 @@ import torch
 import yaml
 from rich import print
 
-from endline.detectors.base import build_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.feature_set import FeatureSet
 from endline.reporting.provenance import git_commit, machine
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from endline.backbones.image_arrays import ArraySettings, image_arrays
+
 from endline.backbones.networks import Backbone, load_backbone
 from endline.backbones.pyramids import (
     PyramidSettings,

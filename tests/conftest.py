@@ -21,7 +21,7 @@ from mlflow.entities import Run
 from endline.cli import cli
 from endline.simulation.sound.mirror_audio import MirrorSimulation, simulate
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
