@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import librosa
 import numpy as np
 import pandas as pd
 import soundfile
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from endline.evaluation.attribution import part_maps
 from endline.evaluation.map_values import has_maps, shared_limits
-from endline.evidence.sound.mel import MelSettings
+from endline.evidence.sound.mel import MelSettings, mel_of
 from endline.evidence.sound.mirror_features import SoundPreparation, load_sound
 from endline.evidence.sound.recordings import Signal
 from endline.feature_set import FeatureSet
@@ -136,6 +135,6 @@ def _flac(signal: Signal, rate: int) -> bytes:
 
 def _mel_ticks(mel: MelSettings) -> dict[float, str]:
     """Height in [0, 1] of some frequencies on the mel axis, with their names."""
-    top = float(librosa.hz_to_mel(mel.sample_rate / 2, htk=True))
-    heights = {hz: float(librosa.hz_to_mel(hz, htk=True)) / top for hz in TICKS_HZ if hz < mel.sample_rate / 2}
+    highest = mel.sample_rate / 2
+    heights = {hz: mel_of(hz) / mel_of(highest) for hz in TICKS_HZ if hz < highest}
     return {height: f"{hz / 1000:g}" for hz, height in heights.items()}
