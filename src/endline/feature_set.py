@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from endline.errors import EndlineError
-from endline.files import content_key
+from endline.files import content_key, locked
 
 Batch = dict[str, Tensor]
 Rows = Sequence[int] | NDArray[np.int64]
@@ -177,16 +177,23 @@ def make_features(recipe: FeatureRecipe, store: Path) -> FeatureSet:
         EndlineError: when the disk is full or read-only, or the recipe makes another number of samples.
     """
     folder = store / recipe.key
-    if (folder / "features.json").exists():
-        return open_features(folder)
+    if not (folder / "features.json").exists():
+        _make(recipe, folder)
+    return open_features(folder)
+
+
+def _make(recipe: FeatureRecipe, folder: Path) -> None:
+    store = folder.parent
     partial = store / f"{recipe.key}-{uuid4().hex[:8]}.partial"
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        for stale in store.glob(f"{recipe.key}-*.partial"):
-            shutil.rmtree(stale, ignore_errors=True)
-        partial.mkdir()
-        _write(recipe, partial)
-        os.replace(partial, folder)
+        with locked(store / f".{recipe.key}.lock"):
+            if (folder / "features.json").exists():
+                return  # another run wanted the same at the same time
+            for stale in store.glob(f"{recipe.key}-*.partial"):
+                shutil.rmtree(stale, ignore_errors=True)
+            partial.mkdir()
+            _write(recipe, partial)
+            os.replace(partial, folder)
     except OSError as error:
         raise EndlineError(
             f"The features could not be written to {store} ({error.strerror or error}): "
@@ -194,7 +201,6 @@ def make_features(recipe: FeatureRecipe, store: Path) -> FeatureSet:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return open_features(folder)
 
 
 def _write(recipe: FeatureRecipe, folder: Path) -> None:
