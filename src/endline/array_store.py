@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
-from endline.files import clear_partials, content_key, whole, write_whole
+from endline.files import clear_partials, content_key, locked, whole, write_whole
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -89,9 +89,14 @@ class ArrayStore:
         Raises:
             EndlineError: when the disk is full or read-only, or the recipe makes another number of samples.
         """
-        missing = {part for part, key in recipe.keys.items() if not self.has(key)}
-        if missing:
-            self._write(recipe, missing)
+        def missing() -> set[str]:
+            return {part for part, key in recipe.keys.items() if not self.has(key)}
+
+        if missing():
+            with locked(self.folder / f".{content_key(recipe.keys)}.lock"):
+                # Another run may have wanted the same at the same time, and made it.
+                if parts := missing():
+                    self._write(recipe, parts)
         return self.open({name: [recipe.keys[part] for part in parts] for name, parts in recipe.arrays.items()})
 
     def keep(self, name: str, batches: Iterable[NDArray[Any]], length: int, dtype: str = "float32") -> FeatureSet:

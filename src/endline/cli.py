@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from endline.errors import EndlineError, cause_of
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Tell the sentence of an EndlineError, however deep Kedro has wrapped it, instead of a traceback."""
+    """Print the sentence of an EndlineError, however deep Kedro has wrapped it, instead of a traceback."""
     try:
         yield
     except KeyboardInterrupt:
@@ -33,13 +34,50 @@ def cli() -> None:
     """Commands of endline."""
 
 
+# Options of `--params` that are names or paths: a number there is a word (group=007).
+NAMES = ("raw", "group", "file", "format", "detector", "backbone", "weights", "domain", "section", "unit")
+
+
+def words_quoted(params: str) -> str:
+    """`--params` with names and paths quoted, so that Kedro, which reads each value as YAML, takes them as words.
+
+    Args:
+        params: `name=value,name=value`; `null` stays what it is, and so does what is quoted already.
+
+    Example:
+        >>> words_quoted("raw=2024,mirror_audio.run.group=007,seed=7,weights=null")
+        "raw='2024',mirror_audio.run.group='007',seed=7,weights=null"
+    """
+    items = []
+    for item in params.split(","):
+        option, equals, value = item.partition("=")
+        word = value.strip()
+        plain = not word or word == "null" or word[0] in "'\"[{"
+        if option.strip().rpartition(".")[2] in NAMES and not plain:
+            item = option + equals + "'" + word.replace("'", "''") + "'"
+        items.append(item)
+    return ",".join(items)
+
+
+def _with_words(option: click.Parameter) -> click.Parameter:
+    """The parameter of `kedro run`; that of `--params` quotes names before Kedro reads them."""
+    if option.name != "params" or (read := option.callback) is None:
+        return option
+    changed = copy(option)
+    changed.callback = lambda context, parameter, value: read(
+        context, parameter, words_quoted(value) if isinstance(value, str) else value
+    )
+    return changed
+
+
 def _run(**options: Any) -> Any:
     with plain_errors():
         assert kedro_run.callback is not None
         return kedro_run.callback(**options)
 
 
-cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, help=kedro_run.help))
+_PARAMETERS = [_with_words(option) for option in kedro_run.params]
+cli.add_command(click.Command("run", callback=_run, params=_PARAMETERS, help=kedro_run.help))
 
 
 @cli.command()
@@ -47,12 +85,15 @@ cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, hel
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw folder instead of the sweep's own data set.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 @click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
-def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
-    """Run the grid NAME of conf/base/sweeps.yml; goes on where it stopped."""
-    from endline.operations.sweep.campaign import run_sweep  # imports torch: `kedro run --help` need not wait for it
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
+)
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
+    """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
+    from endline.operations.sweep.command import run_sweep  # imports torch: `kedro run --help` need not wait for it
 
     with plain_errors():
-        run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh)
+        run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh, workers=workers)
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """Files written whole or not at all, and their digests: the one place for both."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -85,6 +86,35 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def locked(lock: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold a lock that dies with its process.
+
+    Args:
+        lock: file of the lock; it is made, and stays.
+        busy: what to say where another process holds it; None: wait until it does not.
+
+    Raises:
+        EndlineError: `busy`, when another process holds the lock.
+
+    Example:
+        >>> import tempfile
+        >>> lock = Path(tempfile.mkdtemp()) / "lock"
+        >>> with locked(lock):
+        ...     with locked(lock, "Someone is here: wait."):
+        ...         pass
+        Traceback (most recent call last):
+        endline.errors.EndlineError: Someone is here: wait.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise EndlineError(busy or "") from None
+        yield
 
 
 def file_digest(path: Path) -> str:
