@@ -8,10 +8,12 @@ from sklearn.metrics import roc_auc_score
 from endline.evaluation.metrics import (
     anomalous_by_kind,
     auroc,
+    auroc_intervals,
     is_anomalous,
     is_normal,
     partial_auroc,
     roc_curves,
+    score_groups,
 )
 
 
@@ -137,3 +139,27 @@ def test_scores_by_kind():
     table = scores([1, 2, 3], [1, 1, 0], ["b", "a", "normal"])
     groups = anomalous_by_kind(table)
     assert {kind: group.tolist() for kind, group in groups.items()} == {"all": [1, 2], "a": [2], "b": [1]}
+
+
+def test_intervals_of_all_kinds_domains_and_groups():
+    table = scores([1, 3, 2, 4, 9], [0, 0, 1, 1, None], ["normal", "normal", "a", "b", None])
+    table = table.assign(domain=["source", "target", "source", None, None], group=["g", "h", "g", "h", "h"])
+    intervals = auroc_intervals(table)
+    assert intervals[["by", "name"]].apply(tuple, axis=1).tolist() == [
+        ("all", "all"), ("kind", "a"), ("kind", "b"), ("domain", "source"), ("domain", "target"), ("group", "g"),
+        ("group", "h"),
+    ]  # fmt: skip
+    assert intervals["auroc"].tolist() == [0.75, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0]
+    assert intervals["n"].tolist() == [2, 1, 1, 2, 2, 1, 1]
+    assert auroc_intervals(table[:2]).empty
+
+
+def test_scores_in_groups_are_finite_and_in_order():
+    table = scores(
+        [0, 1, 2, np.inf, 4, 5, 6], [0, None, 1, 1, 1, 1, 0], ["normal", None, "b", "b", "a", None, "normal"]
+    )
+    groups = score_groups(table, pd.DataFrame({"score": [9.0, np.nan]}))
+    assert groups.groupby("group", sort=False)["score"].agg(list).to_dict() == {
+        "calibrating normals": [9.0], "normal": [0.0, 6.0], "a": [4.0], "anomalous": [5.0], "b": [2.0],
+        "label unknown": [1.0],
+    }  # fmt: skip
