@@ -35,9 +35,9 @@ def scores(values, labels, kinds=None) -> pd.DataFrame:
     ],
 )
 def test_auroc_by_hand(normal, anomalous, area):
-    found = auroc(np.array(normal, float), np.array(anomalous, float))
-    assert found.auroc == pytest.approx(area)
-    assert found.n == len(anomalous)
+    area = auroc(np.array(normal, float), np.array(anomalous, float))
+    assert area.auroc == pytest.approx(area)
+    assert area.n == len(anomalous)
 
 
 @pytest.mark.parametrize("decimals", [1, 9])
@@ -61,9 +61,9 @@ def test_interval_encloses_the_figure_and_narrows_with_more_items():
     rng = np.random.default_rng(2)
     widths = []
     for count in (20, 80, 320):
-        found = auroc(rng.normal(0, 1, count), rng.normal(1, 1, count))
-        assert 0 <= found.low < found.auroc < found.high <= 1
-        widths.append(found.high - found.low)
+        area = auroc(rng.normal(0, 1, count), rng.normal(1, 1, count))
+        assert 0 <= area.low < area.auroc < area.high <= 1
+        widths.append(area.high - area.low)
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
 
 
@@ -72,8 +72,8 @@ def test_interval_holds_the_truth_about_95_times_in_a_hundred():
     truth = 0.7602  # of two unit normals one apart: Phi(1 / sqrt(2))
     inside = 0
     for _ in range(200):
-        found = auroc(rng.normal(0, 1, 60), rng.normal(1, 1, 60), resamples=400)
-        inside += found.low <= truth <= found.high
+        area = auroc(rng.normal(0, 1, 60), rng.normal(1, 1, 60), resamples=400)
+        inside += area.low <= truth <= area.high
     assert 0.89 <= inside / 200 <= 0.99
 
 
@@ -81,8 +81,8 @@ def test_interval_is_that_of_a_plain_bootstrap():
     rng = np.random.default_rng(4)
     normal, anomalous = rng.normal(0, 1, 25), rng.normal(1, 1, 15)
     drawn = [(rng.choice(anomalous, 15)[:, None] > rng.choice(normal, 25)).mean() for _ in range(3000)]
-    found = auroc(normal, anomalous)
-    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    area = auroc(normal, anomalous)
+    assert (area.low, area.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
 
 
 @pytest.mark.parametrize(("normal", "anomalous"), [([], [1.0]), ([1.0], []), ([], [])])

@@ -34,10 +34,10 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
-        found = dict(attrs)
-        self.attributes.append((tag, found))
+        given = dict(attrs)
+        self.attributes.append((tag, given))
         if tag not in VOID:
-            self.stack.append((tag, found.get("id") or self.stack[-1][1]))
+            self.stack.append((tag, given.get("id") or self.stack[-1][1]))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
@@ -112,11 +112,11 @@ def test_the_head_and_the_summary_say_what_was_found(page: Page) -> None:
 
 
 def test_every_section_is_there_in_order(page: Page) -> None:
-    ids = [found["id"] for tag, found in page.attributes if tag in ("section", "div") and found.get("id")]
+    ids = [given["id"] for tag, given in page.attributes if tag in ("section", "div") and given.get("id")]
     wanted = ["summary", "curves", "histogram", "roc", "kinds", "training", "exhibits", "verdicts"]
     wanted += ["rejected", "settings"]
     assert ids == wanted
-    linked = [found["href"] for tag, found in page.attributes if tag == "a"]
+    linked = [given["href"] for tag, given in page.attributes if tag == "a"]
     assert linked == [f"#{name}" for name in wanted if name not in ("histogram", "roc")]
     assert "all faults 3 0.912 0.850 – 0.970 fault 1 1 1.000 0.900 – 1.000 domain target 3" in page.text["kinds"]
     assert "0.0 to 1" in page.text["kinds"]  # an interval reaches below 0.4
@@ -125,18 +125,18 @@ def test_every_section_is_there_in_order(page: Page) -> None:
 
 
 def test_exhibits_have_figures_player_and_verdict(page: Page) -> None:
-    players = [found for tag, found in page.attributes if tag == "audio"]
-    assert [found["src"] for found in players] == ["data:audio/flac;base64," + base64.b64encode(b"fLaC").decode()]
+    players = [given for tag, given in page.attributes if tag == "audio"]
+    assert [given["src"] for given in players] == ["data:audio/flac;base64," + base64.b64encode(b"fLaC").decode()]
     assert "controls" in players[0]
-    shown = [found for tag, found in page.attributes if tag == "img" and found["alt"] == "Signal <b>"]
+    shown = [given for tag, given in page.attributes if tag == "img" and given["alt"] == "Signal <b>"]
     assert shown[0]["src"] == "data:image/png;base64," + base64.b64encode(png()).decode()
     assert shown[0]["width"] == "78"  # 5.2 inches at 30 dots are 156 pixels, shown at half
-    cards = [found["class"] for tag, found in page.attributes if tag == "article"]
+    cards = [given["class"] for tag, given in page.attributes if tag == "article"]
     assert cards == ["card flagged", "card wrong"]
 
 
 def test_figures_are_taken_over_as_they_are(page: Page) -> None:
-    shown = {found["alt"]: found for tag, found in page.attributes if tag == "img"}
+    shown = {given["alt"]: given for tag, given in page.attributes if tag == "img"}
     wanted = "data:image/png;base64," + base64.b64encode(png()).decode()
     assert shown["Loss by epoch"]["src"] == wanted
     assert shown["Histogram of the scores, a row for the normals and for each kind"]["src"] == wanted
@@ -144,7 +144,7 @@ def test_figures_are_taken_over_as_they_are(page: Page) -> None:
 
 
 def test_verdicts_hold_every_tested_row_sorted_by_score(page: Page) -> None:
-    rows = [found["data-flagged"] for tag, found in page.attributes if tag == "tr" and "data-flagged" in found]
+    rows = [given["data-flagged"] for tag, given in page.attributes if tag == "tr" and "data-flagged" in given]
     assert rows == ["1", "1", "1", "1", "0", "0", "0", "0"]
     table = page.text["verdict-table"]
     assert table.index(HOSTILE) < table.index("recordings/5.wav") < table.index("recordings/1.wav")
@@ -164,13 +164,13 @@ def test_hostile_names_are_text(page: Page) -> None:
 def test_the_page_needs_nothing_from_outside(page: Page) -> None:
     assert not page.tags["link"]
     assert not page.tags["iframe"]
-    for tag, found in page.attributes:
+    for tag, given in page.attributes:
         for name in ("src", "href", "srcset", "poster", "data"):
-            if (address := found.get(name)) is not None:
+            if (address := given.get(name)) is not None:
                 assert address.startswith(("data:", "#")), (tag, address[:60])
     assert "url(" not in page.text["style"]
     assert "@import" not in page.text["style"]
-    policies = [found["content"] for _, found in page.attributes if found.get("http-equiv")]
+    policies = [given["content"] for _, given in page.attributes if given.get("http-equiv")]
     assert policies[0] is not None
     assert policies[0].startswith("default-src 'none'")
 
@@ -181,7 +181,7 @@ def test_simulated_data_and_a_failed_control_are_announced() -> None:
     page = Page(render_report(**given))
     assert page.text["simulated"].startswith("SIMULATED DATA These recordings were computed, not measured")
     assert "Beware: the control, which cannot show the fault, has AUROC 0.996" in page.text["summary"]
-    assert "tile warn" in [found.get("class") for _, found in page.attributes]
+    assert "tile warn" in [given.get("class") for _, given in page.attributes]
 
 
 def test_all_normal_data_degrade_into_words() -> None:
@@ -231,9 +231,11 @@ def test_unlabelled_and_empty_tables_degrade_into_words() -> None:
     ],
 )
 def test_the_control_is_judged(control: float | None, tone: str, words: str) -> None:
-    tile = control_tile(control, "recordings")
+    metrics = {"control_auroc": control, "control_auroc_low": 0.1, "control_auroc_high": 0.9}
+    tile = control_tile(metrics, "recordings")
     assert tile.tone == tone
     assert words in tile.detail
+    assert ("(95 % interval 0.100 to 0.900)" in tile.detail) == (control is not None)
 
 
 @pytest.mark.parametrize(
