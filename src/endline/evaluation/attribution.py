@@ -157,6 +157,16 @@ def hottest(maps: FeatureSet, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(results, columns=list(HOTTEST_COLUMNS))
 
 
+def standing_out(hottest: pd.DataFrame, limits: tuple[float, float] | None) -> pd.DataFrame:
+    """Rows of `hottest` whose value lies in the upper half of a colour scale: below, a map shows nothing to point at.
+
+    Example:
+        >>> len(standing_out(pd.DataFrame({"value": [0.1, 0.9]}), (0.0, 1.0)))
+        1
+    """
+    return hottest.iloc[:0] if limits is None else hottest[hottest["value"] >= sum(limits) / 2]
+
+
 def part_maps(part: object, whole: NDArray[np.float32]) -> list[tuple[str | None, NDArray[np.float32]]]:
     """(part, its map (h, w)) of a scored row: the maps of joint parts, as of `fold+unfold`, lie one below the other.
 

@@ -166,7 +166,7 @@ def score_groups(scores: pd.DataFrame, calibrating: pd.DataFrame) -> pd.DataFram
     ]
     table = pd.concat([pd.DataFrame({"group": name, "score": values.astype(float)}) for name, values in groups])
     finite: pd.DataFrame = table[np.isfinite(table["score"].to_numpy(float))]
-    return finite.astype({"group": str}).reset_index(drop=True)
+    return finite.reset_index(drop=True)
 
 
 def is_normal(scores: pd.DataFrame) -> pd.Series:

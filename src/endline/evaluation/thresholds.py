@@ -78,7 +78,7 @@ def normals_needed(rate: float) -> int | None:
 
 
 def false_alarm_p_value(alarms: int, normals: int, rate: float, held_out: int) -> float:
-    """Probability of at least so many false alarms among the tested normals, if the stated rate holds.
+    """Probability of N false alarms or more among the tested normals, if the stated rate holds.
 
     With n held-out normals the rate of a split-conformal threshold is itself Beta distributed (Vovk, "Conditional
     validity of inductive conformal predictors", 2012), so the count is beta-binomial; where n can promise no such

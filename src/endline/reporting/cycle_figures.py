@@ -20,6 +20,7 @@ from endline.robot_signals import UNITS
 SHOWN = 3  # signals drawn in full
 MAP_SIGNALS = 8  # rows of the map: the signals that count most
 COLUMNS = 100  # segments of a cycle, over each of which the map is a moving mean: a single step is too thin to see
+BRIGHTEST = 0.99  # quantile of the map's values that has the darkest colour
 RANKED = 10
 LEFT, RIGHT = 1.5, 0.12  # inches beside the axes: names of signals are long
 
@@ -141,7 +142,9 @@ def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
     extent = (times[0], times[-1], len(rows) - 0.5, -0.5)
     width = max(1, round(len(times) / COLUMNS))
     smooth = uniform_filter1d(view.anomaly_map[rows], width, axis=1, mode="constant")
-    norm = PowerNorm(0.5, vmin=0)
+    # A single step of a signal that hardly counts may hold the largest value: it shall not pale all the others.
+    brightest = float(np.quantile(smooth, BRIGHTEST)) or float(smooth.max()) or 1.0
+    norm = PowerNorm(0.5, vmin=0, vmax=brightest, clip=True)
     axis.imshow(smooth, cmap=MAP_COLOURS, aspect="auto", interpolation="nearest", extent=extent, norm=norm)
     dress(axis, frame=True)
     names = [view.signals[row] for row in rows] if len(view.anomaly_map) > 1 else ["all signals"]

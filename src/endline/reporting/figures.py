@@ -26,6 +26,7 @@ from endline.reporting.palette import (
 )
 from endline.reporting.style import dress, encode_png
 
+WHOLE = "whole"  # part of evidence without parts: no name to show
 LONG_LEGEND = 7  # curves: the legend of more does not fit into the corner
 
 
@@ -126,11 +127,11 @@ def training_figure(history: pd.DataFrame, *, width: float = 11.2) -> Figure | N
     width = min(width, 0.9 + 5.15 * len(parts))
     figure = Figure(figsize=(width, 2.55), facecolor="white")
     axes = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
-    figure.subplots_adjust(left=0.62 / width, right=1 - 0.15 / width, bottom=0.19, top=0.89, wspace=0.06)
+    figure.subplots_adjust(left=0.84 / width, right=1 - 0.15 / width, bottom=0.19, top=0.89, wspace=0.06)
     drawn: list[NDArray[np.float64]] = []
     for axis, (part, rows) in zip(axes, parts, strict=True):
         drawn += _losses(axis, rows)
-        if not pd.isna(part) and str(part):
+        if not pd.isna(part) and part != WHOLE:
             axis.set_title(str(part), fontsize=TEXT + 0.5, color=INK, loc="left", pad=4)
     axes[0].set_ylabel("loss", fontsize=TEXT, color=INK)
     if drawn:
@@ -152,6 +153,8 @@ def _losses(axis: Axes, rows: pd.DataFrame) -> list[NDArray[np.float64]]:
                 axis.plot(member["epoch"], losses, color=colour, lw=1.2, alpha=0.8, marker=marker, label=name)
                 drawn.append(losses[np.isfinite(losses)])
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=6))
+    axis.ticklabel_format(axis="y", useOffset=False)
     axis.margins(x=0.02)
     axis.set_xlabel("epoch", fontsize=TEXT, color=INK)
     return drawn

@@ -10,7 +10,7 @@ import pandas as pd
 from endline.evaluation.controls import WARNING_LEVEL
 from endline.evaluation.thresholds import normals_needed
 
-SIGNIFICANT = 0.05  # probability below which so many false alarms are no chance
+SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
 COSTS = (  # key, name, unit, what it says
     ("score_ms_per_sample", "Scoring", "ms", "for one sample; a map that costs extra is not included"),
     ("fit_seconds", "Fitting", "s", "without feature extraction"),
@@ -101,7 +101,7 @@ def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
         ['AUROC', 'Recall at the threshold', 'False alarms', 'Control AUROC']
     """
     tiles = [_auroc_tile(metrics), _recall_tile(metrics), _alarm_tile(metrics)]
-    tiles.append(control_tile(number(metrics, "control_auroc"), evidence, metrics.get("control_auroc_reason")))
+    tiles.append(control_tile(metrics, evidence))
     for key, name, unit, detail in COSTS:
         if (value := number(metrics, key)) is not None:
             tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail))
@@ -134,30 +134,29 @@ def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
         return Tile(name, percent(measured), detail)
     if chance < SIGNIFICANT:
         return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
-    return Tile(name, percent(measured), f"{detail}: within chance of it", "good")
+    return Tile(name, percent(measured), f"{detail}: no more than chance explains", "good")
 
 
-def control_tile(control: float | None, evidence: str, reason: str | None = None) -> Tile:
+def control_tile(metrics: Mapping[str, Any], evidence: str) -> Tile:
     """Judge the AUROC of the part that cannot show the fault: chance is good, more is a warning.
 
-    Args:
-        control: AUROC, or None.
-        evidence: plural of what is judged.
-        reason: why there is none.
+    Arguments as of `summary_sentences`.
 
     Example:
-        >>> control_tile(0.51, "recordings").tone
+        >>> control_tile({"control_auroc": 0.51}, "recordings").tone
         'good'
     """
-    name = "Control AUROC"
+    name, control = "Control AUROC", number(metrics, "control_auroc")
     if control is None:
-        return Tile(name, "–", reason or "no control in these data")
+        return Tile(name, "–", metrics.get("control_auroc_reason") or "no control in these data")
+    tone, detail = "good", "near 0.5: what cannot show the fault does not reveal the label"
     if control > WARNING_LEVEL:
-        return Tile(name, f"{control:.3f}", _without_fault(evidence), "warn")
-    if control < 1 - WARNING_LEVEL:
-        detail = "well below 0.5: the part without the fault differs by label too, the other way round"
-        return Tile(name, f"{control:.3f}", detail, "warn")
-    return Tile(name, f"{control:.3f}", "near 0.5: what cannot show the fault does not reveal the label", "good")
+        tone, detail = "warn", _without_fault(evidence)
+    elif control < 1 - WARNING_LEVEL:
+        tone, detail = "warn", "well below 0.5: the part without the fault differs by label too, the other way round"
+    low, high = number(metrics, "control_auroc_low"), number(metrics, "control_auroc_high")
+    interval = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
+    return Tile(name, f"{control:.3f}", f"{detail}{interval}", tone)
 
 
 def _without_fault(evidence: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from endline.evaluation.attribution import standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
@@ -36,7 +37,7 @@ def image_exhibits(
     """
     limits = shared_limits(maps) if len(shortlist) else None
     row_of = {name: row for row, name in enumerate(scored["sample_id"])}
-    positions = hottest.set_index("sample_id")[["row", "column"]]
+    positions = standing_out(hottest, limits).set_index("sample_id")[["row", "column"]]
     shown = []
     for row in shortlist.to_dict("records"):
         verdict = {str(column): value for column, value in row.items()}

@@ -11,7 +11,7 @@ import soundfile
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from endline.evaluation.attribution import part_maps
+from endline.evaluation.attribution import part_maps, standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
 from endline.evidence.sound.mel import MelSettings, mel_of
 from endline.evidence.sound.mirror_features import SoundPreparation, load_sound
@@ -45,6 +45,7 @@ def sound_exhibits(
         preparation: as the features were made with.
     """
     limits = shared_limits(maps) if len(shortlist) else None
+    marked = standing_out(hottest, limits)
     names = scored["sample_id"].to_numpy()
     shown = []
     for row in shortlist.to_dict("records"):
@@ -53,7 +54,7 @@ def sound_exhibits(
         views: dict[str, PartView] = {}
         for number in own if has_maps(maps) else ():
             whole = maps.read([int(number)])["map"].numpy()[0]
-            peaks = hottest[hottest["sample_id"] == names[number]].set_index("part")[["row", "column"]]
+            peaks = marked[marked["sample_id"] == names[number]].set_index("part")[["row", "column"]]
             for part, anomaly_map in part_maps(scored["part"].iloc[number], whole):
                 views[str(part)] = PartView(anomaly_map, tuple(peaks.loc[part]) if part in peaks.index else None)
         rows = samples[samples["path"] == verdict["path"]]

@@ -162,6 +162,8 @@ def evaluate(
         **scoring,
         "feature_seconds": features.seconds,
         "control_auroc": None if control is None else control.auroc,
+        "control_auroc_low": None if control is None else control.low,
+        "control_auroc_high": None if control is None else control.high,
         "control_auroc_reason": missing_for_control(samples, numbers),
         "pixel_auroc": pixel_auroc(part_scores, maps, masks),
         "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
