@@ -25,8 +25,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.compute import Compute
-from endline.detectors.base import Detector, build_detector
+from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.feature_set import Batch, FeatureSet
 from endline.flows.time_series import TimeSubnet
 from endline.reporting.provenance import git_commit, machine

@@ -38,9 +38,7 @@ class Compute:
         if self.precision not in PRECISIONS:
             raise EndlineError(f"There is no precision '{self.precision}': choose one of {', '.join(PRECISIONS)}.")
         if self.device.startswith("cuda") and not torch.cuda.is_available():
-            raise EndlineError(
-                "device=cuda, and torch sees no GPU: install its driver, or choose device=cpu."
-            )
+            raise EndlineError("device=cuda, and torch sees no GPU: install its driver, or choose device=cpu.")
 
     @property
     def torch_device(self) -> torch.device:

@@ -76,8 +76,8 @@ def test_a_killed_sgd_training_goes_on_with_its_momentum(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(optimizer="sgd", progress=Progress(file, killed, every=0))
-    resumed, _ = trained(optimizer="sgd", progress=Progress(file, every=0))
+        trained(optimizer="sgd", progress=Progress(file, killed, interval=0))
+    resumed, _ = trained(optimizer="sgd", progress=Progress(file, interval=0))
     assert torch.equal(resumed.mean, trained(optimizer="sgd")[0].mean)
     assert not torch.equal(resumed.mean, trained(optimizer="sgd", betas=(0.0, 0.0))[0].mean)
 
@@ -132,9 +132,9 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order():
 
 @pytest.mark.parametrize(("least", "epochs"), [(0, 4), (16, 4), (17, 5), (40, 10)])
 def test_few_samples_are_passed_until_the_least_number_of_steps(least, epochs, rates):
-    """Ten samples in batches of 3 are 4 steps an epoch; the schedule stretches over all steps."""
+    """Ten samples in batches of 3 are 4 steps an epoch; the schedule segments over all steps."""
     told = []
-    _, losses = trained(least_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
+    _, losses = trained(min_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
     assert len(losses) == epochs
     assert told[-1][:2] == (epochs, epochs)
     expected = [_learning_rate(number / (4 * epochs), settings()) for number in range(4 * epochs)]
@@ -202,8 +202,8 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
         return model.loss(batch) * (math.nan if count > 8 else 1)  # in the third epoch of four steps
 
     with pytest.raises(EndlineError, match="in epoch 3"):
-        train(model, loss, DATA, settings(), seed=0, progress=Progress(file, every=0))
-    resumed, losses = trained(progress=Progress(file, every=0))
+        train(model, loss, DATA, settings(), seed=0, progress=Progress(file, interval=0))
+    resumed, losses = trained(progress=Progress(file, interval=0))
     assert len(losses) == 4
     assert torch.equal(resumed.mean, trained()[0].mean)
 
@@ -215,7 +215,7 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
         ({"optimizer": "sdg"}, "There is no optimizer 'sdg': choose one of adam, sgd."),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"batch_size": 0}, "batch_size=0 at least 1"),
-        ({"least_steps": -1}, "least_steps=-1 at least 0"),
+        ({"min_steps": -1}, "min_steps=-1 at least 0"),
     ],
 )
 def test_wrong_settings_are_told(changes, sentence):
@@ -224,11 +224,11 @@ def test_wrong_settings_are_told(changes, sentence):
 
 
 def test_checkpoints_keep_their_distance_but_the_last_is_always_kept(tmp_path):
-    progress = Progress(tmp_path / "a.safetensors", every=3600.0)
+    progress = Progress(tmp_path / "a.safetensors", interval=3600.0)
     assert not progress.due(last=False)
     assert progress.due(last=True)
-    assert Progress(tmp_path / "a.safetensors", every=0).due(last=False)
-    assert not Progress(None, every=0).due(last=True)
+    assert Progress(tmp_path / "a.safetensors", interval=0).due(last=False)
+    assert not Progress(None, interval=0).due(last=True)
 
 
 def test_other_data_of_the_same_shape_start_anew(tmp_path):

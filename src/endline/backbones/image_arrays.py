@@ -1,13 +1,11 @@
 """From images to the arrays that detectors read: the one way for photographs and for mel images."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 
-import torch
 from torch import Tensor
 
 from endline.backbones.networks import Backbone
-from endline.backbones.pyramids import pyramid
+from endline.backbones.pyramids import PyramidSettings, pyramid
 from endline.backbones.views import pooled_views
 from endline.errors import EndlineError
 from endline.feature_set import Batch
@@ -18,14 +16,21 @@ class ArraySettings:
     """Which arrays are made of an image.
 
     Attributes:
-        kinds: of `scale` (maps of the pyramid), `views` (pooled pyramids of rotated views), `image` (itself);
-            maps are made in any case, the control needs them.
-        input_type: of the pyramid.
+        pyramid: how feature maps are made.
+        arrays: of `scale` (maps of the pyramid), `views` (pooled pyramids of rotated views), `image` (itself); others
+            are not made of images alone and left out here.
         views: number of rotated views.
+
+    Raises:
+        EndlineError: for less than one view.
+
+    Example:
+        >>> ArraySettings(arrays=("views", "image"), views=4).pyramid.input_type
+        'multifeature'
     """
 
-    kinds: tuple[str, ...] = ("scale",)
-    input_type: str = "multifeature"
+    pyramid: PyramidSettings = field(default_factory=PyramidSettings)
+    arrays: tuple[str, ...] = ("scale",)
     views: int = 8
 
     def __post_init__(self) -> None:
@@ -34,33 +39,29 @@ class ArraySettings:
 
 
 def image_arrays(images: Tensor, backbone: Backbone, settings: ArraySettings) -> Batch:
-    """Arrays of images (n, 1 or 3, H, W) in [0, 1]; grey ones become `image` arrays of three equal channels."""
-    maps = pyramid(images, backbone, settings.input_type)
-    arrays = dict(maps)
-    if "views" in settings.kinds:
-        arrays["views"] = pooled_views(images, backbone, settings.input_type, settings.views, maps)
-    if "image" in settings.kinds:
-        arrays["image"] = images.expand(-1, 3, -1, -1)
-    return arrays
+    """Those arrays of images (n, 1 or 3, H, W) in [0, 1] that the settings name, and no others.
 
-
-def check_size(size: tuple[int, int], backbone: Backbone, input_type: str) -> None:
-    """Tell before anything is read that an image size (height, width) does not suit the pyramid.
+    Returns:
+        `scale_0, scale_1, ...` (n, C, h, w), `views` (n, views, features), `image` (n, 3, H, W; grey images become
+        three equal channels).
 
     Raises:
         EndlineError: as `pyramid`.
     """
-    pyramid(torch.zeros(1, 1, *size), backbone, input_type)
+    arrays: Batch = {}
+    input_type, maps = settings.pyramid.input_type, None
+    if "scale" in settings.arrays:
+        maps = pyramid(images, backbone, input_type)
+        arrays |= maps
+    if "views" in settings.arrays:
+        arrays["views"] = pooled_views(images, backbone, input_type, settings.views, maps)
+    if "image" in settings.arrays:
+        arrays["image"] = images.expand(-1, 3, -1, -1)
+    return arrays
 
 
 def described(settings: ArraySettings, backbone: Backbone) -> dict[str, object]:
     """What of settings and backbone decides the arrays, for the content key."""
-    kinds: Collection[str] = sorted({"scale", *settings.kinds})
-    views = settings.views if "views" in kinds else None
-    return {
-        "kinds": kinds,
-        "input_type": settings.input_type,
-        "views": views,
-        "backbone": backbone.name,
-        "weights": backbone.digest,
-    }
+    views = settings.views if "views" in settings.arrays else None
+    weights = {"weights": backbone.digest}
+    return {"arrays": sorted(settings.arrays), "views": views, **asdict(settings.pyramid), **weights}

@@ -5,7 +5,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from endline.detectors.base import Detector, load_detector
+from endline.detectors.base import Detector
+from endline.detectors.registry import load_detector
 
 Detectors = dict[str, Detector[Any]]
 

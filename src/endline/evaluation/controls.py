@@ -31,7 +31,7 @@ def control_auroc(samples: pd.DataFrame, features: FeatureSet) -> Auroc | None:
     if len(training) < 2 or len(tested) == 0:
         return None
     gaussian = Gaussian(GaussianConfig())
-    features = features.only(gaussian.inputs)
+    features = features.only(gaussian.required)
     gaussian.fit(features.take(training), seed=0, progress=Progress())
     scores = np.concatenate([gaussian.score(batch).score.numpy() for batch in features.batches(BATCH, tested)])
     table = samples.iloc[tested].assign(score=scores.astype(float))

@@ -10,7 +10,7 @@ import pandas as pd
 from kedro.io import CatalogProtocol
 
 from endline.backbones.networks import load_backbone
-from endline.detectors.fitting import Detectors, are_joint, score_rows, units
+from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_rows
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import Calibration
 from endline.evidence.cycles.features import cycle_arrays, cycle_settings
@@ -28,7 +28,7 @@ Prepare = Callable[[Path], Prepared]
 
 def _recordings(floor: Mapping[str, Any]) -> Prepare:
     sound = sound_settings(floor["sound"])
-    backbone = load_backbone(sound.backbone, sound.weights)
+    backbone = load_backbone(sound.arrays.pyramid.backbone, sound.arrays.pyramid.weights)
 
     def prepare(path: Path) -> Prepared:
         rows = index_recording(path)
@@ -40,7 +40,7 @@ def _recordings(floor: Mapping[str, Any]) -> Prepare:
 
 def _photographs(imaging: Mapping[str, Any]) -> Prepare:
     settings = image_settings(imaging)
-    backbone = load_backbone(settings.backbone, settings.weights)
+    backbone = load_backbone(settings.arrays.pyramid.backbone, settings.arrays.pyramid.weights)
 
     def prepare(path: Path) -> Prepared:
         rows = index_image(path)
@@ -106,7 +106,6 @@ class Inspector:
         """
         rows, features = self.prepare(path)
         scored = np.flatnonzero(~rows["control"].to_numpy(bool))
-        parts, view = units(rows.iloc[scored], features.take(scored), joint=are_joint(self.detectors))
-        found = score_rows(parts, view, self.detectors, maps=False)
-        verdicts = self.calibration.verdicts(parts.assign(score=found.scores))
+        parts, view = detector_rows(rows.iloc[scored], features.take(scored), joint=are_joint(self.detectors))
+        verdicts = self.calibration.verdicts(parts.assign(score=score_rows(parts, view, self.detectors)))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]

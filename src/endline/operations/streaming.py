@@ -12,7 +12,7 @@ from kedro.io import CatalogProtocol
 from numpy.typing import NDArray
 from torch import Tensor
 
-from endline.detectors.fitting import Detectors
+from endline.detectors.scoring import Detectors
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import conformal_threshold
 from endline.evidence.cycles.features import cycle_arrays, cycle_settings
@@ -186,7 +186,6 @@ class StreamScorer:
                 drop = max(0, min(first - s.context - offset, held.shape[1]))
                 held, offset = held[:, drop:], offset + drop
 
-    @torch.no_grad()
     def _window(self, values: NDArray[np.float32]) -> float:
         batch = {"cycle": torch.from_numpy(values.copy())[None], "valid": torch.ones(1, values.shape[1])}
         scores = []

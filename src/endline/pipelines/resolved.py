@@ -3,20 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from endline.detectors.base import detector_class
+from endline.detectors.registry import build_detector
 
 Settings = Mapping[str, Any]
 
 
 def resolved(settings: Settings, run: Settings, detectors: Mapping[str, Settings]) -> dict[str, Any]:
-    """Feature settings with `arrays`, the kinds that the run's detector reads, and its `input_type` for `auto`.
+    """Feature settings with `arrays`, those that the run's detector reads, and its `input_type` for `auto`.
 
-    The detector's settings decide its input type where they name one, else its class does.
+    The detector decides both, by its settings where they name an input type, else by its class.
 
     Raises:
         EndlineError: for an unknown detector, before anything is extracted.
     """
-    detector = detector_class(run["detector"], detectors)
-    preferred = detectors[run["detector"]].get("input_type", detector.input_type)
-    input_type = preferred if settings["input_type"] == "auto" else settings["input_type"]
-    return {**settings, "input_type": input_type, "arrays": list(detector.inputs)}
+    detector = build_detector(run["detector"], detectors)
+    input_type = detector.input_type if settings["input_type"] == "auto" else settings["input_type"]
+    return {**settings, "input_type": input_type, "arrays": list(detector.required)}

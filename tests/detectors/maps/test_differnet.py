@@ -11,7 +11,7 @@ from torch import nn
 import endline.detectors.maps.differnet as module
 from endline.backbones.networks import load_backbone
 from endline.backbones.views import pooled_views
-from endline.detectors.base import load_detector
+from endline.detectors.registry import load_detector
 from endline.detectors.maps.differnet import DifferNet, DifferNetConfig
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
@@ -37,7 +37,7 @@ class Doubling(nn.Module):
 
 def by_hand(**changes) -> tuple[DifferNet, torch.Tensor]:
     detector = DifferNet(DifferNetConfig(map_views=0, **changes))
-    detector.build({"views": (4, 6), "image": (3, 32, 32)}, 3)
+    detector._build({"views": (4, 6), "image": (3, 32, 32)}, 3)
     detector.model = Doubling()
     return detector, torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -93,7 +93,7 @@ def test_fewer_views_than_a_step_wants_are_all_taken():
 def test_the_published_subnet_has_three_hidden_layers():
     """Rudolph 2024, section 4.3.1: 768 features, 384-2048-2048-2048-768."""
     config = DifferNetConfig(whiten=False, hidden=2048, map_views=0, blocks=1)
-    flow = DifferNet(config).build({"views": (64, 768), "image": (3, 448, 448)}, 10).flow
+    flow = DifferNet(config)._build({"views": (64, 768), "image": (3, 448, 448)}, 10).flow
     for subnet in (flow.blocks[0].second_to_first, flow.blocks[0].first_to_second):
         sizes = [layer.in_features for layer in subnet.layers if isinstance(layer, nn.Linear)]
         assert [*sizes, subnet.layers[-1].out_features] == [384, 2048, 2048, 2048, 768]
@@ -119,7 +119,7 @@ def test_mahalanobis_is_the_distance_of_the_mean_latents_to_those_of_the_trainin
         for seed in (0, 1)
     )
     detector = DifferNet(DifferNetConfig(map_views=0, score="mahalanobis", **SMALL))
-    detector.inputs = ("views",)
+    detector.required = ("views",)
     detector.fit(train, seed=0, progress=Progress())
 
     def mean_latents(views: FeatureSet) -> np.ndarray:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig, nearest
+from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig
+from endline.detectors.statistics import nearest
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 
-from endline.backbones.image_arrays import ArraySettings, check_size, described, image_arrays
+from endline.backbones.image_arrays import ArraySettings, described, image_arrays
 from endline.backbones.networks import Backbone, load_backbone
+from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.feature_set import Batch, FeatureRecipe
 from endline.files import content_key
@@ -25,22 +26,20 @@ class ImageSettings:
 
     Attributes:
         height, width: every photograph is resized to it, without a crop.
-        backbone: name of the frozen network.
-        weights: path or torchvision name of its weights; None for the packaged ones.
         arrays: which arrays are made.
     """
 
     height: int = 384
     width: int = 384
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
     arrays: ArraySettings = field(default_factory=ArraySettings)
 
 
 def image_settings(parameters: Mapping[str, Any]) -> ImageSettings:
     """Settings of the parameters `<station>.images`, resolved for a detector."""
-    plain = {key: parameters[key] for key in ("height", "width", "backbone", "weights")}
-    arrays = ArraySettings(tuple(parameters["arrays"]), parameters["input_type"], parameters["views"])
+    plain = {key: parameters[key] for key in ("height", "width")}
+    pyramid = PyramidSettings(**{key: parameters[key] for key in ("backbone", "weights", "input_type")})
+    names = tuple(dict.fromkeys(["scale", *parameters["arrays"]]))  # the control needs maps in any case
+    arrays = ArraySettings(pyramid, names, parameters["views"])
     return ImageSettings(**plain, arrays=arrays)
 
 
@@ -55,8 +54,8 @@ def surface_features(samples: pd.DataFrame, folder: Path, settings: ImageSetting
     Raises:
         EndlineError: for an unknown backbone or input type, an image size that does not suit it, or missing weights.
     """
-    backbone = load_backbone(settings.backbone, settings.weights)
-    check_size((settings.height, settings.width), backbone, settings.arrays.input_type)
+    backbone = load_backbone(settings.arrays.pyramid.backbone, settings.arrays.pyramid.weights)
+    check_size((settings.height, settings.width), backbone, settings.arrays.pyramid.input_type)
     told = {**described(settings.arrays, backbone), "height": settings.height, "width": settings.width}
     paths = samples["path"].tolist()
 

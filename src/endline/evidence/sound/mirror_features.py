@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from endline.backbones.image_arrays import ArraySettings, check_size, described, image_arrays
+from endline.backbones.image_arrays import ArraySettings, described, image_arrays
 from endline.backbones.networks import Backbone, load_backbone
+from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.errors import EndlineError
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.noise_floor import common_floor, level, standstill_power
@@ -30,16 +31,12 @@ class SoundSettings:
     """How a recording becomes feature maps.
 
     Attributes:
-        backbone: name of the frozen network.
-        weights: path or torchvision name of its weights; None for the packaged ones.
         arrays: which arrays are made of a mel image.
         draws: how often the levelling noise is drawn; the maps are their mean, so that a verdict hangs less on one
             draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
     """
 
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
     arrays: ArraySettings = field(default_factory=ArraySettings)
     draws: int = 1
     mel: MelSettings = field(default_factory=MelSettings)
@@ -47,8 +44,10 @@ class SoundSettings:
 
 def sound_settings(parameters: Mapping[str, Any]) -> SoundSettings:
     """Settings of the parameters `<station>.sound`, resolved for a detector."""
-    chosen = {key: parameters[key] for key in ("backbone", "weights", "draws")}
-    arrays = ArraySettings(tuple(parameters["arrays"]), parameters["input_type"], parameters["views"])
+    chosen = {key: parameters[key] for key in ("draws",)}
+    pyramid = PyramidSettings(**{key: parameters[key] for key in ("backbone", "weights", "input_type")})
+    names = tuple(dict.fromkeys(["scale", *parameters["arrays"]]))  # the control needs maps in any case
+    arrays = ArraySettings(pyramid, names, parameters["views"])
     return SoundSettings(**chosen, arrays=arrays, mel=MelSettings(**parameters["mel"]))
 
 
@@ -147,8 +146,8 @@ def sound_features(
     Raises:
         EndlineError: for an unknown backbone or input type, or missing weights.
     """
-    backbone = load_backbone(settings.backbone, settings.weights)
-    check_size((settings.mel.height, settings.mel.width), backbone, settings.arrays.input_type)
+    backbone = load_backbone(settings.arrays.pyramid.backbone, settings.arrays.pyramid.weights)
+    check_size((settings.mel.height, settings.mel.width), backbone, settings.arrays.pyramid.input_type)
     inputs = samples[["digest", "part", "start", "stop"]].to_dict("list")
     told = {**described(settings.arrays, backbone), "mel": asdict(settings.mel), "draws": settings.draws}
     recordings = [rows for _, rows in samples.groupby("path", sort=False)]

@@ -15,7 +15,7 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 
 from endline.backbones.networks import ARCHITECTURES, load_backbone
-from endline.detectors.base import build_detector
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.evaluation.summary import restart_peak_memory
 
@@ -91,7 +91,7 @@ def settings_digest(project: Path, env: str | None, station: str, parameters: Ma
     try:
         detector = build_detector(name, detectors)
         told = {"type": detectors[name]["type"], **asdict(detector.config)}
-        if "views" not in detector.inputs:
+        if "views" not in detector.required:
             own = {group: _without_views(settings) for group, settings in own.items()}
     except EndlineError:  # the run itself will say so
         told = dict(detectors.get(name, {}))

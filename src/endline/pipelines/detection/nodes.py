@@ -13,9 +13,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.progress import Progress as Bars
 
-from endline.detectors.base import build_detector
-from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
+from endline.detectors.base import Detector
+from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
+from endline.detectors.scoring import are_joint, detector_rows, score_batches
 from endline.evaluation.controls import control_auroc
 from endline.evaluation.localisation import pixel_auroc
 from endline.evaluation.metrics import roc_curves
@@ -30,6 +32,7 @@ from endline.reporting.report import Exhibit, render_report
 
 Settings = Mapping[str, Any]
 Figures = dict[str, Figure]
+Detectors = dict[str, Detector[Any]]
 log = logging.getLogger(__name__)
 
 
@@ -76,16 +79,21 @@ def score(
     Maps are made where a report shows them or masks judge them.
     """
     tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
-    rows, view = units(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
+    rows, view = detector_rows(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
     start = time.perf_counter()
     wanted = exhibits > 0 or bool(rows["mask_path"].notna().any())
-    scores, maps, map_seconds = score_rows(rows, view, detectors, maps=wanted)
+    scores, heat, map_seconds = np.full(len(rows), np.nan), np.zeros((len(rows), 0, 0), np.float32), 0.0
+    for batch in score_batches(rows, view, detectors, maps=wanted):
+        scores[batch.rows] = batch.scores
+        map_seconds += batch.map_seconds
+        if batch.maps is not None:
+            heat = heat if heat.size else np.zeros((len(rows), *batch.maps.shape[1:]), np.float32)
+            heat[batch.rows] = batch.maps
     each = 1000 / max(1, len(rows))
     times = {
         "score_ms_per_sample": each * (time.perf_counter() - start - map_seconds),
-        "map_ms_per_sample": None if maps is None else each * map_seconds,
+        "map_ms_per_sample": each * map_seconds if heat.size else None,
     }
-    heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
     # Equal scores may come with other maps: the key is their content.
     key = content_key("maps", heat.shape, hashlib.sha256(heat.data).hexdigest())
     recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")

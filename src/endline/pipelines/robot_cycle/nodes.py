@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from endline.detectors.base import detector_class
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.evidence.cycles.exhibits import cycle_exhibits
 from endline.evidence.cycles.features import ARRAYS, CycleSettings, common_length, cycle_features, cycle_settings, plain
@@ -84,16 +84,16 @@ def exhibits(
 
 
 def _arrays(name: str, detectors: Mapping[str, Settings]) -> tuple[str, ...]:
-    """Kinds of arrays that the detector reads, and those that the exhibits show.
+    """Arrays that the detector reads, and those that the exhibits show.
 
     Raises:
         EndlineError: for a detector that reads something else than cycles.
     """
-    read = detector_class(name, detectors).inputs
+    read = build_detector(name, detectors).required
     if not set(read) <= set(ARRAYS):
-        fitting = [key for key in detectors if set(detector_class(key, detectors).inputs) <= set(ARRAYS)]
+        fitting = [key for key in detectors if set(build_detector(key, detectors).required) <= set(ARRAYS)]
         raise EndlineError(f"{name} reads images, not cycles: choose one of {', '.join(sorted(fitting))}.")
-    return tuple(kind for kind in ARRAYS if kind in read or kind in ("cycle", "valid"))
+    return tuple(array for array in ARRAYS if array in read or array in ("cycle", "valid"))
 
 
 def _format(name: str, formats: Mapping[str, Settings]) -> CycleFormat:

@@ -1,4 +1,4 @@
-"""What signals, or a flow's latents, do over a whole cycle: statistics of stretches, and how unusual they are.
+"""What signals, or a flow's latents, do over a whole cycle: statistics of segments, and how unusual they are.
 
 A likelihood adds up step by step, so that an event that is missing makes a cycle only likelier. The largest and the
 smallest value say that it is missing.
@@ -7,7 +7,7 @@ smallest value say that it is missing.
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.pooled.gaussian import shrunk_gaussian
+from endline.detectors.statistics import shrunk_gaussian, squared_mahalanobis
 
 STATISTICS = 4  # mean, deviation, minimum, maximum
 SHRINKAGE = 0.05
@@ -18,16 +18,23 @@ class StatisticsGaussian(nn.Module):
 
     Args:
         signals: signals (or latents) at a step.
-        stretches: of a cycle, see `stretch_statistics`.
+        segments: of a cycle, see `segment_statistics`.
+
+    Example:
+        >>> gaussian = StatisticsGaussian(signals=1, segments=1)
+        >>> gaussian.fit(torch.randn(30, 4, generator=torch.Generator().manual_seed(0)))
+        >>> near, far = gaussian(torch.tensor([[0.0] * 4, [9.0] * 4]))
+        >>> bool(far > near)
+        True
     """
 
     mean: Tensor
     gain: Tensor
     precision: Tensor
 
-    def __init__(self, signals: int, stretches: int) -> None:
+    def __init__(self, signals: int, segments: int) -> None:
         super().__init__()
-        size = signals * STATISTICS * stretches
+        size = signals * STATISTICS * segments
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("gain", torch.ones(size))
         self.register_buffer("precision", torch.eye(size))
@@ -43,29 +50,35 @@ class StatisticsGaussian(nn.Module):
     def forward(self, statistics: Tensor) -> Tensor:
         """Squared Mahalanobis distance over the size, (batch,), of statistics (batch, size)."""
         away = (statistics - self.mean) * self.gain
-        return ((away @ self.precision) * away).mean(1)
+        return squared_mahalanobis(away, self.precision).mean(1)
 
 
-def stretch_statistics(z: Tensor, valid: Tensor, stretches: int) -> Tensor:
-    """Mean, deviation, minimum and maximum of each signal in each stretch of a cycle's valid steps.
+def segment_statistics(z: Tensor, valid: Tensor, segments: int) -> Tensor:
+    """Mean, deviation, minimum and maximum of each signal in each segment of a cycle's valid steps.
 
     Args:
         z: signals or latents (batch, signals, steps).
         valid: mask (batch, 1, steps), 1 from the start of a cycle to its end.
-        stretches: number of them, of equal length, from the start of a cycle to its end.
+        segments: number of them, of equal length, from the start of a cycle to its end.
 
     Returns:
-        (batch, signals x statistics x stretches); 0 where a stretch has no step.
+        (batch, signals x statistics x segments); 0 where a segment has no step.
+
+    Example:
+        >>> z = torch.tensor([[[1.0, 3.0, 5.0, 7.0]]])
+        >>> segment_statistics(z, torch.ones(1, 1, 4), 2).view(2, 4).round(decimals=2)
+        tensor([[2., 1., 1., 3.],
+                [6., 1., 5., 7.]])
     """
-    place = torch.arange(z.shape[-1]) * stretches / valid.sum(-1, keepdim=True).clamp(min=1)
-    found = []
-    for stretch in range(stretches):
-        inside = (valid > 0) & (place >= stretch) & (place < stretch + 1)
+    position = torch.arange(z.shape[-1], device=z.device) * segments / valid.sum(-1, keepdim=True).clamp(min=1)
+    statistics = []
+    for segment in range(segments):
+        inside = (valid > 0) & (position >= segment) & (position < segment + 1)
         count = inside.sum(-1).clamp(min=1)
         some = inside.any(-1)
         mean = (z * inside).sum(-1) / count
         deviation = (((z - mean[..., None]) * inside).square().sum(-1) / count + 1e-12).sqrt()
         lowest = z.masked_fill(~inside, torch.inf).amin(-1)
         highest = z.masked_fill(~inside, -torch.inf).amax(-1)
-        found += [torch.where(some, part, 0.0) for part in (mean, deviation, lowest, highest)]
-    return torch.stack(found, 1).flatten(1)
+        statistics += [torch.where(some, part, 0.0) for part in (mean, deviation, lowest, highest)]
+    return torch.stack(statistics, 1).flatten(1)

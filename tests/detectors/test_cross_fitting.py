@@ -8,8 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from endline.detectors.base import Detector, Scored
-from endline.detectors.fitting import FitPlan, fit_detectors, score_rows, units
+from endline.detectors.base import Detector
+from endline.detectors.scored import Scored
+from endline.detectors.cross_fitting import FitPlan, fit_detectors
+from endline.detectors.scoring import detector_rows, score_batches, score_rows
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -23,21 +25,21 @@ class SpyConfig:
 
 
 class Spy(Detector[SpyConfig]):
-    inputs = ("x",)
+    required = ("x",)
     """Remembers the values that it learned from; scores 1000 x its seed + the value."""
 
     Config = SpyConfig
 
-    def build(self, shapes, samples):
+    def _build(self, shapes, samples):
         return nn.Linear(1, 1)
 
-    def learn(self, train, *, seed, progress):
+    def _learn(self, training):
         self.seen = [int(value) for batch in train.batches(4) for value in batch["x"][:, 0]]
         self.seed = seed
         progress.epoch(1, 2, 0.5)
         return (0.5, 0.25)
 
-    def score(self, batch):
+    def _score(self, batch):
         value = batch["x"][:, 0]
         return Scored(1000.0 * self.seed + value, value.view(-1, 1, 1).expand(-1, 2, 3) if self.config.mapped else None)
 
@@ -75,8 +77,8 @@ PLANS = [
     FitPlan(calibration="cross_fit", folds=4, parts="each"),
     FitPlan(calibration="cross_fit", folds=100, parts="each"),
     FitPlan(calibration="hold_out", share=0.25, parts="each"),
-    FitPlan(calibration="cross_fit", folds=3, parts="alike"),
-    FitPlan(calibration="hold_out", members=3, parts="each"),
+    FitPlan(calibration="cross_fit", folds=3, parts="shared"),
+    FitPlan(calibration="hold_out", ensemble_size=3, parts="each"),
 ]
 
 
@@ -95,7 +97,7 @@ def test_no_fit_sees_a_test_row_or_a_control_row(plan):
 def test_a_detector_sees_its_own_part_alone(plan):
     table, found, _ = fitted(plan)
     parts = ("fold", "unfold") if plan.parts == "each" else ("all",)
-    assert sorted(found.detectors) == sorted(f"{part}/{member}" for part in parts for member in range(plan.members))
+    assert sorted(found.detectors) == sorted(f"{part}/{member}" for part in parts for member in range(plan.ensemble_size))
     for name, spy in found.detectors.items():
         part = name.split("/")[0]
         assert set(table.loc[spy.seen, "part"]) == ({part} if plan.parts == "each" else {"fold", "unfold"})
@@ -123,7 +125,7 @@ def test_held_out_scores_come_from_the_fold_that_left_the_item_out(monkeypatch):
     made = []
 
     class Tattling(Spy):
-        def score(self, batch):
+        def _score(self, batch):
             asked = batch["x"][:, 0]
             seen = torch.isin(asked.long(), torch.tensor(self.seen))
             return Scored(seen.float())  # 1 for what it learned from
@@ -161,7 +163,7 @@ def test_auto_cross_fits_where_there_are_few(few, fits):
 
 
 def test_members_have_their_own_seeds_and_are_averaged():
-    table, found, _ = fitted(FitPlan(calibration="hold_out", members=3))
+    table, found, _ = fitted(FitPlan(calibration="hold_out", ensemble_size=3))
     seeds = {name: spy.seed for name, spy in found.detectors.items()}
     assert {seed for name, seed in seeds.items() if name.startswith("fold")} == {7, 1007, 2007}
     _, features = evidence()
@@ -239,7 +241,7 @@ def test_each_fit_has_its_own_progress():
         return Progress()
 
     table, features = evidence()
-    plan = FitPlan(calibration="cross_fit", folds=2, members=2)
+    plan = FitPlan(calibration="cross_fit", folds=2, ensemble_size=2)
     fit_detectors(table, features, lambda: Spy(SpyConfig()), plan, seed=0, new_progress=new_progress)
     assert len(set(names)) == len(names) == 3 * 2 * 2
     assert {name.split("/")[0] for name in names} == {"cross0", "cross1", "final"}
@@ -258,7 +260,7 @@ def test_the_seed_decides_what_is_held_out():
         ({"folds": 1}, "folds=1 must be at least 2"),
         ({"share": 1.0}, "share=1.0 between 0 and 1"),
         ({"share": 0.0}, "share=0.0 between 0 and 1"),
-        ({"members": 0}, "members=0 at least 1: correct the calibration"),
+        ({"ensemble_size": 0}, "ensemble_size=0 at least 1: correct the calibration"),
     ],
 )
 def test_wrong_plans_are_told(options, sentence):
@@ -271,7 +273,7 @@ def test_joint_items_show_their_parts_one_below_the_other_in_the_order_of_the_it
     vectors = np.arange(4.0, dtype=np.float32).reshape(4, 1)
     table = pd.DataFrame({"sample_id": ["b#fold", "b#unfold", "a#unfold", "a#fold"]})
     table["part"] = table["sample_id"].str.split("#").str[1]
-    joined, view = units(table, FeatureSet({"map": maps, "vector": vectors}), joint=True)
+    joined, view = detector_rows(table, FeatureSet({"map": maps, "vector": vectors}), joint=True)
     assert joined["sample_id"].tolist() == ["b", "a"]
     assert joined["part"].tolist() == ["fold+unfold"] * 2
     assert view.shapes == {"map": (1, 2, 2), "vector": (2,)}
@@ -282,7 +284,7 @@ def test_joint_items_show_their_parts_one_below_the_other_in_the_order_of_the_it
 def test_joint_items_with_other_parts_are_refused():
     table = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold"], "part": ["fold", "unfold", "fold"]})
     with pytest.raises(EndlineError, match=r"differ in their parts .*parts='each'"):
-        units(table, FeatureSet({"x": np.zeros((3, 1), np.float32)}), joint=True)
+        detector_rows(table, FeatureSet({"x": np.zeros((3, 1), np.float32)}), joint=True)
 
 
 def test_joint_plan_fits_one_detector_on_whole_items_and_holds_items_out():
