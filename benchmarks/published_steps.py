@@ -156,7 +156,7 @@ def seconds_alone(layer: Layer, device: torch.device) -> float:
 
     def step() -> None:
         with torch.set_grad_enabled(layer.slopes):
-            y = convolve(x, weight, bias, **options)  # type: ignore[operator]
+            y = convolve(x, weight, bias, **options)
         if layer.slopes:
             torch.autograd.grad(y, leaves, torch.ones_like(y))
 
