@@ -14,8 +14,8 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import generate_timestamp
 
 from endline.datasets.atomic import AtomicDataset
-from endline.detectors.registry import build_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.files import content_key

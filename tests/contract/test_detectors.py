@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 
 import endline.detectors
 from endline.detectors.base import Detector, type_path
-from endline.detectors.registry import build_detector, load_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector, load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from endline.detectors.registry import build_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 from endline.operations.streaming import Hysteresis, StreamScorer, StreamSettings

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from endline.detectors.registry import load_detector
 from endline.detectors.cycles.ganf import GANF, GANFConfig, GraphDensity, SignalGraph
-from endline.detectors.cycles.lstm_vae import FLOOR
+from endline.detectors.cycles.signals import DEVIATION_FLOOR
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -59,7 +59,7 @@ def test_densities_on_an_acyclic_graph_integrate_to_one():
     grid = torch.linspace(-25, 25, 401)
     x = torch.stack(torch.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2, 1)
     x = torch.cat([torch.tensor([[[0.3, -1.0], [2.0, 0.1]]]).expand(len(x), 2, 2), x], -1)
-    spacing, constant = float(grid[1] - grid[0]), (FLOOR * math.sqrt(2 * math.pi)) ** 2
+    spacing, constant = float(grid[1] - grid[0]), (DEVIATION_FLOOR * math.sqrt(2 * math.pi)) ** 2
 
     def integral(weights: list[list[float]]) -> float:
         with torch.no_grad():

@@ -8,9 +8,9 @@ import torch
 from hmmlearn.hmm import GaussianHMM
 from torch.nn.functional import pad
 
-from endline.detectors.registry import load_detector
 from endline.detectors.cycles.hmm import FLOOR, HMM, HMMConfig, bhattacharyya, hellinger, running_sum
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from endline.detectors.registry import load_detector
 from endline.detectors.cycles.lstm_vae import LSTMVAE, LSTMVAEConfig
 from endline.detectors.cycles.signals import DEVIATION_FLOOR
-from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
+from endline.detectors.statistics import bounded_normal_nll
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -31,9 +31,9 @@ def trained(cycles):
 def test_nll_is_the_normal_log_density_above_its_least():
     x, mean, width = (torch.linspace(-3, 3, 60).reshape(3, 20) * sign for sign in (1, -1, 2))
     normal = torch.distributions.Normal(mean, torch.nn.functional.softplus(width) + 0.05)
-    least = math.log(FLOOR) + math.log(2 * math.pi) / 2
-    torch.testing.assert_close(nll(x, mean, width), -normal.log_prob(x) - least)
-    assert nll(x, x, torch.full_like(x, -200.0)).abs().max() < 1e-6
+    least = math.log(DEVIATION_FLOOR) + math.log(2 * math.pi) / 2
+    torch.testing.assert_close(bounded_normal_nll(x, mean, width, DEVIATION_FLOOR), -normal.log_prob(x) - least)
+    assert bounded_normal_nll(x, x, torch.full_like(x, -200.0), DEVIATION_FLOOR).abs().max() < 1e-6
 
 
 def test_training_learns_what_to_expect(trained):
@@ -95,10 +95,9 @@ def test_a_single_signal_will_do(cycles):
 
 
 @pytest.mark.parametrize("name", ["hidden", "latent", "downsampling"])
-def test_settings_out_of_range_are_told(name):
+def test_settings_out_of_range_are_given(name):
     with pytest.raises(EndlineError) as caught:
         LSTMVAEConfig(**{name: 0})
-    told = ", ".join(
-        f"{key}={0 if key == name else value}" for key, value in {"hidden": 128, "latent": 32, "downsampling": 5}.items()
-    )
-    assert str(caught.value) == f"lstm_vae has {told}: choose at least 1 of each."
+    values = {"hidden": 128, "latent": 32, "downsampling": 5, name: 0}
+    given = ", ".join(f"{key}={value}" for key, value in values.items())
+    assert str(caught.value) == f"lstm_vae has {given}: choose at least 1 of each."

@@ -6,7 +6,7 @@ import torch
 
 from endline.detectors.cycles.mts_ast import MTSAST, MTSASTConfig
 from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
-from endline.detectors.cycles.signals import Standardisation, signal_gradient, downsampled, window_spectra
+from endline.detectors.cycles.signals import Standardisation, downsampled, signal_gradient, window_spectra
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -97,7 +97,7 @@ def test_the_loss_as_published_has_no_half():
     count = valid.sum() * 3
     torch.testing.assert_close(made.loss(batch), ((latent - log_det) * valid[:, 0]).sum() / count)
     published = MTSFlow(MTSFlowConfig(**SMALL, half=False))
-    published._build({"cycle": (3, 48), "valid": (48,)}, 24, 0)
+    published._prepare({"cycle": (3, 48), "valid": (48,)}, 24, seed=0)
     published.model.load_state_dict(made.model.state_dict())
     torch.testing.assert_close(published.loss(batch), ((2 * latent - log_det) * valid[:, 0]).sum() / count)
 

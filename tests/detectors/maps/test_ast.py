@@ -29,7 +29,7 @@ SHAPES = {"scale_0": (5, 8, 8), "scale_1": (2, 2, 2)}
 
 def built(config: ASTConfig = SMALL, shapes=SHAPES) -> AST:
     detector = AST(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 

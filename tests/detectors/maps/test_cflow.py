@@ -19,7 +19,7 @@ CONSTANT = 0.5 * math.log(2 * math.pi)
 
 def built(config: CFlowConfig, shapes=SHAPES) -> CFlow:
     detector = CFlow(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 

@@ -19,7 +19,7 @@ SMALL = CSFlowConfig(components=6, blocks=2, hidden=8, epochs=6, learning_rate=3
 
 def built(config: CSFlowConfig, shapes) -> CSFlow:
     detector = CSFlow(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 
