@@ -89,6 +89,7 @@ class ArrayStore:
         Raises:
             EndlineError: when the disk is full or read-only, or the recipe makes another number of samples.
         """
+
         def missing() -> set[str]:
             return {part for part, key in recipe.keys.items() if not self.has(key)}
 
