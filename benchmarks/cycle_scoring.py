@@ -74,7 +74,7 @@ def measured() -> Iterator[dict[str, Any]]:
     told = {
         env: yaml.safe_load((ROOT / f"conf/{env}/parameters/detectors.yml").read_text()) for env in ("base", "paper")
     }
-    names = yaml.safe_load((ROOT / "conf/base/sweeps.yml").read_text())["unscrewing"]["grid"]["detector"]
+    names = yaml.safe_load((ROOT / "benchmarks/sweeps.yml").read_text())["unscrewing"]["grid"]["detector"]
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
         for name in names:

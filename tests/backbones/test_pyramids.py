@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from endline.backbones.image_arrays import ArraySettings, image_arrays
+
 from endline.backbones.networks import Backbone, load_backbone
 from endline.backbones.pyramids import (
     PyramidSettings,
@@ -88,7 +88,7 @@ def test_images_are_made_smaller_to_a_size(size, wanted, result):
     torch.testing.assert_close(smaller.mean(), torch.tensor(0.5), atol=1e-3, rtol=0)
 
 
-def test_a_missing_stride_is_told(lite0, images):
+def test_a_missing_stride_is_reported(lite0, images):
     class Coarse:
         name, strides = "coarse", {32: 8}
 
@@ -105,7 +105,7 @@ def test_an_unknown_input_type_names_the_known(lite0, images):
 
 
 @pytest.mark.parametrize(("input_type", "size"), [("hybrid", (64, 100)), ("multiscale", (64, 128))])
-def test_a_size_that_does_not_halve_evenly_is_told(input_type, size):
+def test_a_size_that_does_not_halve_evenly_is_reported(input_type, size):
     backbone = load_backbone("efficientnet_lite0")
     with pytest.raises(EndlineError, match=rf"{size[0]} x {size[1]} does not halve evenly: .*multiples of (64|128)"):
         pyramid(torch.zeros(1, 1, *size), backbone, input_type)

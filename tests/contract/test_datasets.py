@@ -54,11 +54,16 @@ def features(seed: int, size: int):
     )
 
 
+def pictures(seed: int, size: int):
+    return {f"{name}.png": np.random.default_rng(seed).bytes(size) for name in ("roc", "scores")}
+
+
 # dataset of the catalog -> (makes data from a seed and a size, small size, size that fills more than 1 MB)
 KINDS = {
     "scores": (frame, 5, 60_000),
     "calibration": (numbers, 5, 90_000),
     "report": (page, 100, 2_000_000),
+    "figures": (pictures, 100, 600_000),
     "detectors": (detectors, 3, 600),
     "features": (features, 3, 100_000),
 }

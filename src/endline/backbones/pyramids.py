@@ -105,10 +105,14 @@ def pyramid_maps(
         backbone: the loaded backbone.
         wanted: keys of the maps, as those of `scale_parts`.
         differentiable: let gradients flow back to the images, which is slower and needs far more memory.
+
+    Returns:
+        The maps, on the images' device; the backbone computes on its own.
     """
     maps_of = backbone.differentiable if differentiable else backbone
-    made = {factor: maps_of(shrink(images, factor)) for factor in sorted({factor for factor, _ in wanted})}
-    return {(factor, stride): made[factor][stride] for factor, stride in wanted}
+    sized = images.to(backbone.device)  # to be made smaller there
+    made = {factor: maps_of(shrink(sized, factor)) for factor in sorted({factor for factor, _ in wanted})}
+    return {(factor, stride): made[factor][stride].to(images.device) for factor, stride in wanted}
 
 
 def check_size(size: Sequence[int], backbone: Backbone, input_type: str) -> None:

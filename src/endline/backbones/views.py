@@ -57,7 +57,7 @@ def pooled_view(images: Tensor, backbone: Backbone, input_type: str, angle: floa
     Raises:
         EndlineError: as `pyramids.pyramid`.
     """
-    return pooled_pyramid(rotate(images, angle), backbone, input_type)
+    return pooled_pyramid(rotate(images.to(backbone.device), angle), backbone, input_type).to(images.device)
 
 
 def pooled_views(

@@ -16,6 +16,9 @@ class DetectorsDataset(AbstractDataset[Detectors, Detectors]):
 
     Args:
         filepath: the folder; each detector has a sub-folder of its name.
+
+    Example:
+        A catalog entry: `{type: endline.datasets.detectors.DetectorsDataset, filepath: data/06_models/detectors}`.
     """
 
     def __init__(self, filepath: str) -> None:

@@ -24,6 +24,7 @@ from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.files import content_key
+from endline.flows.memory import prepare_memory
 
 if TYPE_CHECKING:  # it imports torchvision, which takes a second, and most detectors need none
     from endline.backbones.pyramids import PyramidSettings
@@ -229,6 +230,7 @@ class Detector(ABC, Generic[ConfigT]):
         self._built = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "samples": samples}
         with seeded(seed):  # torch's layers draw their initial weights from the global generator
             self.model = self._build(shapes, samples).to(self.compute.torch_device)
+        prepare_memory(self.model)
 
     @contextmanager
     def _exact(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from endline.detectors.fitting import Training
 from endline.detectors.progress import Progress
 from endline.detectors.randomness import seeded
+from endline.detectors.training_step import TrainingStep
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 from endline.files import content_key
@@ -73,6 +74,8 @@ def train(
     loss: Callable[[Batch], Tensor],
     training: Training,
     settings: TrainingSettings,
+    *,
+    static: bool = False,
 ) -> tuple[float, ...]:
     """Train until the last epoch; returns the mean loss of every epoch.
 
@@ -84,6 +87,7 @@ def train(
         loss: mean over the samples of a batch; computed in the precision of `training.compute`.
         training: features, seed, progress, precision.
         settings: of the training.
+        static: whether the loss does the same with every batch, see `TrainingStep`: a GPU then waits for no Python.
 
     Raises:
         EndlineError: when the loss is no longer finite.
@@ -102,6 +106,7 @@ def train(
     data, seed, progress, device = training.features, training.seed, training.progress, training.features.device
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, settings)
+    take_step = TrainingStep(loss, optimizer, training.compute, clip_norm=settings.clip_norm, static=static)
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
@@ -116,14 +121,7 @@ def train(
                 for group in optimizer.param_groups:
                     tenths = sum(epoch >= milestone for milestone in settings.milestones)
                     group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings) * 0.1**tenths
-                optimizer.zero_grad(set_to_none=True)
-                with training.compute.active():
-                    value = loss(batch)
-                value.backward()  # type: ignore[no-untyped-call]
-                if settings.clip_norm > 0:
-                    nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-                optimizer.step()
-                total += value.detach().double() * len(next(iter(batch.values())))
+                total += take_step(batch).double() * len(next(iter(batch.values())))
         losses.append(total.item() / len(data))
         if not math.isfinite(losses[-1]):
             raise EndlineError(

@@ -141,9 +141,9 @@ class MTSAST(StepwiseDetector[MTSASTConfig]):
         c, model = self.config, self.model
         model.teacher.fit_standards(training.features)
         teacher = replace(c, epochs=c.teacher_epochs)
-        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher)
+        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher, static=True)
         model.teacher.requires_grad_(False)
-        return losses + train(model.student, self.loss, training, c)
+        return losses + train(model.student, self.loss, training, c, static=True)
 
     def teacher_loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood of an element under the teacher."""

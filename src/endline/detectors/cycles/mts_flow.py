@@ -187,7 +187,7 @@ class MTSFlow(StepwiseDetector[MTSFlowConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train the flow."""
         self.model.fit_standards(training.features)
-        losses = train(self.model, self.loss, training, self.config)
+        losses = train(self.model, self.loss, training, self.config, static=True)
         if self.model.statistics is not None:
             with torch.no_grad():
                 statistics = [self._statistics(batch) for batch in training.features.batches(BATCH)]

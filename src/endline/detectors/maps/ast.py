@@ -185,11 +185,11 @@ class AST(Detector[ASTConfig]):
         c, model = self.config, self.model
         model.scales.fit(training.features)
         teacher = replace(c, epochs=c.teacher_epochs)
-        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher)
+        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher, static=True)
         if c.score_by == "teacher":
             return losses
         model.teacher.requires_grad_(False)
-        return losses + train(model.student, self.loss, training, self.config)
+        return losses + train(model.student, self.loss, training, self.config, static=True)
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the scale; the background of the map is 0, or below."""

@@ -142,7 +142,7 @@ class CFlow(Detector[CFlowConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, train all decoders, and take the scales' constants from normal samples."""
         self.model.scales.fit(training.features)
-        losses = train(self.model, self.loss, training, self.config)
+        losses = train(self.model, self.loss, training, self.config, static=True)
         self._take_peaks(training.features)
         return losses
 

@@ -131,7 +131,7 @@ class CSFlow(Detector[CSFlowConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train the flow."""
         self.model.scales.fit(training.features)
-        return train(self.model, self.loss, training, self.config)
+        return train(self.model, self.loss, training, self.config, static=True)
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the finest scale."""

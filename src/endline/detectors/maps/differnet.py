@@ -217,7 +217,7 @@ class DifferNet(Detector[DifferNetConfig]):
             ]
             vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
             self.model.whitening.fit(vectors[:WHITENED])
-        losses = train(self.model, self.loss, replace(training, features=views), self.config)
+        losses = train(self.model, self.loss, replace(training, features=views), self.config, static=True)
         if self.model.mean_latent is not None:
             some = np.random.default_rng(training.seed).permutation(len(views))[:WHITENED]
             with torch.no_grad():

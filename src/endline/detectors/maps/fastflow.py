@@ -113,7 +113,7 @@ class FastFlow(Detector[FastFlowConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train all flows together."""
         self.model.scales.fit(training.features)
-        return train(self.model, self.loss, training, self.config)
+        return train(self.model, self.loss, training, self.config, static=True)
 
     def _score(self, batch: Batch) -> Scored:
         """Maximum of the map, (batch,), and the map (batch, H, W) at the size of the finest scale."""

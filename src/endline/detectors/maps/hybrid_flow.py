@@ -189,7 +189,7 @@ class HybridFlow(Detector[HybridFlowConfig]):
             def loss(batch: Batch) -> Tensor:
                 return self._noisy_loss(self.model.split(batch["vectors"]))
 
-        return train(self.model, loss, training, self.config)
+        return train(self.model, loss, training, self.config, static=True)
 
     def _noisy_loss(self, maps: Maps) -> Tensor:
         return negative_log_likelihood(self.model.flow, with_noise(maps, self.config.noise)).mean()

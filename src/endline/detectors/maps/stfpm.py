@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from endline.backbones.networks import STRIDES, Backbone, Trunk, load_backbone
+from endline.backbones.architectures import STRIDES
+from endline.backbones.networks import Backbone, Trunk, load_backbone
 from endline.backbones.pyramids import fit_size
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
