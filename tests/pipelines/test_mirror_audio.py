@@ -23,9 +23,9 @@ from endline.evaluation.summary import METRICS
 from endline.samples import check_samples
 
 OUTPUTS = {
-    "source", "inputs", "rejected", "samples", "noise_floor", "features", "detectors", "history", "fitting",
+    "source", "inputs", "rejected", "samples", "preparation", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
-    "figures", "intervals", "score_groups", "attribution",
+    "figures", "intervals", "score_groups", "attribution", "nearest", "model",
 }  # fmt: skip
 
 
@@ -82,11 +82,11 @@ def test_metrics_have_the_keys_of_the_contract(project, run):
 def test_tables_keep_their_contracts(project, run):
     samples, scores, held_out = (project.load(name) for name in ("samples", "scores", "held_out"))
     check_samples(samples)
-    assert len(samples) == 3 * 14
+    assert len(samples) == 2 * 14
     assert samples["simulated"].all()
-    assert samples.groupby("path")["part"].agg(list).map(tuple).unique().tolist() == [("fold", "standstill", "unfold")]
-    assert samples["control"].eq(samples["part"] == "standstill").all()
+    assert samples.groupby("path")["part"].agg(list).map(tuple).unique().tolist() == [("fold", "unfold")]
     assert (samples["stop"] > samples["start"]).all()
+    assert (samples["rest_stop"] > samples["rest_start"]).all()
     tested = samples.loc[samples["split"] == "test", "path"].unique()
     assert sorted(scores["sample_id"]) == sorted(tested)
     assert set(scores) >= {"score", "p_value", "flagged", "path", "group", "split", "label", "kind", "simulated"}
@@ -123,7 +123,7 @@ def test_mlflow_run_is_finished_with_parameters_metrics_curves_and_tags(project,
     assert tags["git_commit"]
     assert "cores" in tags["machine"]
     assert {key: tags[f"version.mirror_audio.{key}"] for key in OUTPUTS} == dict.fromkeys(OUTPUTS, run)
-    assert parameters["mirror_audio.sound.mel.height"] == "64"
+    assert parameters["mirror_audio.preparation.mel.height"] == "64"
     assert parameters["mirror_audio.verdict.false_alarm_rate"] == "0.5"
     found = project.load("metrics")
     assert metrics["auroc"] == pytest.approx(found["auroc"])
@@ -189,7 +189,7 @@ def test_folders_by_fault_are_levelled_and_give_all_figures(project, run):
     assert "SIMULATED" not in project.load("report")
     assert metrics["detector"] == "gaussian"
     assert (metrics["n_test_normal"], metrics["n_test_anomalous"]) == (3, 4)
-    assert project.load("noise_floor")["mode"] == "level"
+    assert project.load("preparation").levelled
     kinds = samples.drop_duplicates("path").set_index("path")["kind"].to_dict()
     assert kinds == {f"{'normal' if f == '0' else f}/{name}": "normal" if f == "0" else f for name, f in faults.items()}
     assert project.load("history").empty
@@ -214,7 +214,7 @@ def test_label_table_unlabelled_and_bad_files(project, run):
     assert sorted(rejected["path"]) == ["empty.wav", "lost.wav", "text.wav"]
     page = project.load("report")
     assert all(name in page for name in ("empty.wav", "lost.wav", "text.wav"))
-    assert project.load("noise_floor")["mode"] == "raw"
+    assert not project.load("preparation").levelled
 
 
 def test_good_parts_alone_give_verdicts_without_figures(project, run):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from endline.errors import EndlineError
 from endline.evaluation.localisation import pixel_auroc
-from endline.evidence.images.defect_masks import defect_masks, mask_features
+from endline.evidence.images.defect_masks import defect_masks
 from endline.evidence.images.masks import read_mask
 from endline.feature_set import FeatureSet, make_features
 
