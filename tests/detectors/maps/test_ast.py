@@ -99,7 +99,7 @@ def test_background_of_a_teachers_map_never_exceeds_its_foreground():
             for subnet in (block.second_to_first, block.first_to_second):
                 subnet.leave[0].weight.zero_()
                 subnet.leave[0].bias.copy_(torch.tensor([3.0, 0.0]))
-    small = {"scale_1": X / 100, "mask": MASKED["mask"]}
+    small = {**MASKED, "scale_1": X / 100}
     heat = detector.score(small).map[0]
     assert heat[:, 0].max() < 0
     assert (heat[:, 1] == heat[:, 0].min()).all()
@@ -220,7 +220,7 @@ def test_a_student_without_blocks_is_three_layers():
         for parameter in student.parameters():
             parameter.zero_()
         student.enter.weight[0, 0, 1, 1] = 2.0
-        student.place.weight[0, 0, 1, 1] = 1.0
+        student.position.weight[0, 0, 1, 1] = 1.0
         student.leave.weight[0, 0, 1, 1] = 3.0
         student.leave.bias.fill_(0.5)
     code = torch.zeros(1, 4, 1, 2)
