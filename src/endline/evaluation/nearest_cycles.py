@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from endline.feature_set import FeatureSet
 
@@ -75,6 +74,8 @@ def training_courses(samples: pd.DataFrame, features: FeatureSet) -> TrainingCou
 
 def nearest_training_rows(rows: NDArray[np.int64], features: FeatureSet, courses: TrainingCourses) -> NDArray[np.int64]:
     """Row of the nearest training cycle of each row of the feature set, (rows,)."""
+    from scipy.spatial.distance import cdist  # here, since a verdict alone does without
+
     known = (courses.values / courses.deviation[:, None]).reshape(len(courses.rows), -1)
     nearest = []
     for start in range(0, len(rows), BATCH):
