@@ -31,7 +31,7 @@ def test_kedro_knows_the_command_and_its_options(command):
     context = chosen.make_context(name, list(words))  # raises for an unknown option
     assert isinstance(context, click.Context)
     if name == "sweep":
-        assert f"\n{words[0]}:" in (PROJECT / "conf/base/sweeps.yml").read_text()
+        assert f"\n{words[0]}:" in (PROJECT / "benchmarks/sweeps.yml").read_text()
     known = "\n".join(path.read_text() for path in (PROJECT / "conf/base/parameters").glob("*.yml"))
     for option in context.params.get("params") or {}:
         assert f"${{runtime_params:{option}," in known

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from endline.errors import EndlineError, cause_of
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Tell the sentence of an EndlineError, however deep Kedro has wrapped it, instead of a traceback."""
+    """Print the sentence of an EndlineError, however deep Kedro has wrapped it, instead of a traceback."""
     try:
         yield
     except KeyboardInterrupt:
@@ -33,13 +34,50 @@ def cli() -> None:
     """Commands of endline."""
 
 
+# Options of `--params` that are names or paths: a number there is a word (group=007).
+NAMES = ("raw", "group", "file", "format", "detector", "backbone", "weights", "domain", "section", "unit")
+
+
+def words_quoted(params: str) -> str:
+    """`--params` with names and paths quoted, so that Kedro, which reads each value as YAML, takes them as words.
+
+    Args:
+        params: `name=value,name=value`; `null` stays what it is, and so does what is quoted already.
+
+    Example:
+        >>> words_quoted("raw=2024,mirror_audio.run.group=007,seed=7,weights=null")
+        "raw='2024',mirror_audio.run.group='007',seed=7,weights=null"
+    """
+    items = []
+    for item in params.split(","):
+        option, equals, value = item.partition("=")
+        word = value.strip()
+        plain = not word or word == "null" or word[0] in "'\"[{"
+        if option.strip().rpartition(".")[2] in NAMES and not plain:
+            item = option + equals + "'" + word.replace("'", "''") + "'"
+        items.append(item)
+    return ",".join(items)
+
+
+def _with_words(option: click.Parameter) -> click.Parameter:
+    """The parameter of `kedro run`; that of `--params` quotes names before Kedro reads them."""
+    if option.name != "params" or (read := option.callback) is None:
+        return option
+    changed = copy(option)
+    changed.callback = lambda context, parameter, value: read(
+        context, parameter, words_quoted(value) if isinstance(value, str) else value
+    )
+    return changed
+
+
 def _run(**options: Any) -> Any:
     with plain_errors():
         assert kedro_run.callback is not None
         return kedro_run.callback(**options)
 
 
-cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, help=kedro_run.help))
+_PARAMETERS = [_with_words(option) for option in kedro_run.params]
+cli.add_command(click.Command("run", callback=_run, params=_PARAMETERS, help=kedro_run.help))
 
 
 @cli.command()
@@ -47,29 +85,27 @@ cli.add_command(click.Command("run", callback=_run, params=kedro_run.params, hel
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw folder instead of the sweep's own data set.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 @click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
-def sweep(name: str, raw: Path | None, env: str | None, fresh: bool) -> None:
-    """Run the grid NAME of conf/base/sweeps.yml; goes on where it stopped."""
-    from endline.operations.sweep.campaign import run_sweep  # imports torch: `kedro run --help` need not wait for it
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
+)
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
+    """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
+    from endline.operations.sweep.command import run_sweep  # imports torch: `kedro run --help` need not wait for it
 
     with plain_errors():
-        run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh)
+        run_sweep(name, find_kedro_project(Path.cwd()) or Path.cwd(), raw=raw, env=env, fresh=fresh, workers=workers)
 
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--station", default="mirror_audio", show_default=True, help="Or surface_image, robot_cycle.")
+@click.option("--station", default="mirror_audio", show_default=True, help="Whose latest run judges.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
     """Judge new FILES (recordings, photographs, cycles) with the detector of the station's latest run."""
-    from kedro.framework.session import KedroSession
-
     from endline.operations.inspection import Inspector
 
     with plain_errors():
-        project = find_kedro_project(Path.cwd()) or Path.cwd()
-        with KedroSession.create(project_path=project, env=env) as session:
-            assert isinstance(session, KedroSession)
-            inspector = Inspector.of_latest_run(session.load_context().catalog, station)
+        inspector = Inspector.of_latest_run(find_kedro_project(Path.cwd()) or Path.cwd(), station, env=env)
         for file in files:
             verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
@@ -84,17 +120,15 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> None:
     """Replay the cycle in FILE window by window, as a running one would be scored by the latest robot_cycle run."""
-    from kedro.framework.session import KedroSession
-
+    from endline.operations.inspection import latest_model
     from endline.operations.streaming import StreamScorer, StreamSettings, replay
+    from endline.published import PublishedModel
 
     with plain_errors():
         project = find_kedro_project(Path.cwd()) or Path.cwd()
-        with KedroSession.create(project_path=project, env=env) as session:
-            assert isinstance(session, KedroSession)
-            catalog = session.load_context().catalog
-            scorer = StreamScorer.of_latest_run(catalog, StreamSettings(window, hop, rate=rate))
-            chunks = replay(catalog, file, hop)
+        model = PublishedModel.load(latest_model(project, "robot_cycle", env))
+        scorer = StreamScorer.of_model(model, StreamSettings(window, hop, rate=rate))
+        chunks = replay(model, file, hop)
         click.echo(f"alarm on above {scorer.hysteresis.on:.3f}, off at {scorer.hysteresis.off:.3f}")
         for verdict in scorer.score_stream(chunks):
             word = "ALARM" if verdict.alarm else "     "

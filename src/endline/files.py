@@ -1,8 +1,10 @@
 """Files written whole or not at all, and their digests: the one place for both."""
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from uuid import uuid4
 from endline.errors import EndlineError, cause_of
 
 PARTIAL = ".partial"
+OWNER = re.compile(rf"\.(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL)}")  # the process that writes it
 
 
 @contextmanager
@@ -36,7 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
         'all of it'
     """
     # The suffix stays the last part of the name: some writers choose their format by it.
-    partial = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}-{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -55,6 +58,22 @@ def whole(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def clear_partials(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; what living ones are writing stays.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".maps.999999999-0a0a0a0a.partial.npy").touch()
+        >>> clear_partials(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    for path in folder.glob(f".*{PARTIAL}*"):
+        if (owner := OWNER.search(path.name)) is None or not Path(f"/proc/{owner[1]}").exists():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write text (UTF-8) or bytes whole or not at all; errors as `whole`.
 
@@ -67,6 +86,35 @@ def write_whole(path: Path, content: str | bytes) -> None:
     """
     with whole(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def locked(lock: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold a lock that dies with its process.
+
+    Args:
+        lock: file of the lock; it is made, and stays.
+        busy: what to say where another process holds it; None: wait until it does not.
+
+    Raises:
+        EndlineError: `busy`, when another process holds the lock.
+
+    Example:
+        >>> import tempfile
+        >>> lock = Path(tempfile.mkdtemp()) / "lock"
+        >>> with locked(lock):
+        ...     with locked(lock, "Someone is here: wait."):
+        ...         pass
+        Traceback (most recent call last):
+        endline.errors.EndlineError: Someone is here: wait.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise EndlineError(busy or "") from None
+        yield
 
 
 def file_digest(path: Path) -> str:

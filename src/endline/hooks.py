@@ -1,9 +1,9 @@
-"""Project hooks: every run is recorded in MLflow, whole, and misspelt options are told."""
+"""Project hooks: every run is recorded in MLflow, whole, and misspelt options are refused."""
 
 import logging
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.io import AbstractVersionedDataset, DataCatalog
+from kedro.io.core import Version
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from mlflow.entities import Metric
 
+from endline.dotted import flatten
 from endline.errors import EndlineError
 from endline.evaluation.summary import restart_peak_memory
 from endline.reporting.provenance import git_commit, machine, package_versions
@@ -42,20 +44,11 @@ class Options:
         known = ALWAYS_ALLOWED | set(configured)
         for file in sorted(folder.rglob("*.yml")):
             known |= set(re.findall(r"\$\{runtime_params:\s*(\w+)", file.read_text()))
-        for path in _paths(given):
-            _check_option(path, known, configured)
+        for name in flatten(given):
+            _check_option(name.split("."), known, configured)
 
 
-def _paths(options: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Path of every value of nested options."""
-    for key, value in options.items():
-        if isinstance(value, Mapping) and value:
-            yield from ((str(key), *rest) for rest in _paths(value))
-        else:
-            yield (str(key),)
-
-
-def _check_option(path: Sequence[str], known: Collection[str], configured: Any) -> None:
+def _check_option(path: list[str], known: Collection[str], configured: Any) -> None:
     for depth, name in enumerate(path):
         if name not in known:
             option = ".".join(path[: depth + 1])
@@ -68,18 +61,26 @@ def _check_option(path: Sequence[str], known: Collection[str], configured: Any) 
             raise EndlineError(f"Nothing reads the option '{option}' of --params: {hint}")
         configured = configured.get(name) if isinstance(configured, Mapping) else None
         # The settings of a detector are known to its class, which refuses strange ones itself.
-        if not isinstance(configured, Mapping) or path[:depth] == ("detectors",):
+        if not isinstance(configured, Mapping) or path[:depth] == ["detectors"]:
             return
         known = set(configured)
 
 
 class Housekeeping:
-    """Measures the memory of this run alone, and clears its checkpoints when it has ended well."""
+    """Measures the memory of this run alone, keeps it to its own outputs, clears its checkpoints at a good end."""
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
         """Let the peak of the resident memory start anew (Linux; elsewhere it is that of the process)."""
         restart_peak_memory()
+
+    @hook_impl
+    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
+        """Let the nodes behind this one load what it saves, not a later version that another run has saved since."""
+        for name in node.outputs:
+            dataset = catalog.get(name)
+            if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
+                dataset._version = Version(version, version)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -142,7 +143,7 @@ class Tracking:
                 mlflow.log_artifact(str(path))
         kind = dataset_name.rsplit(".", 1)[-1]
         if kind == "metrics":
-            mlflow.log_metrics(dict(_numbers(data)))
+            mlflow.log_metrics(_numbers(data))
             mlflow.set_tag("simulated", str(data["simulated"]))
         elif kind == "history":
             _log_curves(data, run.info.run_id)
@@ -160,14 +161,13 @@ def _metric_name(name: str) -> str:
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
-def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a nested dictionary, with dotted names that MLflow accepts."""
-    for key, value in metrics.items():
-        name = prefix + _metric_name(str(key))
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{name}.")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield name, float(value)
+    return {
+        _metric_name(name): float(value)
+        for name, value in flatten(metrics).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _log_curves(history: pd.DataFrame, run_id: str) -> None:

@@ -6,14 +6,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from endline.detectors.pooled.gaussian import shrunk_gaussian
+from endline.detectors.statistics import shrunk_gaussian
 from endline.evaluation.metrics import Auroc, auroc, is_anomalous, is_normal
 from endline.feature_set import FeatureSet
 from endline.samples import item_of
 
 WARNING_LEVEL = 0.6
 SHRINKAGE = 0.05  # share of the mean variance that is mixed into the covariance
-BATCH = 64
+CONTROL = "control"  # array of numbers in which nothing of a fault can be
 
 
 def control_auroc(samples: pd.DataFrame, control: pd.DataFrame | None) -> Auroc | None:
@@ -56,18 +56,25 @@ def missing_for_control(samples: pd.DataFrame, control: pd.DataFrame | None) -> 
     return None
 
 
-def control_numbers(samples: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
-    """Control numbers of a sample table with control rows: the mean over the positions of each of their maps.
+def control_numbers(samples: pd.DataFrame, features: FeatureSet) -> pd.DataFrame | None:
+    """Control numbers of the items: the array `control` of their first rows; None where the evidence has none.
 
     Args:
-        samples: the sample table, with the column `control`.
+        samples: the sample table.
         features: its feature set, row by row.
+
+    Example:
+        >>> samples = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold"]})
+        >>> features = FeatureSet({"control": np.array([[1.0], [1.0], [2.0], [2.0]], "f4")})
+        >>> control_numbers(samples, features)[0].to_dict()
+        {'a': 1.0, 'b': 2.0}
     """
-    rows = np.flatnonzero(samples["control"].to_numpy(bool))
-    batches = features.only(("scale",)).batches(BATCH, rows) if len(rows) else ()
-    vectors = [torch.cat([batch[name].flatten(2).mean(2) for name in sorted(batch)], 1) for batch in batches]
-    values = torch.cat(vectors).numpy() if vectors else np.zeros((0, 0), np.float32)
-    return pd.DataFrame(values, index=item_of(samples.iloc[rows]).to_numpy())
+    if CONTROL not in features:
+        return None
+    items = item_of(samples)
+    rows = np.flatnonzero(~items.duplicated().to_numpy())
+    values = features.only((CONTROL,)).read(rows)[CONTROL].numpy()
+    return pd.DataFrame(values, index=items.iloc[rows].to_numpy())
 
 
 def _items(samples: pd.DataFrame, control: pd.DataFrame, split: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from endline.evaluation.attribution import share_by_axis
 from endline.evaluation.map_values import has_maps
-from endline.evidence.cycles.features import CycleSettings
+from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import FeatureSet
 from endline.reporting.cycle_figures import CycleView, ranking_figure, signals_figure
 from endline.reporting.exhibit import Exhibit, exhibit_of
@@ -46,7 +46,7 @@ class CycleTables(NamedTuple):
     features: FeatureSet
 
 
-def cycle_exhibits(shortlist: pd.DataFrame, tables: CycleTables, settings: CycleSettings) -> list[Exhibit]:
+def cycle_exhibits(shortlist: pd.DataFrame, tables: CycleTables, settings: CyclePreparation) -> list[Exhibit]:
     """Exhibits of the shortlisted cycles, in its order.
 
     Args:
@@ -68,7 +68,7 @@ def cycle_exhibits(shortlist: pd.DataFrame, tables: CycleTables, settings: Cycle
 
 
 def _view(
-    name: str, nearest: str, share: NDArray[np.float64], tables: CycleTables, settings: CycleSettings
+    name: str, nearest: str, share: NDArray[np.float64], tables: CycleTables, settings: CyclePreparation
 ) -> CycleView:
     return CycleView(
         signals=settings.signals,

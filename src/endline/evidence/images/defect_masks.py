@@ -7,10 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from endline.errors import EndlineError
 from endline.evidence.images.masks import read_mask
-from endline.feature_set import FeatureRecipe
-from endline.files import content_key, file_digest
 
 SIZE = (256, 256)  # of every mask, so that every image has the same weight
 BATCH = 16
@@ -39,23 +36,3 @@ def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.boo
             if not pd.isna(path):
                 masks[row] = read_mask(folder / path, SIZE)
         yield masks
-
-
-def mask_features(samples: pd.DataFrame, folder: Path) -> FeatureRecipe:
-    """Recipe of the array `defect` (256, 256) of every row; arguments and errors as of `defect_masks`."""
-    digests = [None if pd.isna(path) else _digest(folder / path) for path in samples["mask_path"]]
-    return FeatureRecipe(
-        content_key("defect masks", SIZE, digests),
-        len(samples),
-        lambda: ({"defect": masks} for masks in defect_masks(samples, folder)),
-        dtype="bool",
-    )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise EndlineError(
-            f"The mask {path} cannot be read ({error.strerror}): restore it, or check its rights and the disk."
-        ) from error

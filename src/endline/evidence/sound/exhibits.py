@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import librosa
 import numpy as np
 import pandas as pd
 import soundfile
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from endline.evaluation.attribution import part_maps, standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
-from endline.evidence.sound.mel import MelSettings
-from endline.evidence.sound.mirror_features import load_sound, part_images
+from endline.evidence.sound.mel import MelSettings, mel_of
+from endline.evidence.sound.mirror_features import SoundPreparation, load_sound
 from endline.evidence.sound.recordings import Signal
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit, exhibit_of
@@ -32,8 +31,7 @@ def sound_exhibits(
     maps: FeatureSet,
     hottest: pd.DataFrame,
     folder: Path,
-    floor: Mapping[str, Any],
-    mel: MelSettings,
+    preparation: SoundPreparation,
 ) -> list[Exhibit]:
     """Exhibits of the shortlisted recordings, in its order; no other map is read whole.
 
@@ -44,8 +42,7 @@ def sound_exhibits(
         maps: array `map` (h, w) of each, or (0, 0) where the detector has none.
         hottest: `sample_id, part, row, column`, as `hottest` gives it.
         folder: raw folder.
-        floor: noise floor, as the features were made with.
-        mel: settings of the image.
+        preparation: as the features were made with.
     """
     limits = shared_limits(maps) if len(shortlist) else None
     marked = standing_out(hottest, limits)
@@ -61,7 +58,7 @@ def sound_exhibits(
             for part, anomaly_map in part_maps(scored["part"].iloc[number], whole):
                 views[str(part)] = PartView(anomaly_map, tuple(peaks.loc[part]) if part in peaks.index else None)
         rows = samples[samples["path"] == verdict["path"]]
-        shown.append(sound_exhibit(verdict, rows, views, folder, floor, mel, limits=limits))
+        shown.append(sound_exhibit(verdict, rows, views, folder, preparation, limits=limits))
     return shown
 
 
@@ -82,8 +79,7 @@ def sound_exhibit(
     rows: pd.DataFrame,
     views: Mapping[str, PartView],
     folder: Path,
-    floor: Mapping[str, Any],
-    mel: MelSettings,
+    preparation: SoundPreparation,
     *,
     limits: tuple[float, float] | None = None,
 ) -> Exhibit:
@@ -94,22 +90,22 @@ def sound_exhibit(
         rows: its rows of the sample table.
         views: map of each scored part; may be empty.
         folder: raw folder.
-        floor: noise floor, as the features were made with.
-        mel: settings of the image.
+        preparation: as the features were made with.
         limits: smallest and largest map value of the colour bar, the same for all exhibits.
     """
+    mel = preparation.mel
     signal = load_sound(folder / verdict["path"], mel.sample_rate)
     parts = rows.to_dict("records")
     spans = [(row["part"], row["start"], row["stop"]) for row in parts]
+    spans.insert(1, ("standstill", parts[0]["rest_start"], parts[0]["rest_stop"]))
     figures = [("waveform as recorded", encode_png(waveform_figure(signal, mel.sample_rate, spans)))]
-    images = part_images(rows, folder, floor, mel)[0]
-    seen = "log-mel image" if floor["power"] is None else "log-mel image at the common noise floor"
+    images = preparation.hear(rows, folder).images[0]
+    seen = "log-mel image at the common noise floor" if preparation.levelled else "log-mel image"
     for row, image in zip(parts, images, strict=True):
-        if not row["control"]:
-            view = views.get(row["part"])
-            drawn = _mel_figure(image.numpy(), view, row["stop"] - row["start"], mel, limits)
-            ring = "; ring: the map's largest value" if view is not None and view.hottest is not None else ""
-            figures.append((f"{row['part']}: {seen}{ring}", encode_png(drawn)))
+        view = views.get(row["part"])
+        drawn = _mel_figure(image.numpy(), view, row["stop"] - row["start"], mel, limits)
+        ring = "; ring: the map's largest value" if view is not None and view.hottest is not None else ""
+        figures.append((f"{row['part']}: {seen}{ring}", encode_png(drawn)))
     note = "The sound is played as recorded, its loudest sample raised to full scale."
     return exhibit_of(verdict, figures, sound=_flac(signal, mel.sample_rate), note=note)
 
@@ -145,6 +141,6 @@ def _flac(signal: Signal, rate: int) -> bytes:
 
 def _mel_ticks(mel: MelSettings) -> dict[float, str]:
     """Height in [0, 1] of some frequencies on the mel axis, with their names."""
-    top = float(librosa.hz_to_mel(mel.sample_rate / 2, htk=True))
-    heights = {hz: float(librosa.hz_to_mel(hz, htk=True)) / top for hz in TICKS_HZ if hz < mel.sample_rate / 2}
+    highest = mel.sample_rate / 2
+    heights = {hz: mel_of(hz) / mel_of(highest) for hz in TICKS_HZ if hz < highest}
     return {height: f"{hz / 1000:g}" for hz, height in heights.items()}

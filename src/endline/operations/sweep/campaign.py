@@ -1,112 +1,58 @@
-"""`kedro sweep NAME`: runs a grid, goes on where it stopped, and writes its tables."""
+"""The runs of one sweep: those that wait, and the rows of those that have ended."""
 
-import fcntl
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
+from time import sleep
 from typing import Any
 
-import click
+import pandas as pd
+from kedro.framework import project as kedro_project
+from kedro.io.core import generate_timestamp
 
-from endline.errors import EndlineError
-from endline.operations.sweep.data import data_digest, raw_folder
+from endline.files import write_whole
+from endline.operations.sweep.data import data_digest
+from endline.operations.sweep.definitions import laid_over
 from endline.operations.sweep.display import each_message_once, run_bar
-from endline.operations.sweep.grid import Point, Sweep, parse_sweep
+from endline.operations.sweep.grid import Sweep
+from endline.operations.sweep.job import DONE, FAILED, SKIPPED, Job, Outcome, RunJobs
 from endline.operations.sweep.page import facts, render_page
 from endline.operations.sweep.parent import ParentRun
-from endline.operations.sweep.run import (
-    Finished,
-    configuration,
-    missing_weights,
-    run_station,
-    sentence,
-    settings_digest,
-)
-from endline.operations.sweep.table import (
-    DONE,
-    FAILED,
-    SKIPPED,
-    Row,
-    flat_metrics,
-    read_csv,
-    render_tables,
-    text,
-    write_csv,
-    write_whole,
-)
+from endline.operations.sweep.resolved import configuration, missing_weights, settings_digest
+from endline.operations.sweep.results import as_table, flat_metrics, read_table, text, write_table
 from endline.reporting.provenance import git_commit, machine
 
 RESULTS = Path("benchmarks/results")
-RunStation = Callable[[Path, str | None, str, Mapping[str, Any]], Finished]
+Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
-def run_sweep(
-    name: str,
-    project: Path,
-    *,
-    raw: Path | None = None,
-    env: str | None = None,
-    fresh: bool = False,
-    run: RunStation = run_station,
-) -> None:
-    """Run every point of a grid that is not finished yet, and write `benchmarks/results/<name>.csv` and `.md`.
-
-    A finished row of the CSV is kept when its parameters, the digest of its resolved settings and the digest of the
-    data are still the same. Failed and skipped rows are tried again.
+class Campaign:
+    """Runs the points of a sweep and keeps their rows, in memory and in `benchmarks/results/<name>.csv`.
 
     Args:
-        name: a key of conf/base/sweeps.yml.
+        sweep: the grid, `folders` resolved.
         project: the project's folder.
-        raw: raw folder instead of the sweep's own data set.
-        env: overlay of the configuration (`paper`, `smoke`).
-        fresh: run all anew.
-        run: runs one station; tests put another in its place.
-
-    Raises:
-        EndlineError: for an unknown sweep, absent data, an option that nothing reads, a sweep of this name that is
-            running elsewhere; and at the end, when runs have failed.
+        env: overlay of the configuration.
+        raw: raw folder of all runs; None: the station finds its own.
+        run: runs jobs.
     """
-    sweep = parse_sweep(name, configuration(project, env, {})["sweeps"])
-    folder = raw_folder(sweep, project, raw)
-    sweep = sweep.with_folders(folder)
-    campaign = _Campaign(sweep, project, env, folder, run)
-    options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
-    with _alone(project / "mlruns" / f"sweep_{name}.lock", name):
-        if not fresh:
-            campaign.take_up(read_csv(campaign.csv))
-        if campaign.waiting:
-            campaign.work(options, fresh=fresh)
-        else:
-            log.info("All runs are finished already: --fresh runs them anew.")
-            campaign.write(options)
-    click.echo(f"\n{render_tables(sweep, campaign.rows)}\n{campaign.csv}\n{campaign.page}")
-    if failed := campaign.count(FAILED):
-        raise EndlineError(
-            f"{failed} of {len(campaign.rows)} runs failed: {campaign.csv} says why, and the same command tries "
-            "them again."
-        )
 
-
-class _Campaign:
-    """The runs of one sweep: those that wait, and the rows of those that have ended."""
-
-    def __init__(self, sweep: Sweep, project: Path, env: str | None, raw: Path | None, run: RunStation) -> None:
-        self.sweep, self.project, self.env, self.run = sweep, project, env, run
-        self.given = raw
+    def __init__(self, sweep: Sweep, project: Path, env: str | None, raw: Path | None, run: RunJobs) -> None:
+        self.sweep, self.project, self.env, self.raw, self.run = sweep, project, env, raw, run
         self.points = sweep.points()
         self.csv = project / RESULTS / f"{sweep.name}.csv"
         self.page = self.csv.with_suffix(".md")
         digest = data_digest(raw)
-        self.identities = [self._identity(point, digest) for point in self.points]
+        self.identities = [self._identity(number, digest) for number in range(len(self.points))]
         self._ended: dict[int, Row] = {}
+        self._last_version = ""
 
     @property
-    def rows(self) -> list[Row]:
-        """Rows of the runs that have ended, in the grid's order."""
-        return [self._ended[number] for number in sorted(self._ended)]
+    def table(self) -> pd.DataFrame:
+        """One row for each run that has ended, in the grid's order."""
+        return as_table([self._ended[number] for number in sorted(self._ended)], list(self.sweep.grid))
 
     @property
     def waiting(self) -> list[int]:
@@ -115,35 +61,34 @@ class _Campaign:
 
     def count(self, status: str) -> int:
         """Number of rows with the status."""
-        return sum(row["status"] == status for row in self.rows)
+        return sum(row["status"] == status for row in self._ended.values())
 
-    def take_up(self, old: list[Row]) -> None:
+    def keep_finished(self) -> None:
         """Keep the finished rows of an earlier sweep that this one would only repeat."""
-        for row in old:
-            for number in self.waiting:
-                if row.get("status") == DONE and self.identities[number].items() <= row.items():
-                    self._ended[number] = row
-                    break
+        old = read_table(self.csv, list(self.sweep.grid))
+        identities = as_table(self.identities, list(self.sweep.grid))[list(self.identities[0])]
+        if not set(identities) <= set(old):
+            return
+        same = identities.reset_index(names="number").merge(old[old["status"] == DONE], on=list(identities))
+        for row in same.drop_duplicates("number").to_dict("records"):
+            number = int(row.pop("number"))
+            self._ended[number] = {str(key): value for key, value in row.items() if not pd.isna(value)}
         if self._ended:
             log.info("%d of %d runs are finished already.", len(self._ended), len(self.points))
 
-    def work(self, options: str, *, fresh: bool) -> None:
+    def work(self, options: str, *, fresh: bool, workers: int) -> None:
         """Run what waits below one MLflow parent run; the CSV is written anew after every run."""
-        parent = ParentRun(self.project, self.env, self._parameters(self.points[0]), self.sweep.name, fresh=fresh)
-        shared = {"sweep": self.sweep.name, "mlflow_parent_run_id": parent.id}
-        status = "KILLED"
+        parent = ParentRun(self.project, self.env, self._parameters(0), self.sweep.name, fresh=fresh)
+        status, waiting = "KILLED", self.waiting
         try:
             with run_bar() as bars, each_message_once():
-                task = bars.add_task(self.sweep.name, total=len(self.waiting))
-                for number in self.waiting:
-                    told = ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.points[number].items())
-                    bars.update(task, description=f"{self.sweep.name}: {told}")
-                    row = self._row(number, {**self._parameters(self.points[number]), **shared})
-                    self._ended[number] = row
-                    write_csv(self.csv, list(self.sweep.grid), self.rows)
-                    bars.advance(task)
-                    if row["status"] != DONE:
-                        log.warning("%s %s: %s", told, row["status"], row["reason"])
+                task = bars.add_task(self.sweep.name, total=len(waiting))
+                runs = self.run(
+                    self._jobs(waiting, parent.id, lambda words: bars.update(task, description=words)), workers
+                )
+                for number, outcome in runs:
+                    self._end(number, self._row(outcome))
+                    bars.update(task, completed=len(waiting) - len(self.waiting))
             self.write(options)
             status = "FAILED" if self.count(FAILED) else "FINISHED"
         except Exception:
@@ -155,49 +100,66 @@ class _Campaign:
 
     def write(self, options: str) -> None:
         """Write both files."""
-        write_csv(self.csv, list(self.sweep.grid), self.rows)
-        write_whole(self.page, render_page(self.sweep, self.rows, facts(self.sweep, self.rows, options)))
+        table = self.table
+        write_table(self.csv, table)
+        write_whole(self.page, render_page(self.sweep, table, facts(self.sweep, table, options)))
 
-    def _parameters(self, point: Point) -> dict[str, Any]:
-        own = {} if self.given is None else {"raw": str(self.given)}
-        return {**self.sweep.parameters(point), **own}
+    def _jobs(self, waiting: list[int], parent: str, show: Callable[[str], None]) -> Iterator[tuple[int, Job]]:
+        """The runs that can go, each made when it may start; those whose weights are missing end at once."""
+        for number in waiting:
+            parameters = self._parameters(number)
+            if reason := missing_weights(self.project, self.env, self.sweep.station, parameters):
+                self._end(number, {"status": SKIPPED, "reason": reason})
+                continue
+            show(f"{self.sweep.name}: {self._words(number)}")
+            own = {**self._checkpoints(number), "sweep": self.sweep.name, "mlflow_parent_run_id": parent}
+            package = kedro_project.PACKAGE_NAME or ""
+            given = laid_over(parameters, own)
+            yield number, Job(self.project, package, self.env, self.sweep.station, given, self._new_version())
 
-    def _identity(self, point: Point, data: str) -> Row:
+    def _end(self, number: int, row: Row) -> None:
+        self._ended[number] = {**row, **self.identities[number], "git_commit": git_commit(), "machine": machine()}
+        write_table(self.csv, self.table)
+        if row["status"] != DONE:
+            log.warning("%s %s: %s", self._words(number), row["status"], row["reason"])
+
+    def _row(self, outcome: Outcome) -> Row:
+        about = {"status": outcome.status, "reason": outcome.reason, "seconds": round(outcome.seconds, 1)}
+        if outcome.status != DONE:
+            return about
+        record = {"version": outcome.version, "mlflow_run_id": outcome.mlflow_run_id}
+        return {**flat_metrics(outcome.metrics), **about, **record}
+
+    def _parameters(self, number: int) -> dict[str, Any]:
+        own = {} if self.raw is None else {"raw": str(self.raw)}
+        return {**self.sweep.parameters(self.points[number]), **own}
+
+    def _identity(self, number: int, data: str) -> Row:
         """What must be the same for a finished row to be kept."""
-        settings = settings_digest(self.project, self.env, self.sweep.station, self._parameters(point))
-        varied = {name: text(value) for name, value in point.items()}
+        settings = settings_digest(self.project, self.env, self.sweep.station, self._parameters(number))
+        varied = {name: text(value) for name, value in self.points[number].items()}
         return {**varied, "settings_digest": settings, "data_digest": data}
 
-    def _row(self, number: int, parameters: Mapping[str, Any]) -> Row:
-        """Run a point; one that cannot go, or fails, becomes a row that says why."""
-        row = {**self.identities[number], "git_commit": git_commit(), "machine": machine()}
-        where = (self.project, self.env, self.sweep.station, parameters)
-        if reason := missing_weights(*where):
-            return {**row, "status": SKIPPED, "reason": reason}
-        start = time.perf_counter()
-        try:
-            finished = self.run(*where)
-        except Exception as error:
-            reason = sentence(error)
-            if reason is None:
-                log.exception("The run %s broke.", self.points[number])
-                reason = " ".join(f"{type(error).__name__}: {error}".split())
-            return {**row, "status": FAILED, "reason": reason, "seconds": f"{time.perf_counter() - start:.1f}"}
-        record = {
-            "seconds": f"{time.perf_counter() - start:.1f}",
-            "version": finished.version,
-            "mlflow_run_id": text(finished.mlflow_run_id),
-        }
-        return {**flat_metrics(finished.metrics), **row, "status": DONE, "reason": "", **record}
+    def _checkpoints(self, number: int) -> dict[str, Any]:
+        """A folder of checkpoints for this run alone, found again when a stopped sweep goes on."""
+        if self._shared_checkpoints is None:
+            return {}
+        own = f"{self.sweep.name}_{number}_{self.identities[number]['settings_digest']}"
+        return {self.sweep.station: {"run": {"checkpoints": f"{self._shared_checkpoints}_of_sweeps/{own}"}}}
 
+    @cached_property
+    def _shared_checkpoints(self) -> str | None:
+        """The station's own folder of checkpoints, which its other runs share; None for a station without one."""
+        station = configuration(self.project, self.env, {})["parameters"].get(self.sweep.station, {})
+        folder: str | None = station.get("run", {}).get("checkpoints")
+        return folder
 
-@contextmanager
-def _alone(lock: Path, name: str) -> Iterator[None]:
-    """Hold a lock that dies with the process: two sweeps of one name would overwrite each other's rows."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise EndlineError(f"The sweep '{name}' is already running in another process: wait for it.") from None
-        yield
+    def _words(self, number: int) -> str:
+        return ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.points[number].items())
+
+    def _new_version(self) -> str:
+        """Kedro's version of a run: the time, later than that of the run before, so that no two share theirs."""
+        while (version := str(generate_timestamp())) <= self._last_version:
+            sleep(0.001)
+        self._last_version = version
+        return version

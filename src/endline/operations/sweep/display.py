@@ -21,8 +21,8 @@ def run_bar() -> Progress:
 
 @contextmanager
 def each_message_once() -> Iterator[None]:
-    """Tell what every run would tell again (two recordings without a label) only once; errors always."""
-    filters = [(handler, _unheard()) for handler in logging.getLogger().handlers]
+    """Show only once what every run says again (two recordings without a label); errors always."""
+    filters = [(handler, _not_yet_shown()) for handler in logging.getLogger().handlers]
     for handler, is_new in filters:
         handler.addFilter(is_new)
     try:
@@ -32,14 +32,14 @@ def each_message_once() -> Iterator[None]:
             handler.removeFilter(is_new)
 
 
-def _unheard() -> Callable[[logging.LogRecord], bool]:
+def _not_yet_shown() -> Callable[[logging.LogRecord], bool]:
     """A filter of its own for each handler, since each of them gets every message."""
-    heard: set[tuple[str, str]] = set()
+    shown: set[tuple[str, str]] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         message = (record.name, record.getMessage())
-        known = message in heard and record.levelno < logging.ERROR
-        heard.add(message)
+        known = message in shown and record.levelno < logging.ERROR
+        shown.add(message)
         return not known
 
     return is_new

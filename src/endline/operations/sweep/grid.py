@@ -1,4 +1,4 @@
-"""The grids of conf/base/sweeps.yml: checked, and expanded into the parameters of single runs."""
+"""The grid of a sweep: checked, and expanded into the parameters of single runs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from endline.dotted import nest
 from endline.errors import EndlineError
 
 VARIANT = "variant"
@@ -16,7 +17,7 @@ Point = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One named grid, as sweeps.yml describes it.
+    """One named grid, as a sweeps.yml describes it.
 
     Attributes:
         name: its name; the results are `benchmarks/results/<name>.csv` and `.md`.
@@ -82,7 +83,7 @@ class Sweep:
         for name, rule in self.derived.items():
             if point[rule["by"]] in rule["values"]:
                 flat[name] = rule["values"][point[rule["by"]]]
-        return nested(flat)
+        return nest(flat)
 
     def published_auroc(self, cell: Mapping[str, Any]) -> float | None:
         """Published figure of a cell, or None."""
@@ -93,31 +94,40 @@ class Sweep:
         return None
 
 
-def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
-    """The sweep of that name.
+def parse_sweep(name: str, description: Any, file: str) -> Sweep:
+    """The sweep that a description in a sweeps.yml gives.
 
     Args:
-        name: a key of `config`.
-        config: content of sweeps.yml, name -> description of the grid.
+        name: of the sweep.
+        description: its mapping, as the attributes of `Sweep`.
+        file: where it stands, for messages.
 
     Raises:
-        EndlineError: for an unknown name, and for a description that is not one.
+        EndlineError: for a description that is not one; the sentence says what is wrong in which file.
+
+    Example:
+        >>> seeds = parse_sweep("s", {"station": "a", "description": "Seeds.", "grid": {"seed": [0, 1]}}, "sweeps.yml")
+        >>> seeds.points()
+        [{'seed': 0}, {'seed': 1}]
     """
-    if name not in config:
-        raise EndlineError(f"There is no sweep '{name}' in conf/base/sweeps.yml: choose one of {', '.join(config)}.")
-    where = f"The sweep '{name}' in conf/base/sweeps.yml"
-    if not isinstance(config[name], Mapping):
+    where = f"The sweep '{name}' in {file}"
+    if not isinstance(description, Mapping):
         raise EndlineError(f"{where} is no mapping: write station, description and grid below it.")
-    told = dict(config[name])
+    given = dict(description)
     known = [item.name for item in fields(Sweep) if item.name != "name"]
-    if unknown := [key for key in told if key not in known]:
+    if unknown := [key for key in given if key not in known]:
         raise EndlineError(f"{where} has the unknown keys {unknown}: known are {', '.join(known)}.")
-    if missing := [key for key in ("station", "description", "grid") if not told.get(key)]:
+    if missing := [key for key in ("station", "description", "grid") if not given.get(key)]:
         raise EndlineError(f"{where} lacks {', '.join(missing)}: add it.")
-    if told.get("variants"):
-        told["variants"] = {variant: changes or {} for variant, changes in told["variants"].items()}
-        told["grid"] = {VARIANT: list(told["variants"]), **told["grid"]}
-    sweep = Sweep(name=name, **told)
+    if given.get("variants"):
+        given["variants"] = {variant: changes or {} for variant, changes in given["variants"].items()}
+        given["grid"] = {VARIANT: list(given["variants"]), **given["grid"]}
+    sweep = Sweep(name=name, **given)
+    _check(sweep, where)
+    return sweep
+
+
+def _check(sweep: Sweep, where: str) -> None:
     for parameter, values in sweep.grid.items():
         if values != FOLDERS and (not isinstance(values, list) or not values):
             raise EndlineError(f"{where} gives {parameter} no list of values: write {parameter}: [first, second].")
@@ -127,24 +137,3 @@ def parse_sweep(name: str, config: Mapping[str, Any]) -> Sweep:
     used += [key for figure in sweep.published.get("figures", []) for key in figure if key != "auroc"]
     if stray := sorted({parameter for parameter in used if parameter not in sweep.grid}):
         raise EndlineError(f"{where} names {stray}, which its grid does not vary: the grid has {list(sweep.grid)}.")
-    return sweep
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted names as nested dictionaries: {"a.b": 1} to {"a": {"b": 1}}.
-
-    Raises:
-        EndlineError: when one name is both a value and a group.
-    """
-    tree: dict[str, Any] = {}
-    for name, value in flat.items():
-        *path, leaf = name.split(".")
-        branch = tree
-        for part in path:
-            branch = branch.setdefault(part, {})
-            if not isinstance(branch, dict):
-                raise EndlineError(f"The parameter '{name}' lies below '{part}', which has a value: give only one.")
-        if isinstance(branch.get(leaf), dict):
-            raise EndlineError(f"The parameter '{name}' is a group that other parameters lie in: give only one.")
-        branch[leaf] = value
-    return tree

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 
 class ParentRun:
-    """Opened by the client and never active: kedro-mlflow would record the children into an active run.
+    """Opened by the client and never active: it spans the processes of its runs.
 
     An unfinished parent of the same sweep is taken up again, and children that a killed process left running are
     marked as killed.
@@ -34,23 +34,32 @@ class ParentRun:
         experiment = self._client.get_experiment_by_name(tracking.experiment.name)
         if experiment is None:  # kedro-mlflow has just made it
             raise RuntimeError("kedro-mlflow has set up no experiment.")
-        places = [experiment.experiment_id]
-        found = self._client.search_runs(places, f"tags.sweep = '{name}' and tags.sweep_role = 'parent'", max_results=1)
-        if found and not fresh and found[0].info.status != "FINISHED":
-            self.id: str = found[0].info.run_id
+        self._experiments = [experiment.experiment_id]
+        own = f"tags.sweep = '{name}' and tags.sweep_role = 'parent'"
+        latest = self._client.search_runs(self._experiments, own, max_results=1)
+        if latest and not fresh and latest[0].info.status != "FINISHED":
+            self.id: str = latest[0].info.run_id
             self._client.update_run(self.id, "RUNNING")
-            left = f"tags.`mlflow.parentRunId` = '{self.id}' and attributes.status = 'RUNNING'"
-            for child in self._client.search_runs(places, left):
-                self._client.set_terminated(child.info.run_id, "KILLED")
+            self._end_left()
         else:
             tags = {"sweep": name, "sweep_role": "parent"}
-            self.id = self._client.create_run(places[0], run_name=f"sweep {name}", tags=tags).info.run_id
+            self.id = self._client.create_run(self._experiments[0], run_name=f"sweep {name}", tags=tags).info.run_id
 
     def end(self, status: str, counts: dict[str, int], files: list[Path]) -> None:
-        """Log the tables, tag the counts of runs by their status, and close: FINISHED, FAILED or KILLED."""
+        """Log the tables, tag the counts of runs by their status, and close: FINISHED, FAILED or KILLED.
+
+        No run of the sweep is going on any more: what MLflow still calls running belongs to a killed process.
+        """
+        self._end_left()
         for file in files:
             if file.exists():
                 self._client.log_artifact(self.id, str(file))
         for key, count in counts.items():
             self._client.set_tag(self.id, f"runs_{key}", count)
         self._client.set_terminated(self.id, status)
+
+    def _end_left(self) -> None:
+        """Mark as killed the children that a killed process left running."""
+        left = f"tags.`mlflow.parentRunId` = '{self.id}' and attributes.status = 'RUNNING'"
+        for child in self._client.search_runs(self._experiments, left):
+            self._client.set_terminated(child.info.run_id, "KILLED")

@@ -1,39 +1,58 @@
 """Nodes of the shared detection pipeline: they call the layers below and hold no mathematics."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.progress import Progress as Bars
 
-from endline.detectors.base import build_detector
-from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
+from endline.array_store import ArrayStore
+from endline.backbones.pyramids import PyramidSettings
+from endline.compute import Compute
+from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
-from endline.evaluation.attribution import hottest
+from endline.detectors.registry import build_detector
+from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches
 from endline.evaluation.controls import control_auroc, control_numbers, missing_for_control
 from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
+from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
 from endline.evaluation.thresholds import Calibration, calibrate
-from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.files import content_key
+from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import provenance
 from endline.reporting.report import render_report
+from endline.samples import TEST
 
 Settings = Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
+class Prepared(Protocol):
+    """What the fit must know of a station's preparation."""
+
+    @property
+    def pyramid(self) -> PyramidSettings | None:
+        """How feature maps were made."""
+        ...
+
+
+def compute_of(run: Settings) -> Compute:
+    """Device and precision of a run."""
+    return Compute(run["device"], run["precision"])
+
+
 def fit(
     samples: pd.DataFrame,
     features: FeatureSet,
+    preparation: Prepared,
     run: Settings,
     plan: Settings,
     detectors: Mapping[str, Settings],
@@ -54,10 +73,11 @@ def fit(
         fitted = fit_detectors(
             samples,
             features,
-            lambda: build_detector(name, detectors),
+            lambda: build_detector(name, detectors, compute_of(run)),
             FitPlan(**plan),
             seed=run["seed"],
             new_progress=new_progress,
+            pyramid=preparation.pyramid,
         )
     about = {
         "fit_seconds": fitted.seconds,
@@ -67,27 +87,38 @@ def fit(
 
 
 def score(
-    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, exhibits: int
-) -> tuple[pd.DataFrame, FeatureRecipe, dict[str, Any]]:
+    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, run: Settings, exhibits: int
+) -> tuple[pd.DataFrame, FeatureSet, dict[str, Any]]:
     """Score every tested part (or joint item); returns scores, maps (0 x 0 without), and the time each took.
 
-    Maps are made where a report shows them or masks judge them.
+    Maps are made where a report shows them or masks judge them, and written batch by batch. The rows come in the order
+    in which they were scored: part after part where each has a detector of its own.
     """
-    tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
-    rows, view = units(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
-    start = time.perf_counter()
+    tested = np.flatnonzero((samples["split"] == TEST).to_numpy())
+    rows, view = detector_rows(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
     wanted = exhibits > 0 or bool(rows["mask_path"].notna().any())
-    scores, maps, map_seconds = score_rows(rows, view, detectors, maps=wanted)
+    order: list[NDArray[np.int64]] = []
+    scores: list[NDArray[np.float64]] = []
+    seconds = {"score": 0.0, "map": 0.0}
+
+    def maps() -> Iterator[NDArray[np.float32]]:
+        begun = time.perf_counter()
+        for batch in score_batches(rows, view, detectors, maps=wanted):
+            order.append(batch.rows)
+            scores.append(batch.scores)
+            seconds["map"] += batch.map_seconds
+            seconds["score"] += time.perf_counter() - begun - batch.map_seconds
+            yield np.zeros((len(batch.rows), 0, 0), np.float32) if batch.maps is None else batch.maps
+            begun = time.perf_counter()
+
+    kept = ArrayStore(Path(run["store"])).keep("map", maps(), len(rows))
     each = 1000 / max(1, len(rows))
     times = {
-        "score_ms_per_sample": each * (time.perf_counter() - start - map_seconds),
-        "map_ms_per_sample": None if maps is None else each * map_seconds,
+        "score_ms_per_sample": each * seconds["score"],
+        "map_ms_per_sample": each * seconds["map"] if has_maps(kept) else None,
     }
-    heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
-    # Equal scores may come with other maps: the key is their content.
-    key = content_key("maps", heat.shape, hashlib.sha256(heat.data).hexdigest())
-    recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")
-    return rows.assign(score=scores), recipe, times
+    scored = rows.iloc[np.concatenate(order)].reset_index(drop=True).assign(score=np.concatenate(scores))
+    return scored, kept, times
 
 
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -142,11 +173,6 @@ def evaluate(
     return metrics, intervals, roc_curves(scores), score_groups(scores, limits.verdicts(held_out))
 
 
-def attribution(part_scores: pd.DataFrame, maps: FeatureSet) -> pd.DataFrame:
-    """Where each anomaly map of an image is largest."""
-    return hottest(maps, part_scores)
-
-
 def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.DataFrame:
     """The items that the report shows in full, with the reason in `why`."""
     return shortlist_items(scores, Calibration.from_json(calibration).threshold, exhibits)
@@ -171,11 +197,14 @@ def report(
     inputs: Settings,
     settings: Settings,
     detectors: Mapping[str, Settings],
+    *,
+    title: str,
+    evidence: str,
 ) -> str:
     """The report, one HTML page."""
     run = settings["run"]
     page = render_report(
-        title=run["title"],
+        title=title,
         station=run["station"],
         metrics=metrics,
         scores=scores,
@@ -186,14 +215,14 @@ def report(
         settings={**settings, run["detector"]: detectors[run["detector"]]},
         provenance=provenance(inputs),
         simulated=bool(metrics["simulated"]),
-        evidence=run["evidence"],
+        evidence=evidence,
     )
     area = metrics["auroc"]
     log.info(
         "%d of %d tested %s flagged; AUROC %s; %d files left out.",
         metrics["n_flagged"],
         metrics["n_tested"],
-        run["evidence"],
+        evidence,
         f"not computed ({metrics['auroc_reason']})" if area is None else f"{area:.3f}",
         len(rejected),
     )

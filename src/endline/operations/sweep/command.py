@@ -1,0 +1,67 @@
+"""`kedro sweep NAME`: runs a grid, goes on where it stopped, and writes its tables."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from endline.errors import EndlineError
+from endline.files import locked
+from endline.operations.sweep.campaign import Campaign
+from endline.operations.sweep.data import raw_folder
+from endline.operations.sweep.definitions import find_sweep
+from endline.operations.sweep.job import FAILED, RunJobs
+from endline.operations.sweep.processes import run_in_processes
+from endline.operations.sweep.table import render_tables
+
+log = logging.getLogger(__name__)
+
+
+def run_sweep(
+    name: str,
+    project: Path,
+    *,
+    raw: Path | None = None,
+    env: str | None = None,
+    fresh: bool = False,
+    workers: int = 1,
+    run: RunJobs = run_in_processes,
+) -> None:
+    """Run every point of a grid that is not finished yet, and write `benchmarks/results/<name>.csv` and `.md`.
+
+    Each run has a process of its own. A finished row of the CSV is kept when its parameters, the digest of its resolved
+    settings and the digest of the data are still the same. Failed and skipped rows are tried again.
+
+    Args:
+        name: of a sweep in conf/base/sweeps.yml or benchmarks/sweeps.yml.
+        project: the project's folder.
+        raw: raw folder instead of the sweep's own data set.
+        env: overlay of the configuration (`paper`, `smoke`).
+        fresh: run all anew.
+        workers: runs at once; the cores are divided among them.
+        run: runs jobs; tests put another in its place.
+
+    Raises:
+        EndlineError: for an unknown sweep, absent data, an option that nothing reads, a sweep of this name that is
+            running elsewhere; and at the end, when runs have failed.
+    """
+    sweep = find_sweep(name, project, env)
+    folder = raw_folder(sweep, project, raw)
+    sweep = sweep.with_folders(folder)
+    campaign = Campaign(sweep, project, env, folder, run)
+    options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
+    busy = f"The sweep '{name}' is already running in another process: wait for it."
+    with locked(project / "mlruns" / f"sweep_{name}.lock", busy):
+        if not fresh:
+            campaign.keep_finished()
+        if campaign.waiting:
+            campaign.work(options, fresh=fresh, workers=workers)
+        else:
+            log.info("All runs are finished already: --fresh runs them anew.")
+            campaign.write(options)
+    table = campaign.table
+    click.echo(f"\n{render_tables(sweep, table)}\n{campaign.csv}\n{campaign.page}")
+    if failed := campaign.count(FAILED):
+        raise EndlineError(
+            f"{failed} of {len(table)} runs failed: {campaign.csv} says why, and the same command tries them again."
+        )

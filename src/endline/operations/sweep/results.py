@@ -1,0 +1,114 @@
+"""Results of a sweep as a table with one row a run, and its CSV file."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from endline.evaluation.summary import METRICS
+from endline.files import write_whole
+
+# Columns after the metrics: what a resumed sweep compares, and where the run's outputs lie.
+RECORD = ("seconds", "version", "mlflow_run_id", "settings_digest", "data_digest", "git_commit", "machine")
+TEXT = ("status", "reason", "station", "group", "detector", *RECORD[1:])  # never read as numbers
+NESTED = {
+    "auroc_by_kind": "auroc_",
+    "auroc_by_domain": "auroc_domain_",
+    "auroc_by_group": "auroc_group_",
+}
+MEAN_OF_GROUPS = "auroc_mean_of_groups"
+
+
+def text(value: Any) -> str:
+    """A varied value as it stands in the table: None is empty.
+
+    Example:
+        >>> text(0.5), text(None), text([1, 2])
+        ('0.5', '', '[1, 2]')
+    """
+    return "" if value is None else str(value)
+
+
+def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """All keys of a metrics file, in their order.
+
+    The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean
+    of these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A
+    kind whose column would carry the name of a metric (`low`) becomes `auroc_kind_<kind>`.
+
+    Example:
+        >>> flat_metrics({"auroc": 0.9, "auroc_by_kind": {"scratch": {"auroc": 0.8, "low": 0.7}}})
+        {'auroc': 0.9, 'auroc_scratch': 0.8}
+    """
+    row: dict[str, Any] = {}
+    for key, value in metrics.items():
+        if key not in NESTED:
+            row[key] = value
+            continue
+        for name, area in (value or {}).items():
+            column = f"{NESTED[key]}{name}"
+            row[f"auroc_kind_{name}" if column in METRICS else column] = area["auroc"]
+        if key == "auroc_by_group" and value:
+            row[MEAN_OF_GROUPS] = fmean(area["auroc"] for area in value.values())
+    return row
+
+
+def kinds_of(table: pd.DataFrame) -> dict[str, str]:
+    """Column of each kind of fault that the table has: kind -> column."""
+    others = ("auroc_domain_", "auroc_group_", MEAN_OF_GROUPS)
+    columns = [name for name in map(str, table.columns) if name.startswith("auroc_") and name not in METRICS]
+    kinds = [name for name in columns if not name.startswith(others)]
+    return {name.removeprefix("auroc_").removeprefix("kind_"): name for name in kinds}
+
+
+def as_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> pd.DataFrame:
+    """Rows as a table of typed columns: varied parameters (as text), status and reason, metrics, record.
+
+    Args:
+        rows: one a run; what a row lacks, or has as None, is missing in the table.
+        varied: parameters that the grid varies.
+
+    Returns:
+        nullable columns: whole numbers, numbers, truth values, texts.
+
+    Example:
+        >>> table = as_table([{"fold": 0, "auroc": 0.9, "status": "done"}, {"fold": 1, "status": "failed"}], ["fold"])
+        >>> table["fold"].tolist(), str(table["auroc"].dtype), int(table["auroc"].count())
+        (['0', '1'], 'Float64', 1)
+    """
+    metrics = [name for row in rows for name in row if name not in (*varied, "status", "reason", *RECORD)]
+    columns = dict.fromkeys([*varied, "status", "reason", *metrics, *RECORD])
+    return pd.DataFrame({name: _column(name, rows, varied) for name in columns})
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV file, whole or not at all.
+
+    Raises:
+        EndlineError: when the disk is full or read-only.
+    """
+    write_whole(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, varied: Sequence[str]) -> pd.DataFrame:
+    """The table of a file that `write_table` wrote; without rows where there is no file."""
+    if not path.exists():
+        return as_table([], varied)
+    table = pd.read_csv(
+        path,
+        dtype=dict.fromkeys((*varied, *TEXT), "string"),
+        dtype_backend="numpy_nullable",
+        keep_default_na=False,  # a group may be called NA
+        na_values=[""],
+    )
+    known = [name for name in varied if name in table]
+    return table.assign(**{name: table[name].fillna("") for name in known})
+
+
+def _column(name: str, rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> Any:
+    values: list[Any] = [row.get(name) for row in rows]
+    if name in varied:
+        return pd.array([text(value) for value in values], dtype="string")
+    return pd.array(values, dtype="string" if name in TEXT else None)
