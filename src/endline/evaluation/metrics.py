@@ -173,12 +173,22 @@ def score_groups(scores: pd.DataFrame, calibrating: pd.DataFrame) -> pd.DataFram
 
 
 def is_normal(scores: pd.DataFrame) -> pd.Series:
-    """Which rows are known to be normal, (rows,) bool."""
+    """Which rows are known to be normal, (rows,) bool.
+
+    Example:
+        >>> is_normal(pd.DataFrame({"label": pd.array([0, 1, None], dtype="Int8")})).tolist()
+        [True, False, False]
+    """
     return (scores["label"] == 0).fillna(False).astype(bool)
 
 
 def is_anomalous(scores: pd.DataFrame) -> pd.Series:
-    """Which rows are known to be anomalous, (rows,) bool."""
+    """Which rows are known to be anomalous, (rows,) bool.
+
+    Example:
+        >>> is_anomalous(pd.DataFrame({"label": pd.array([0, 1, None], dtype="Int8")})).tolist()
+        [False, True, False]
+    """
     return (scores["label"] == 1).fillna(False).astype(bool)
 
 

@@ -59,7 +59,12 @@ def nearest_training_cycles(names: Sequence[str], samples: pd.DataFrame, feature
 
 
 def rows_of(samples: pd.DataFrame, names: Sequence[str] | pd.Series) -> NDArray[np.int64]:
-    """Row of each sample id in the sample table, (names,)."""
+    """Row of each sample id in the sample table, (names,).
+
+    Example:
+        >>> rows_of(pd.DataFrame({"sample_id": ["a", "b"]}), ["b"]).tolist()
+        [1]
+    """
     row_of = {name: row for row, name in enumerate(samples["sample_id"])}
     return np.array([row_of[name] for name in names], np.int64)
 
