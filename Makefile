@@ -17,7 +17,7 @@ install: .venv/.installed  ## make the environment in .venv
 		{ echo "$(PYTHON) is not Python 3.11 to 3.13: call make PYTHON=/path/to/python3.11."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
 	@echo "Installing into .venv (about 4 minutes and 7 GB the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook,simulation]'
 	@touch $@
 
 mirror_audio: install  ## run the main job: mirror motors, from recordings (simulated if there are none) to a report

@@ -24,8 +24,9 @@ import torch
 import yaml
 from rich import print
 
-from endline.detectors.base import Detector, build_detector
+from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.feature_set import FeatureSet
 from endline.reporting.provenance import git_commit, machine
 
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/cycle_scoring.csv"
 SIGNALS, STEPS, TRAINING = 130, 1200, 948
 FEW, BATCH, REPEATS, PROCESSES = 16, 16, 7, 5
-SHORT = {"epochs": 1, "teacher_epochs": 1, "least_steps": 0, "states": [12], "iterations": 2, "milestones": []}
+SHORT = {"epochs": 1, "teacher_epochs": 1, "min_steps": 0, "states": [12], "iterations": 2, "milestones": []}
 
 
 def cycles(count: int) -> FeatureSet:
@@ -53,7 +54,7 @@ def fitted(name: str, settings: dict[str, Any]) -> Detector[Any]:
 
 def milliseconds(detector: Detector[Any], count: int) -> list[float]:
     """Of one cycle when so many are scored at once; the first time, which warms up, is left out."""
-    batch, found = cycles(count).only(detector.inputs).read(), []
+    batch, found = cycles(count).only(detector.required).read(), []
     for _ in range(REPEATS + 1):
         begun = time.perf_counter()
         detector.score(batch)

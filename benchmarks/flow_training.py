@@ -18,7 +18,8 @@ from rich import print
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig, negative_log_likelihood
+from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig
+from endline.detectors.maps.flow_scores import negative_log_likelihood
 from endline.detectors.maps.hybrid_flow import HybridFlow, HybridFlowConfig
 from endline.detectors.progress import Progress
 from endline.feature_set import FeatureSet

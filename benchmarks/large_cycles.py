@@ -2,7 +2,7 @@
 
 The file is made of random numbers (no real and no simulated robot), once as a single row group, as the published files
 are written, and once in row groups of 100,000 steps. Index and features run in a process of their own, whose highest
-resident memory is told. Writes `benchmarks/results/large_cycles.csv`. Run: `.venv/bin/python benchmarks/large_cycles.py
+resident memory is reported. Writes `benchmarks/results/large_cycles.csv`. Run: `.venv/bin/python benchmarks/large_cycles.py
 [gigabytes]` (2 by default; needs as much room on the disk, and twice as much memory to write the single row group).
 """
 
@@ -17,10 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from endline.array_store import ArrayStore
 from endline.evaluation.summary import peak_memory_mb
-from endline.evidence.cycles.features import CycleSettings, common_length, cycle_features
+from endline.evidence.cycles.features import CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
-from endline.feature_set import make_features
 from endline.reporting.provenance import git_commit, machine
 from endline.robot_signals import META, SIGNALS, TRAINING_SETTING
 
@@ -29,7 +29,7 @@ STEPS, RATE = 5000, 500  # of a cycle of 10 s
 
 
 def write(path: Path, cycles: int, group: int) -> None:
-    """A file of so many random normal cycles, in row groups of `group` rows."""
+    """A file of `cycles` random normal cycles, in row groups of `group` rows."""
     rows = cycles * STEPS
     rng = np.random.default_rng(0)
     labels = {
@@ -46,14 +46,16 @@ def write(path: Path, cycles: int, group: int) -> None:
     pq.write_table(table, path, row_group_size=group, use_dictionary=False, compression="none")
 
 
-def read(folder: Path, store: Path, told: "multiprocessing.Queue[tuple[float, float, float]]") -> None:
-    """Index and features of the folder; tells seconds of both and the peak memory in MB."""
+def read(folder: Path, store: Path, results: "multiprocessing.Queue[tuple[float, float, float]]") -> None:
+    """Index and features of the folder; puts the seconds of both and the peak memory in MB."""
     start = time.perf_counter()
     found = index_cycles(folder, CycleIndexing())
     indexed = time.perf_counter()
-    settings = CycleSettings(found.signals, common_length(found.samples, 50.0), 50.0)
-    make_features(cycle_features(found.samples, folder, settings), store)
-    told.put((indexed - start, time.perf_counter() - indexed, peak_memory_mb() or 0.0))
+    length = common_length(found.samples, 50.0)
+    preparation = CyclePreparation(tuple(found.facts["signals"]), length, 50.0)
+    arrays = ArrayStore(store)
+    arrays.make(preparation.recipe(found.samples, folder, arrays))
+    results.put((indexed - start, time.perf_counter() - indexed, peak_memory_mb() or 0.0))
 
 
 def main() -> None:
@@ -70,10 +72,10 @@ def main() -> None:
             writer.start()
             writer.join()
             size = (raw / "robot.parquet").stat().st_size / 1e9
-            told: multiprocessing.Queue[tuple[float, float, float]] = context.Queue()
-            reader = context.Process(target=read, args=(raw, Path(folder) / "store", told))
+            results: multiprocessing.Queue[tuple[float, float, float]] = context.Queue()
+            reader = context.Process(target=read, args=(raw, Path(folder) / "store", results))
             reader.start()
-            index_seconds, feature_seconds, peak = told.get()
+            index_seconds, feature_seconds, peak = results.get()
             reader.join()
         rows.append(
             {

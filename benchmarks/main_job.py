@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from kedro.framework.session import KedroSession
-from kedro.framework.startup import bootstrap_project
 from rich import print
 
 from endline.operations.inspection import Inspector
@@ -52,10 +50,7 @@ def run_job(project: Path) -> dict[str, object]:
 def inspect_seconds(project: Path) -> dict[str, object]:
     """Median seconds of a verdict on one recording, the detector being loaded."""
     os.chdir(project)
-    bootstrap_project(project)
-    with KedroSession.create(project_path=project) as session:
-        assert isinstance(session, KedroSession)
-        inspector = Inspector.of_latest_run(session.load_context().catalog)
+    inspector = Inspector.of_latest_run(project)
     recordings = sorted(project.rglob("recordings/*.wav"))[:12]
     times = []
     for recording in recordings:

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from endline.errors import EndlineError
-from endline.reporting.style import INK, KIND_COLOURS, NORMAL, TEXT, dress
+from endline.reporting.palette import INK, KIND_COLOURS, NORMAL, TEXT
+from endline.reporting.style import dress
 
 RESULTS = Path(__file__).parent / "results"
 TRAINED = (

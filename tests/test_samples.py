@@ -5,31 +5,25 @@ import pandas as pd
 import pytest
 
 from endline.errors import EndlineError
-from endline.samples import SplitRule, assign_split, check_samples, item_of, rejected_table
+from endline.samples import DEFAULTS, SplitRule, assign_split, check_samples, item_of, rejected_table, sample_table
 
-PARTS = ("fold", "standstill", "unfold")
+PARTS = ("fold", "unfold")
 
 
 def table(normals: int = 10, faulty: int = 4, unknown: int = 0, group: str = "mirror") -> pd.DataFrame:
     labels = [0] * normals + [1] * faulty + [None] * unknown
-    rows = [
+    return sample_table(
         {
             "sample_id": f"{group}/data{number:03d}.wav#{part}",
             "path": f"{group}/data{number:03d}.wav",
             "group": group,
-            "split": "test",
             "label": label,
             "kind": {0: "normal", 1: "7", None: None}[label],
-            "domain": None,
             "part": part,
-            "mask_path": None,
-            "control": part == "standstill",
-            "simulated": False,
         }
         for number, label in enumerate(labels)
         for part in PARTS
-    ]
-    return pd.DataFrame(rows).astype({"label": "Int8", "kind": object, "domain": object, "mask_path": object})
+    )
 
 
 def training(samples: pd.DataFrame) -> set[str]:
@@ -47,7 +41,8 @@ def test_a_good_table_passes_unchanged():
         ("split", "validation", "split"),
         ("label", 2, "label"),
         ("sample_id", "mirror/data001.wav#fold", "sample_id"),
-        ("control", "yes", "control"),
+        ("simulated", "yes", "simulated"),
+        ("unit", None, "unit"),
         ("path", None, "path"),
     ],
 )
@@ -66,7 +61,7 @@ def test_faulty_and_unknown_samples_never_train(label):
     samples = table(unknown=1)
     row = samples.index[samples["label"].isna() if label is None else samples["label"] == 1][0]
     samples.loc[row, "split"] = "train"
-    with pytest.raises(EndlineError, match="only samples known to be normal train"):
+    with pytest.raises(EndlineError, match="only samples known to be normal are learned from"):
         check_samples(samples)
 
 
@@ -165,3 +160,20 @@ def test_no_normal_item_is_told(unknown):
 def test_a_single_normal_item_is_told(train):
     with pytest.raises(EndlineError, match=r"1 normal item\(s\) would train, at least 3 are needed"):
         assign_split(table(normals=1), SplitRule(train=train), seed=0)
+
+
+def test_an_index_gives_what_it_knows_and_the_rest_has_its_default():
+    samples = table(normals=2, faulty=0)
+    assert set(samples) == set(DEFAULTS)
+    assert samples["unit"].tolist() == samples["path"].tolist()
+    assert samples["split"].unique().tolist() == ["test"]
+    assert samples[["section", "domain", "attributes", "mask_path"]].isna().all(axis=None)
+    given = sample_table([{"sample_id": "a", "path": "a", "group": "g", "unit": "part 7"}])
+    assert given["unit"].tolist() == ["part 7"]
+
+
+def test_outliers_must_be_normal_too():
+    samples = table().assign(split="outlier")
+    with pytest.raises(EndlineError, match="only samples known to be normal are learned from"):
+        check_samples(samples)
+    check_samples(samples[samples["label"] == 0])

@@ -98,19 +98,14 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--station", default="mirror_audio", show_default=True, help="Or surface_image, robot_cycle.")
+@click.option("--station", default="mirror_audio", show_default=True, help="Whose latest run judges.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
     """Judge new FILES (recordings, photographs, cycles) with the detector of the station's latest run."""
-    from kedro.framework.session import KedroSession
-
     from endline.operations.inspection import Inspector
 
     with plain_errors():
-        project = find_kedro_project(Path.cwd()) or Path.cwd()
-        with KedroSession.create(project_path=project, env=env) as session:
-            assert isinstance(session, KedroSession)
-            inspector = Inspector.of_latest_run(session.load_context().catalog, station)
+        inspector = Inspector.of_latest_run(find_kedro_project(Path.cwd()) or Path.cwd(), station, env=env)
         for file in files:
             verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
@@ -125,17 +120,15 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> None:
     """Replay the cycle in FILE window by window, as a running one would be scored by the latest robot_cycle run."""
-    from kedro.framework.session import KedroSession
-
+    from endline.operations.inspection import latest_model
     from endline.operations.streaming import StreamScorer, StreamSettings, replay
+    from endline.published import PublishedModel
 
     with plain_errors():
         project = find_kedro_project(Path.cwd()) or Path.cwd()
-        with KedroSession.create(project_path=project, env=env) as session:
-            assert isinstance(session, KedroSession)
-            catalog = session.load_context().catalog
-            scorer = StreamScorer.of_latest_run(catalog, StreamSettings(window, hop, rate=rate))
-            chunks = replay(catalog, file, hop)
+        model = PublishedModel.load(latest_model(project, "robot_cycle", env))
+        scorer = StreamScorer.of_model(model, StreamSettings(window, hop, rate=rate))
+        chunks = replay(model, file, hop)
         click.echo(f"alarm on above {scorer.hysteresis.on:.3f}, off at {scorer.hysteresis.off:.3f}")
         for verdict in scorer.score_stream(chunks):
             word = "ALARM" if verdict.alarm else "     "

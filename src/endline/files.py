@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from uuid import uuid4
 from endline.errors import EndlineError, cause_of
 
 PARTIAL = ".partial"
+OWNER = re.compile(rf"\.(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL)}")  # the process that writes it
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
         'all of it'
     """
     # The suffix stays the last part of the name: some writers choose their format by it.
-    partial = path.with_name(f".{path.stem}.{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}-{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -54,6 +56,22 @@ def whole(path: Path) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
         else:
             partial.unlink(missing_ok=True)
+
+
+def clear_partials(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder; what living ones are writing stays.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> (folder / ".maps.999999999-0a0a0a0a.partial.npy").touch()
+        >>> clear_partials(folder)
+        >>> list(folder.iterdir())
+        []
+    """
+    for path in folder.glob(f".*{PARTIAL}*"):
+        if (owner := OWNER.search(path.name)) is None or not Path(f"/proc/{owner[1]}").exists():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

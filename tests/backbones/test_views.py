@@ -66,6 +66,11 @@ def test_a_pyramid_at_hand_is_not_made_again(monkeypatch):
     assert len(passes) == 2
 
 
-def test_a_size_that_does_not_halve_evenly_is_told():
+def test_a_size_that_does_not_halve_evenly_is_reported():
     with pytest.raises(EndlineError, match=r"An image of 64 x 128 does not halve evenly"):
         pooled_views(image(64, 128).float(), load_backbone("efficientnet_lite0"), "cross_scale", 2)
+
+
+def test_views_are_turned_where_the_images_are():
+    turned = rotate(torch.empty(1, 3, 64, 64, device="meta"), 45)
+    assert (turned.device.type, tuple(turned.shape)) == ("meta", (1, 3, 64, 64))

@@ -14,8 +14,8 @@ from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import generate_timestamp
 
 from endline.datasets.atomic import AtomicDataset
-from endline.detectors.base import build_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureRecipe, FeatureSet
 from endline.files import content_key
@@ -54,11 +54,16 @@ def features(seed: int, size: int):
     )
 
 
+def pictures(seed: int, size: int):
+    return {f"{name}.png": np.random.default_rng(seed).bytes(size) for name in ("roc", "scores")}
+
+
 # dataset of the catalog -> (makes data from a seed and a size, small size, size that fills more than 1 MB)
 KINDS = {
     "scores": (frame, 5, 60_000),
     "calibration": (numbers, 5, 90_000),
     "report": (page, 100, 2_000_000),
+    "figures": (pictures, 100, 600_000),
     "detectors": (detectors, 3, 600),
     "features": (features, 3, 100_000),
 }
@@ -274,7 +279,7 @@ def test_a_checkpoint_on_a_full_disk_is_told_and_the_old_one_stays(small_disk):
     progress.keep("fit", {"a": torch.ones(4)}, [1.0])
     with pytest.raises(EndlineError, match=r"The checkpoint .*fold\.safetensors could not be written .*free or unlock"):
         progress.keep("fit", {"a": torch.ones(1_000_000)}, [1.0, 0.5])
-    state, losses = progress.found("fit")
+    state, losses = progress.kept("fit")
     assert losses == [1.0]
     assert torch.equal(state["a"], torch.ones(4))
 

@@ -15,8 +15,9 @@ from kedro.config import OmegaConfigLoader
 from safetensors.torch import load_file, save_file
 
 import endline.detectors
-from endline.detectors.base import Detector, build_detector, load_detector, type_path
+from endline.detectors.base import Detector, type_path
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector, load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -28,14 +29,14 @@ SHAPES = {
 SMALL = {
     "epochs": 3,
     "teacher_epochs": 3,
-    "least_steps": 0,
+    "min_steps": 0,
     "hidden": 8,
     "components": 4,
     "blocks": 2,
     "batch_size": 6,
     "trees": 20,
 }
-SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "every": 2}
+SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
 EMBEDDED = {"backbone": "efficientnet_lite0", "weights": None}  # published backbones would have to be downloaded
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -75,7 +76,7 @@ def new(request):
             if isinstance(getattr(config, name, None), int)
         }
         embedded = EMBEDDED if hasattr(config, "backbone") else {}
-        pooled = {"input_type": "cross_scale"} if "views" in detector.inputs else {}  # as in SHAPES
+        pooled = {"input_type": "cross_scale"} if "views" in detector.required else {}  # as in SHAPES
         return type(detector)(replace(config, **{**small, **embedded, **pooled, **changes}))
 
     return make
@@ -101,7 +102,7 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
 
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
     """The arrays that the detector reads."""
-    return features.only(detector.inputs)
+    return features.only(detector.required)
 
 
 def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
@@ -235,9 +236,9 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     killed, rest = Told(die_at=3), Told()
     file = tmp_path / "stage" / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        fitted(new(), progress=Progress(file, killed, every=0))
+        fitted(new(), progress=Progress(file, killed, interval=0))
     resumed = new()
-    history = resumed.fit(own(resumed, samples()), seed=0, progress=Progress(file, rest, every=0))
+    history = resumed.fit(own(resumed, samples()), seed=0, progress=Progress(file, rest, interval=0))
     assert torch.equal(scores(resumed), expected)
     assert len(history.losses) == whole.count
     assert rest.count == whole.count - 2  # the third epoch had not been kept

@@ -15,6 +15,7 @@ from endline.flows.coupling import CouplingBlock, CouplingFlow, soft_clamp, tanh
 from endline.flows.cross_scale import cross_scale_flow
 from endline.flows.position import position_code
 from endline.flows.subnets import ConvSubnet
+from endline.flows.time_series import time_series_flow
 from endline.flows.whitening import ShrunkWhitening, Whitening, ledoit_wolf_share
 
 
@@ -57,6 +58,12 @@ def cross(channels, kernels=((3, 3), (5, 5))):
         return cross_scale_flow(channels, kernels=kernels, hidden=4, alpha=3.0, generator=generator)
 
     return make
+
+
+def series(signals, layers=0):
+    """MTS-Flow's."""
+    options = {"blocks": 2, "hidden": 6, "kernel": 7, "dilation": 2, "layers": layers, "alpha": 1.2}
+    return lambda seed: time_series_flow(signals, **options, generator=torch.Generator().manual_seed(seed))
 
 
 class Placed(Flow):
@@ -114,6 +121,9 @@ def placed(shape, kernels, *, padding="zeros", clamp=soft_clamp):
     return make
 
 
+# A tensor that a flow makes on the CPU by mistake fails on `meta` too, which every machine has.
+DEVICES = ("meta", "cuda") if torch.cuda.is_available() else ("meta",)
+
 # name -> (makes the flow from the seed of its permutations, shape of one sample a scale)
 FLOWS: dict[str, tuple[Callable[[int], Flow], list[tuple[int, ...]]]] = {
     "linear, 1 scale": (block([5], linear), [(5,)]),
@@ -128,6 +138,8 @@ FLOWS: dict[str, tuple[Callable[[int], Flow], list[tuple[int, ...]]]] = {
     "cross-scale, 2 scales": (cross([2, 5]), [(2, 4, 2), (5, 2, 1)]),
     "cross-scale, 3 scales": (cross([3, 5, 2]), [(3, 4, 4), (5, 2, 2), (2, 1, 1)]),
     "cross-scale, odd sizes": (cross([2, 3, 2], ((3, 3),)), [(2, 5, 3), (3, 3, 2), (2, 2, 1)]),
+    "time series": (series(3), [(3, 30)]),
+    "time series, layers": (series(4, layers=1), [(4, 9)]),
     "cross-scale, columns": (cross([2, 3], ((3, 1), (5, 1))), [(2, 4, 1), (3, 2, 1)]),
     "plain, kernels by turns": (plain([5], (3, 1)), [(5, 3, 2)]),
     "plain, 2 scales": (plain([3, 2], (1, 3)), [(3, 2, 2), (2, 3, 1)]),
@@ -201,12 +213,31 @@ def test_log_prob_is_the_normal_density_of_z_plus_log_det(case):
 def test_it_starts_as_the_identity_up_to_permutations(case):
     make, shapes = case
     flow, x = ready(make, randomise=False), data(shapes)
-    if not any(block.gamma.requires_grad for block in flow.modules() if isinstance(block, CouplingBlock)):
+    if all(block.gamma is None for block in flow.modules() if isinstance(block, CouplingBlock)):
         pytest.skip("without gamma it starts anywhere")
     z, log_det = flow(x)
     assert not log_det.any()
     for after, before in zip(z, x, strict=True):
         assert torch.equal(after.sort(dim=1).values, before.sort(dim=1).values)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_every_tensor_is_made_on_the_device_of_the_input(case, device):
+    make, shapes = case
+    flow = make(0).float().to(device)
+    x = tuple(scale.float().to(device) for scale in data(shapes))
+    flow.log_prob(x).sum().backward()
+    assert {each.grad.device.type for each in flow.parameters() if each.grad is not None} == {device}
+    assert [scale.shape for scale in flow.inverse(flow(x)[0])] == [scale.shape for scale in x]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_gives_what_the_cpu_gives(case):
+    make, shapes = case
+    flow, x = ready(make), data(shapes)
+    expected = flow.log_prob(x)
+    found = flow.to("cuda").log_prob(tuple(scale.to("cuda") for scale in x)).cpu()
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-8)
 
 
 def test_gradients_reach_every_parameter(case):
@@ -370,6 +401,25 @@ def test_whitened_vectors_have_mean_zero_and_unit_covariance():
     y = whitening([vectors()])(vectors()).double()
     torch.testing.assert_close(y.mean(0), torch.zeros(6).double(), rtol=0, atol=1e-4)
     torch.testing.assert_close(y.T @ y / len(y), torch.eye(6).double(), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_whitening_is_fitted_on_the_device_of_the_data(device):
+    fitted = Whitening(6, 4).to(device)
+    fitted.fit(batch.to(device) for batch in vectors().split(100))
+    assert fitted(vectors().to(device)).device.type == device
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_whitenings_fitted_on_a_gpu_are_those_of_the_cpu():
+    x = vectors()
+    maps, shrinks = Whitening(6, 6).to("cuda"), ShrunkWhitening(6, len(x)).to("cuda")
+    maps.fit([x.to("cuda")])
+    shrinks.fit(x.to("cuda"))
+    with torch.autocast("cuda", torch.bfloat16):  # whitening stays in full precision
+        found = maps(x.to("cuda")).cpu(), shrinks(x.to("cuda")).cpu()
+    torch.testing.assert_close(found[0].abs(), whitening([x])(x).abs(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(found[1], shrunk(x)(x), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("components", [1, 4, 6])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from endline.detectors.base import build_detector
+from endline.detectors.registry import build_detector
 from endline.feature_set import FeatureSet
 
 PAPER = Path(__file__).parents[2] / "conf" / "paper" / "parameters" / "detectors.yml"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from endline.detectors.fitting import Training, known_rows
 from endline.detectors.progress import Progress
 from endline.detectors.training import TrainingSettings, _learning_rate, train
 from endline.errors import EndlineError
@@ -30,9 +31,13 @@ def settings(**changes) -> TrainingSettings:
     return TrainingSettings(**{"epochs": 4, "batch_size": 3, "learning_rate": 0.1, "weight_decay": 0.0, **changes})
 
 
+def training(data: FeatureSet, seed: int = 0, progress: Progress | None = None) -> Training:
+    return Training(data, known_rows(None, len(data)), seed, progress or Progress())
+
+
 def trained(data=DATA, seed: int = 0, progress: Progress | None = None, **changes) -> tuple[Mean, tuple[float, ...]]:
     model = Mean()
-    losses = train(model, model.loss, data, settings(**changes), seed=seed, progress=progress or Progress())
+    losses = train(model, model.loss, training(data, seed, progress), settings(**changes))
     return model, losses
 
 
@@ -76,8 +81,8 @@ def test_a_killed_sgd_training_goes_on_with_its_momentum(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        trained(optimizer="sgd", progress=Progress(file, killed, every=0))
-    resumed, _ = trained(optimizer="sgd", progress=Progress(file, every=0))
+        trained(optimizer="sgd", progress=Progress(file, killed, interval=0))
+    resumed, _ = trained(optimizer="sgd", progress=Progress(file, interval=0))
     assert torch.equal(resumed.mean, trained(optimizer="sgd")[0].mean)
     assert not torch.equal(resumed.mean, trained(optimizer="sgd", betas=(0.0, 0.0))[0].mean)
 
@@ -123,7 +128,7 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order():
             return super().loss(batch)
 
     model = Watching()
-    train(model, model.loss, DATA, settings(), seed=0, progress=Progress())
+    train(model, model.loss, training(DATA), settings())
     epochs = np.array(seen).reshape(4, 10)
     assert all(np.array_equal(np.sort(epoch), np.sort(epochs[0])) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 4
@@ -132,9 +137,9 @@ def test_every_epoch_sees_every_sample_once_in_its_own_order():
 
 @pytest.mark.parametrize(("least", "epochs"), [(0, 4), (16, 4), (17, 5), (40, 10)])
 def test_few_samples_are_passed_until_the_least_number_of_steps(least, epochs, rates):
-    """Ten samples in batches of 3 are 4 steps an epoch; the schedule stretches over all steps."""
+    """Ten samples in batches of 3 are 4 steps an epoch; the schedule spans all of them."""
     told = []
-    _, losses = trained(least_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
+    _, losses = trained(min_steps=least, progress=Progress(on_epoch=lambda *what: told.append(what)))
     assert len(losses) == epochs
     assert told[-1][:2] == (epochs, epochs)
     expected = [_learning_rate(number / (4 * epochs), settings()) for number in range(4 * epochs)]
@@ -158,9 +163,9 @@ def test_gradients_are_clipped(monkeypatch):
         return step(self, *args)
 
     monkeypatch.setattr(torch.optim.Adam, "step", watched)
-    train(model, model.loss, far, settings(epochs=1), seed=0, progress=Progress())
+    train(model, model.loss, training(far), settings(epochs=1))
     clipped, norms[:] = list(norms), []
-    train(model, model.loss, far, settings(epochs=1, clip_norm=0.0), seed=0, progress=Progress())
+    train(model, model.loss, training(far), settings(epochs=1, clip_norm=0.0))
     assert max(clipped) <= 1.0 + 1e-5
     assert min(norms) > 1e4
 
@@ -172,7 +177,7 @@ def test_frozen_parameters_stay():
             self.frozen = nn.Parameter(torch.ones(2), requires_grad=False)
 
     model = Half()
-    train(model, model.loss, DATA, settings(weight_decay=0.1), seed=0, progress=Progress())
+    train(model, model.loss, training(DATA), settings(weight_decay=0.1))
     assert torch.equal(model.frozen, torch.ones(2))
     assert not model.training
 
@@ -187,7 +192,7 @@ def test_each_epoch_is_told():
 def test_a_loss_that_is_not_finite_is_told(value):
     model = Mean()
     with pytest.raises(EndlineError) as caught:
-        train(model, lambda batch: model.loss(batch) + value, DATA, settings(), seed=0, progress=Progress())
+        train(model, lambda batch: model.loss(batch) + value, training(DATA), settings())
     assert str(caught.value) == (
         f"The loss is {value} in epoch 1: lower learning_rate (now 0.1), or look for NaN in the raw files."
     )
@@ -202,8 +207,8 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
         return model.loss(batch) * (math.nan if count > 8 else 1)  # in the third epoch of four steps
 
     with pytest.raises(EndlineError, match="in epoch 3"):
-        train(model, loss, DATA, settings(), seed=0, progress=Progress(file, every=0))
-    resumed, losses = trained(progress=Progress(file, every=0))
+        train(model, loss, training(DATA, 0, Progress(file, interval=0)), settings())
+    resumed, losses = trained(progress=Progress(file, interval=0))
     assert len(losses) == 4
     assert torch.equal(resumed.mean, trained()[0].mean)
 
@@ -215,7 +220,7 @@ def test_a_failed_epoch_is_not_kept(tmp_path):
         ({"optimizer": "sdg"}, "There is no optimizer 'sdg': choose one of adam, sgd."),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
         ({"batch_size": 0}, "batch_size=0 at least 1"),
-        ({"least_steps": -1}, "least_steps=-1 at least 0"),
+        ({"min_steps": -1}, "min_steps=-1 at least 0"),
     ],
 )
 def test_wrong_settings_are_told(changes, sentence):
@@ -224,11 +229,11 @@ def test_wrong_settings_are_told(changes, sentence):
 
 
 def test_checkpoints_keep_their_distance_but_the_last_is_always_kept(tmp_path):
-    progress = Progress(tmp_path / "a.safetensors", every=3600.0)
+    progress = Progress(tmp_path / "a.safetensors", interval=3600.0)
     assert not progress.due(last=False)
     assert progress.due(last=True)
-    assert Progress(tmp_path / "a.safetensors", every=0).due(last=False)
-    assert not Progress(None, every=0).due(last=True)
+    assert Progress(tmp_path / "a.safetensors", interval=0).due(last=False)
+    assert not Progress(None, interval=0).due(last=True)
 
 
 def test_other_data_of_the_same_shape_start_anew(tmp_path):
@@ -248,10 +253,8 @@ def test_the_memory_layout_of_parameters_changes_nothing(optimizer):
         train(
             model,
             lambda batch, model=model: model(batch["scale_0"]).square().mean(),
-            maps,
+            training(maps),
             settings(optimizer=optimizer, learning_rate=0.01),
-            seed=0,
-            progress=Progress(),
         )
         found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     torch.testing.assert_close(*found)

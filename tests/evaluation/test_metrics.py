@@ -8,10 +8,12 @@ from sklearn.metrics import roc_auc_score
 from endline.evaluation.metrics import (
     anomalous_by_kind,
     auroc,
+    auroc_intervals,
     is_anomalous,
     is_normal,
     partial_auroc,
     roc_curves,
+    score_groups,
 )
 
 
@@ -33,9 +35,9 @@ def scores(values, labels, kinds=None) -> pd.DataFrame:
     ],
 )
 def test_auroc_by_hand(normal, anomalous, area):
-    found = auroc(np.array(normal, float), np.array(anomalous, float))
-    assert found.auroc == pytest.approx(area)
-    assert found.n == len(anomalous)
+    area = auroc(np.array(normal, float), np.array(anomalous, float))
+    assert area.auroc == pytest.approx(area)
+    assert area.n == len(anomalous)
 
 
 @pytest.mark.parametrize("decimals", [1, 9])
@@ -59,9 +61,9 @@ def test_interval_encloses_the_figure_and_narrows_with_more_items():
     rng = np.random.default_rng(2)
     widths = []
     for count in (20, 80, 320):
-        found = auroc(rng.normal(0, 1, count), rng.normal(1, 1, count))
-        assert 0 <= found.low < found.auroc < found.high <= 1
-        widths.append(found.high - found.low)
+        area = auroc(rng.normal(0, 1, count), rng.normal(1, 1, count))
+        assert 0 <= area.low < area.auroc < area.high <= 1
+        widths.append(area.high - area.low)
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]
 
 
@@ -70,8 +72,8 @@ def test_interval_holds_the_truth_about_95_times_in_a_hundred():
     truth = 0.7602  # of two unit normals one apart: Phi(1 / sqrt(2))
     inside = 0
     for _ in range(200):
-        found = auroc(rng.normal(0, 1, 60), rng.normal(1, 1, 60), resamples=400)
-        inside += found.low <= truth <= found.high
+        area = auroc(rng.normal(0, 1, 60), rng.normal(1, 1, 60), resamples=400)
+        inside += area.low <= truth <= area.high
     assert 0.89 <= inside / 200 <= 0.99
 
 
@@ -79,8 +81,8 @@ def test_interval_is_that_of_a_plain_bootstrap():
     rng = np.random.default_rng(4)
     normal, anomalous = rng.normal(0, 1, 25), rng.normal(1, 1, 15)
     drawn = [(rng.choice(anomalous, 15)[:, None] > rng.choice(normal, 25)).mean() for _ in range(3000)]
-    found = auroc(normal, anomalous)
-    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    area = auroc(normal, anomalous)
+    assert (area.low, area.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
 
 
 @pytest.mark.parametrize(("normal", "anomalous"), [([], [1.0]), ([1.0], []), ([], [])])
@@ -137,3 +139,27 @@ def test_scores_by_kind():
     table = scores([1, 2, 3], [1, 1, 0], ["b", "a", "normal"])
     groups = anomalous_by_kind(table)
     assert {kind: group.tolist() for kind, group in groups.items()} == {"all": [1, 2], "a": [2], "b": [1]}
+
+
+def test_intervals_of_all_kinds_domains_and_groups():
+    table = scores([1, 3, 2, 4, 9], [0, 0, 1, 1, None], ["normal", "normal", "a", "b", None])
+    table = table.assign(domain=["source", "target", "source", None, None], group=["g", "h", "g", "h", "h"])
+    intervals = auroc_intervals(table)
+    assert intervals[["by", "name"]].apply(tuple, axis=1).tolist() == [
+        ("all", "all"), ("kind", "a"), ("kind", "b"), ("domain", "source"), ("domain", "target"), ("group", "g"),
+        ("group", "h"),
+    ]  # fmt: skip
+    assert intervals["auroc"].tolist() == [0.75, 0.5, 1.0, 1.0, 0.5, 1.0, 1.0]
+    assert intervals["n"].tolist() == [2, 1, 1, 2, 2, 1, 1]
+    assert auroc_intervals(table[:2]).empty
+
+
+def test_scores_in_groups_are_finite_and_in_order():
+    table = scores(
+        [0, 1, 2, np.inf, 4, 5, 6], [0, None, 1, 1, 1, 1, 0], ["normal", None, "b", "b", "a", None, "normal"]
+    )
+    groups = score_groups(table, pd.DataFrame({"score": [9.0, np.nan]}))
+    assert groups.groupby("group", sort=False)["score"].agg(list).to_dict() == {
+        "calibrating normals": [9.0], "normal": [0.0, 6.0], "a": [4.0], "anomalous": [5.0], "b": [2.0],
+        "label unknown": [1.0],
+    }  # fmt: skip

@@ -46,10 +46,10 @@ def test_every_item_is_shown_once():
 
 
 def test_the_next_best_takes_the_place_of_one_already_shown():
-    found = reasons(shortlist_items(TABLE, 5.0, 2))
-    assert found["most anomalous"] == ["fault, plain", "fault, clear"]
-    assert found["missed"] == ["fault, low", "fault, just missed"]
-    assert found["borderline"] == ["normal, near", "unknown, high"]
+    shown = reasons(shortlist_items(TABLE, 5.0, 2))
+    assert shown["most anomalous"] == ["fault, plain", "fault, clear"]
+    assert shown["missed"] == ["fault, low", "fault, just missed"]
+    assert shown["borderline"] == ["normal, near", "unknown, high"]
 
 
 def test_nothing_is_borderline_of_an_infinite_threshold():

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from endline.evaluation.metrics import auroc
-from endline.evaluation.summary import METRICS, peak_memory_mb, restart_peak_memory, summarise
+from endline.evaluation.metrics import auroc, auroc_intervals
+from endline.evaluation.summary import METRICS, peak_memory_mb, restart_peak_memory
+from endline.evaluation.summary import summarise as summarise_all
+from endline.evaluation.thresholds import Calibration
 
 CONTRACT = """station, group, detector, seed, n_train, n_test_normal, n_test_anomalous, auroc, auroc_low, auroc_high,
 auroc_by_kind, auroc_by_domain, pauc, pixel_auroc, control_auroc, false_alarm_rate, recall, threshold,
@@ -46,52 +48,62 @@ SAMPLES = pd.DataFrame(
 )
 
 
+def summarise(scores, samples, threshold, known):
+    calibration = Calibration({"whole": 0.0}, {"whole": 1.0}, (0.0, 0.5, 1.0), threshold, 0.25, "max", 0.25)
+    return summarise_all(scores, samples, calibration, auroc_intervals(scores), known)
+
+
 def test_the_keys_are_those_of_the_contract():
     assert set(METRICS) >= set(re.findall(r"\w+", CONTRACT)) | {"simulated"}
     assert tuple(summarise(scores(), SAMPLES, 1.0, KNOWN)) == METRICS
 
 
 def test_figures_by_hand():
-    found = summarise(scores(), SAMPLES, 0.5, KNOWN)
+    results = summarise(scores(), SAMPLES, 0.5, KNOWN)
     area = auroc(np.array([0.0, 1.0]), np.array([2.0, 3.0, 4.0]))
     expected = {
         **KNOWN, "n_train": 2, "n_test_normal": 2, "n_test_anomalous": 3, "auroc": 1.0, "auroc_low": area.low,
         "auroc_high": area.high, "pauc": 1.0, "false_alarm_rate": 0.5, "recall": 1.0, "threshold": 0.5,
         "simulated": False, "pixel_auroc": None, "auroc_by_domain": None,
-        "auroc_by_group": None,
+        "auroc_by_group": None, "n_calibration": 3, "n_tested": 6, "n_flagged": 5, "n_false_alarms": 1,
+        "n_detected": 3, "target_false_alarm_rate": 0.25, "auroc_reason": None, "threshold_reason": None,
         "auroc_by_kind": {"7": {"auroc": 1.0, "low": 1.0, "high": 1.0, "n": 3}},
     }  # fmt: skip
-    assert {key: found[key] for key in expected} == expected
-    assert found["peak_memory_mb"] > 10
+    assert {key: results[key] for key in expected} == expected
+    assert results["peak_memory_mb"] > 10
 
 
 @pytest.mark.parametrize("labels", [(0, 0, 0), (None, None, None), (1, 1, 1)])
 def test_what_the_data_cannot_give_is_none(labels):
-    found = summarise(scores(labels), SAMPLES, math.inf, {})
+    results = summarise(scores(labels), SAMPLES, math.inf, {})
     absent = {"auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "threshold", "station"}
-    assert {key for key in absent if found[key] is not None} == set()
-    assert (found["false_alarm_rate"] is None) == (0 not in labels)
-    assert (found["recall"] is None) == (1 not in labels)
-    assert tuple(found) == METRICS
+    assert {key for key in absent if results[key] is not None} == set()
+    assert (results["false_alarm_rate"] is None) == (0 not in labels)
+    assert (results["recall"] is None) == (1 not in labels)
+    assert tuple(results) == METRICS
+    assert (results["auroc_reason"] or "").count("no labelled") == (0 not in labels) + (1 not in labels)
+    assert (results["recall_reason"] is None) == (1 in labels)
+    assert (results["false_alarm_rate_reason"] is None) == (0 in labels)
+    assert "promise no false-alarm rate below 25 %" in results["threshold_reason"]
 
 
 def test_each_group_is_compared_with_its_own_normals():
     table = scores((0, 1, 0, 1, 0)).assign(group=["a", "a", "b", "b", "c"])
-    found = summarise(table.assign(score=[0.0, 1.0, 3.0, 2.0, 9.0]), SAMPLES, 1.0, KNOWN)["auroc_by_group"]
-    assert {group: area["auroc"] for group, area in found.items()} == {"a": 1.0, "b": 0.0}  # c has no fault
+    results = summarise(table.assign(score=[0.0, 1.0, 3.0, 2.0, 9.0]), SAMPLES, 1.0, KNOWN)["auroc_by_group"]
+    assert {group: area["auroc"] for group, area in results.items()} == {"a": 1.0, "b": 0.0}  # c has no fault
 
 
 def test_each_kind_and_each_domain_has_its_figure():
     table = scores((0, 0, 1, 1), ["source", "target", "source", None])
     table["score"] = [1.0, 3.0, 2.0, 4.0]
     table.loc[3, "kind"] = "2"
-    found = summarise(table, SAMPLES, 1.0, KNOWN)
-    assert {kind: figure["auroc"] for kind, figure in found["auroc_by_kind"].items()} == {"7": 0.5, "2": 1.0}
-    assert {domain: figure["auroc"] for domain, figure in found["auroc_by_domain"].items()} == {
+    results = summarise(table, SAMPLES, 1.0, KNOWN)
+    assert {kind: figure["auroc"] for kind, figure in results["auroc_by_kind"].items()} == {"7": 0.5, "2": 1.0}
+    assert {domain: figure["auroc"] for domain, figure in results["auroc_by_domain"].items()} == {
         "source": 1.0,
         "target": 0.5,
     }
-    assert found["auroc_by_domain"]["source"]["n"] == 2
+    assert results["auroc_by_domain"]["source"]["n"] == 2
 
 
 def test_one_simulated_sample_marks_the_run():
@@ -100,11 +112,13 @@ def test_one_simulated_sample_marks_the_run():
 
 
 def test_it_is_plain_json():
-    text = json.dumps(summarise(scores(), SAMPLES, math.inf, KNOWN), allow_nan=False)
-    assert json.loads(text)["threshold"] is None
+    known = {**KNOWN, "control_auroc": math.nan, "fit_seconds": math.inf}
+    text = json.dumps(summarise(scores(), SAMPLES, math.inf, known), allow_nan=False)
+    read = json.loads(text)
+    assert (read["threshold"], read["control_auroc"], read["fit_seconds"]) == (None, None, None)
 
 
-def test_peak_memory_is_none_where_the_system_does_not_tell(tmp_path: Path):
+def test_peak_memory_is_none_where_the_system_gives_none(tmp_path: Path):
     assert peak_memory_mb(tmp_path / "absent") is None
     (tmp_path / "status").write_text("Name:\tpython\n")
     assert peak_memory_mb(tmp_path / "status") is None

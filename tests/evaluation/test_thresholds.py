@@ -1,5 +1,6 @@
 """Conformal p-values and thresholds: exact small cases, and their promise by simulation."""
 
+import json
 import math
 
 import numpy as np
@@ -13,7 +14,9 @@ from endline.evaluation.thresholds import (
     calibrate,
     conformal_p_values,
     conformal_threshold,
+    false_alarm_p_value,
     gamma_threshold,
+    normals_needed,
 )
 
 
@@ -102,31 +105,31 @@ def test_gamma_threshold_of_equal_scores_is_that_score(value):
 
 def test_parts_are_standardised_before_they_are_joined():
     held_out = parts({f"n{i}": {"fold": i, "unfold": 100.0 * i + 7} for i in range(21)})
-    found = calibrate(held_out, rate=0.1, join="max")
+    calibration = calibrate(held_out, rate=0.1, join="max")
     mean, sd = np.mean(range(21)), np.std(range(21))
-    assert found.part_mean == {"fold": mean, "unfold": pytest.approx(100 * mean + 7)}
-    assert found.part_sd == {"fold": pytest.approx(sd), "unfold": pytest.approx(100 * sd)}
-    np.testing.assert_allclose(found.held_out, (np.arange(21) - mean) / sd)
-    assert found.threshold == pytest.approx((19 - mean) / sd)  # the ceil(0.9 * 22) = 20th smallest
-    assert found.smallest_rate == pytest.approx(1 / 22)
+    assert calibration.part_mean == {"fold": mean, "unfold": pytest.approx(100 * mean + 7)}
+    assert calibration.part_sd == {"fold": pytest.approx(sd), "unfold": pytest.approx(100 * sd)}
+    np.testing.assert_allclose(calibration.held_out, (np.arange(21) - mean) / sd)
+    assert calibration.threshold == pytest.approx((19 - mean) / sd)  # the ceil(0.9 * 22) = 20th smallest
+    assert calibration.smallest_rate == pytest.approx(1 / 22)
 
 
 @pytest.mark.parametrize(("join", "expected"), [("max", 4.0), ("mean", 1.0)])
 def test_joins(join, expected):
-    found = Calibration({"fold": 0.0, "unfold": 0.0}, {"fold": 1.0, "unfold": 2.0}, (0.0,), 3.0, 0.5, join, 0.5)
-    verdict = found.verdicts(parts({"a.wav": {"fold": -2.0, "unfold": 8.0}}, label=1, kind="7"))
+    calibration = Calibration({"fold": 0.0, "unfold": 0.0}, {"fold": 1.0, "unfold": 2.0}, (0.0,), 3.0, 0.5, join, 0.5)
+    verdict = calibration.verdicts(parts({"a.wav": {"fold": -2.0, "unfold": 8.0}}, label=1, kind="7"))
     assert verdict["score"].tolist() == [expected]
     assert verdict["flagged"].tolist() == [expected > 3.0]
 
 
 def test_a_verdict_an_item_with_what_its_parts_share():
     held_out = parts({f"n{i}": {"fold": float(i), "unfold": float(i)} for i in range(10)})
-    found = calibrate(held_out, rate=0.2, join="mean")
+    calibration = calibrate(held_out, rate=0.2, join="mean")
     tested = parts(
         {"b.wav": {"fold": 50.0, "unfold": 50.0}, "a.wav": {"fold": 0.0, "unfold": 1.0}},
         group="g", split="test", label=None, kind=None, domain=None, simulated=True,
     )  # fmt: skip
-    verdicts = found.verdicts(tested)
+    verdicts = calibration.verdicts(tested)
     assert verdicts["sample_id"].tolist() == ["b.wav", "a.wav"]
     assert verdicts["flagged"].tolist() == [True, False]
     assert verdicts["p_value"].tolist() == pytest.approx([1 / 11, 10 / 11])
@@ -143,13 +146,13 @@ def test_infinite_threshold_flags_nothing_but_p_values_stand():
 
 
 def test_items_without_parts_are_judged_too():
-    found = calibrate(whole(range(20)), rate=0.1, join="max")
-    assert found.verdicts(whole([100.0, 3.0]))["flagged"].tolist() == [True, False]
+    calibration = calibrate(whole(range(20)), rate=0.1, join="max")
+    assert calibration.verdicts(whole([100.0, 3.0]))["flagged"].tolist() == [True, False]
 
 
 def test_equal_held_out_scores_are_left_as_they_are():
-    found = calibrate(whole([5.0] * 20), rate=0.1, join="max")
-    verdicts = found.verdicts(whole([5.0, 5.1]))
+    calibration = calibrate(whole([5.0] * 20), rate=0.1, join="max")
+    verdicts = calibration.verdicts(whole([5.0, 5.1]))
     assert verdicts["flagged"].tolist() == [False, True]
     assert np.isfinite(verdicts["score"]).all()
 
@@ -172,11 +175,38 @@ def test_gamma_rule_is_chosen_by_name():
         ({"rate": math.nan}, "false_alarm_rate=nan must lie between 0 and 1"),
     ],
 )
-def test_wrong_options_are_told(options, sentence):
+def test_wrong_options_are_sentences(options, sentence):
     with pytest.raises(EndlineError, match=sentence):
         calibrate(whole(range(5)), **{"rate": 0.1, "join": "max", **options})
 
 
-def test_no_held_out_item_is_told():
+def test_no_held_out_item_is_a_sentence():
     with pytest.raises(EndlineError, match=r"No normal item is held out.*record more good parts"):
         calibrate(whole(range(3)).iloc[:0], rate=0.1, join="max")
+
+
+@pytest.mark.parametrize("count", [5, 40])
+def test_a_calibration_is_json_that_any_parser_reads(count):
+    calibration = calibrate(whole(range(count)), rate=0.05, join="max")
+    saved = json.loads(json.dumps(calibration.as_json(), allow_nan=False))
+    assert Calibration.from_json(saved) == calibration
+    assert (saved["threshold"] is None) == (count == 5)
+    assert (saved["threshold_reason"] is None) == (count == 40)
+    if count == 5:
+        assert calibration.threshold == math.inf
+        assert saved["threshold_reason"] == (
+            "5 held-out normals can promise no false-alarm rate below 16.7 %: at least 19 are needed for 5 %"
+        )
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.25, 0.3])
+def test_the_smallest_number_of_normals_that_can_promise_a_rate(rate):
+    needed = normals_needed(rate)
+    assert math.isfinite(conformal_threshold(np.arange(needed, dtype=float), rate))
+    assert math.isinf(conformal_threshold(np.arange(needed - 1, dtype=float), rate))
+
+
+def test_too_many_false_alarms_are_improbable():
+    assert false_alarm_p_value(6, 100, 0.05, 35) > 0.05
+    assert false_alarm_p_value(40, 100, 0.05, 35) < 0.05
+    assert false_alarm_p_value(3, 5, 0.05, 4) == pytest.approx(stats.binom.sf(2, 5, 0.05))  # 4 promise no 5 %

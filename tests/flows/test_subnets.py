@@ -12,7 +12,7 @@ def test_a_condition_enters_as_if_it_were_joined_to_the_channels():
     subnet = ConvSubnet([3], [4], [6], 3, condition=2, padding="replicate").double()
     x, code = torch.randn(2, 3, 5, 4).double(), torch.randn(1, 2, 5, 4).double()
     joined = functional.pad(torch.cat([x, code.expand(2, -1, -1, -1)], 1), (1, 1, 1, 1), mode="replicate")
-    weight = torch.cat([subnet.enter[0].weight, subnet.place[0].weight], 1)
+    weight = torch.cat([subnet.enter[0].weight, subnet.condition[0].weight], 1)
     hidden = functional.conv2d(joined, weight, subnet.enter[0].bias).relu()
     hidden = functional.pad(hidden, (1, 1, 1, 1), mode="replicate")
     expected = functional.conv2d(hidden, subnet.leave[0].weight, subnet.leave[0].bias)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from endline.flows import winograd
 from endline.flows.cross_scale import CrossScaleSubnet
 from endline.flows.winograd import WideConv2d, _Winograd
 
@@ -61,21 +60,31 @@ def test_a_second_derivative_is_refused():
         ((256, 256), {"padding": 1, "groups": 2}, False),
     ],
 )
-def test_it_is_taken_where_it_is_wide_and_plain(channels, settings, expected, monkeypatch):
-    taken = []
-    monkeypatch.setattr(winograd, "keep_freed_memory", lambda: taken.append(True))
+def test_it_is_taken_where_it_is_wide_and_plain(channels, settings, expected):
     conv = WideConv2d(*channels, 3, **settings)
     x = torch.randn(1, channels[0], 6, 6)
     theirs = torch.nn.Conv2d.forward(conv, x)
     torch.testing.assert_close(conv(x), theirs, rtol=0, atol=1e-4)
-    assert bool(taken) == expected
+    assert conv.takes_winograd(x) == expected
+
+
+def test_it_is_taken_in_full_precision_on_a_cpu_alone():
+    conv = WideConv2d(256, 256, 3, padding=1)
+    x = torch.randn(1, 256, 6, 6)
+    assert conv.takes_winograd(x.double())
+    assert not conv.takes_winograd(x.bfloat16())
+    assert not conv.takes_winograd(x.to("meta"))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not conv.takes_winograd(x)
+        conv(x).float().sum().backward()  # torch's own takes bf16 backward
+    assert conv.to("meta")(x.to("meta")).shape == x.shape
 
 
 def test_kernels_of_another_size_are_torchs():
-    assert WideConv2d(256, 256, 5, padding=2)._is_wide
-    assert not WideConv2d(256, 256, 7, padding=3)._is_wide
-    assert not WideConv2d(256, 256, 1)._is_wide
-    assert not WideConv2d(256, 256, (3, 1), padding=(1, 0))._is_wide
+    assert WideConv2d(256, 256, 5, padding=2).is_wide
+    assert not WideConv2d(256, 256, 7, padding=3).is_wide
+    assert not WideConv2d(256, 256, 1).is_wide
+    assert not WideConv2d(256, 256, (3, 1), padding=(1, 0)).is_wide
 
 
 def test_the_published_cross_scale_subnet_gives_what_it_gave(monkeypatch):
@@ -83,6 +92,6 @@ def test_the_published_cross_scale_subnet_gives_what_it_gave(monkeypatch):
     subnet = CrossScaleSubnet([152, 152], [304, 304], 512, (3, 3))
     maps = (torch.randn(1, 152, 8, 8), torch.randn(1, 152, 4, 4))
     fast = subnet(maps)
-    monkeypatch.setattr(WideConv2d, "_is_wide", False)
+    monkeypatch.setattr(WideConv2d, "is_wide", False)
     for mine, their in zip(fast, subnet(maps), strict=True):
         torch.testing.assert_close(mine, their, rtol=0, atol=1e-5)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from endline.detectors.base import build_detector
 from endline.detectors.progress import Progress
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 from endline.operations.streaming import Hysteresis, StreamScorer, StreamSettings
@@ -13,9 +13,9 @@ from endline.operations.streaming import Hysteresis, StreamScorer, StreamSetting
 SETTINGS = {
     "flow": {
         "type": "endline.detectors.cycles.mts_flow.MTSFlow",
-        "epochs": 20, "least_hidden": 16, "blocks": 2, "kernel": 5, "batch_size": 8, "learning_rate": 5e-3,
+        "epochs": 20, "min_hidden": 16, "blocks": 2, "kernel": 5, "batch_size": 8, "learning_rate": 5e-3,
     },
-    "hmm": {"type": "endline.detectors.cycles.hmm.HMM", "states": [2], "every": 2, "window": 4},
+    "hmm": {"type": "endline.detectors.cycles.hmm.HMM", "states": [2], "downsampling": 2, "window": 4},
     "pca": {"type": "endline.detectors.cycles.pca.PCA", "components": 3},
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import torch
 
-from endline.detectors.fitting import fit_detectors
+from endline.detectors.cross_fitting import fit_detectors
 from endline.pipelines.detection import nodes
 
 

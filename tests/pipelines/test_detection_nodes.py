@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from endline.detectors.base import Detector, Scored
+from endline.detectors.base import Detector
+from endline.detectors.scored import Scored
 from endline.feature_set import FeatureSet, make_features
 from endline.pipelines.detection.nodes import score
 
@@ -22,15 +23,15 @@ class Drawing(Detector[DrawingConfig]):
     """Scores by the value; its maps are squares of a side and a height, or none."""
 
     Config = DrawingConfig
-    inputs = ("x",)
+    required = ("x",)
 
-    def build(self, shapes, samples):
+    def _build(self, shapes, samples):
         return nn.Identity()
 
-    def learn(self, train, *, seed, progress):
+    def _learn(self, training):
         return ()
 
-    def score(self, batch):
+    def _score(self, batch):
         side, count = self.config.side, len(batch["x"])
         heat = batch["x"].new_full((count, side, side), self.config.height) if side else None
         return Scored(batch["x"][:, 0], heat)

@@ -25,7 +25,7 @@ from endline.samples import check_samples
 OUTPUTS = {
     "source", "inputs", "rejected", "samples", "noise_floor", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
-    "figures",
+    "figures", "intervals", "score_groups", "attribution",
 }  # fmt: skip
 
 

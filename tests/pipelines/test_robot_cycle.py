@@ -51,10 +51,10 @@ def test_the_metrics_are_those_of_every_station(cells, run):
     assert metrics["auroc_mean_of_kinds"] == pytest.approx(np.mean(figures))
 
 
-def test_the_report_shows_guilty_signals_and_their_ranking(cells, run):
+def test_the_report_shows_the_attribution_and_its_ranking(cells, run):
     page = cells.load("report")
     assert "SIMULATED DATA" in page
-    for caption in ("guilty signals, and the nearest normal cycle", "share of the signals and axes"):
+    for caption in ("attribution, and the nearest normal cycle", "share of the signals and axes"):
         assert f"<figcaption>{caption}</figcaption>" in page
     assert "The map is largest at" in page
 
@@ -67,7 +67,7 @@ def test_every_detector_runs_and_its_cycles_can_be_shown(cells, run, detector):
     metrics = cells.load("metrics")
     assert metrics["detector"] == detector
     assert np.isfinite(cells.load("scores")["score"]).all()
-    assert "guilty signals" in cells.load("report")
+    assert "attribution, and the nearest normal cycle" in cells.load("report")
 
 
 def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):

@@ -13,7 +13,7 @@ from kedro.framework.project import pipelines
 from PIL import Image
 
 from endline.cli import cli
-from endline.detectors.base import load_detector
+from endline.detectors.registry import load_detector
 from endline.evaluation.summary import METRICS
 from endline.samples import check_samples
 

@@ -8,14 +8,19 @@ import pytest
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError
-from endline.reporting import figures, pictures, style
+from endline.reporting import figures, palette, pictures, style
+from endline.reporting.histogram import score_histogram
 
 
-def score_table(normal: NDArray[np.float64], **faults: NDArray[np.float64]) -> pd.DataFrame:
-    parts = [pd.DataFrame({"score": normal, "label": 0, "kind": "normal"})]
-    parts += [pd.DataFrame({"score": values, "label": 1, "kind": kind}) for kind, values in faults.items()]
-    table = pd.concat(parts, ignore_index=True).assign(split="test")
-    return table.astype({"label": "Int8"})
+def groups(normal: NDArray[np.float64], **faults: NDArray[np.float64]) -> pd.DataFrame:
+    """Scores in groups, the kinds in their order as `score_groups` gives them."""
+    parts = {"normal": normal, **dict(sorted(faults.items()))}
+    return pd.concat([pd.DataFrame({"group": name, "score": values}) for name, values in parts.items()])
+
+
+def curves(kinds: list[str], points: tuple[Any, Any] = ([0.0, 0.5, 1.0], [0.0, 0.9, 1.0])) -> pd.DataFrame:
+    rows = [pd.DataFrame({"kind": k, "false_alarm_rate": points[0], "recall": points[1], "auroc": 0.7}) for k in kinds]
+    return pd.concat(rows) if rows else pd.DataFrame(columns=["kind", "false_alarm_rate", "recall", "auroc"])
 
 
 def bar_heights(axis: Any) -> NDArray[np.float64]:
@@ -23,8 +28,8 @@ def bar_heights(axis: Any) -> NDArray[np.float64]:
 
 
 def test_histogram_has_a_row_for_each_kind_and_counts_every_score() -> None:
-    table = score_table(np.linspace(0, 1, 30), scratch=np.linspace(1, 2, 20), dent=np.linspace(0, 2, 10))
-    figure = figures.score_histogram(table, threshold=None)
+    table = groups(np.linspace(0, 1, 30), scratch=np.linspace(1, 2, 20), dent=np.linspace(0, 2, 10))
+    figure = score_histogram(table, threshold=None)
     names = [axis.texts[0].get_text() for axis in figure.axes]
     assert names == ["normal", "dent", "scratch"]
     assert [bar_heights(axis).sum() for axis in figure.axes] == [30, 10, 20]
@@ -33,8 +38,8 @@ def test_histogram_has_a_row_for_each_kind_and_counts_every_score() -> None:
 
 
 def test_histogram_puts_a_score_at_the_threshold_below_it() -> None:
-    table = score_table(np.array([0.1, 0.2, 0.3, 0.7]), scratch=np.array([0.71, 0.9]))
-    figure = figures.score_histogram(table, threshold=0.7)
+    table = groups(np.array([0.1, 0.2, 0.3, 0.7]), scratch=np.array([0.71, 0.9]))
+    figure = score_histogram(table, threshold=0.7)
     axes: list[Any] = list(figure.axes)
     for axis, above in zip(axes, (0, 2), strict=True):
         assert axis.lines[0].get_xdata()[0] == 0.7
@@ -46,52 +51,40 @@ def test_histogram_puts_a_score_at_the_threshold_below_it() -> None:
 def test_histogram_is_logarithmic_for_a_heavy_tail_only() -> None:
     rng = np.random.default_rng(0)
     normal = np.exp(rng.normal(0, 0.3, 50))
-    heavy = figures.score_histogram(score_table(normal, scratch=np.exp(rng.normal(5, 1, 50))), 2.0)
+    heavy = score_histogram(groups(normal, scratch=np.exp(rng.normal(5, 1, 50))), 2.0)
     assert heavy.axes[-1].get_xscale() == "log"
-    shifted = figures.score_histogram(score_table(normal - 1, scratch=np.exp(rng.normal(9, 3, 50))), 0.8)
+    shifted = score_histogram(groups(normal - 1, scratch=np.exp(rng.normal(9, 3, 50))), 0.8)
     assert shifted.axes[-1].get_xscale() == "asinh"
     assert [bar_heights(axis)[:-1].sum() for axis in shifted.axes] == [50, 50]  # last: the shade
     assert "off the axis" not in shifted.axes[1].texts[1].get_text()
     assert 0 in shifted.axes[-1].get_xticks()
     assert 3 <= len(shifted.axes[-1].get_xticks()) < 12
     (left, right), (low, high) = shifted.axes[0].get_xlim(), np.quantile(normal - 1, [0.05, 0.95])
-    place = shifted.axes[0].transData.transform
-    assert np.diff(place([(low, 0), (high, 0)])[:, 0]) > 0.05 * np.diff(place([(left, 0), (right, 0)])[:, 0])
+    position = shifted.axes[0].transData.transform
+    assert np.diff(position([(low, 0), (high, 0)])[:, 0]) > 0.05 * np.diff(position([(left, 0), (right, 0)])[:, 0])
 
 
 def test_what_the_logarithm_does_not_show_is_held_by_the_outermost_bar() -> None:
     normal = 1.7e9 + np.random.default_rng(0).normal(0, 0.3, 50)
-    figure = figures.score_histogram(score_table(normal, scratch=np.append(normal, 1e12)), None)
+    figure = score_histogram(groups(normal, scratch=np.append(normal, 1e12)), None)
     assert "1 off the axis" in figure.axes[1].texts[1].get_text()
     assert bar_heights(figure.axes[1]).sum() == 51
-
-
-def test_histogram_tells_calibrating_unknown_and_infinite_scores_apart() -> None:
-    table = score_table(np.arange(4.0))
-    table.loc[0, "split"], table.loc[1, "label"], table.loc[2, "score"] = "train", pd.NA, np.inf
-    found = figures.score_groups(table)
-    assert {name: list(values) for name, values in found.items()} == {
-        "calibrating normals": [0.0],
-        "normal": [3.0],
-        "label unknown": [1.0],
-    }
 
 
 @pytest.mark.parametrize("scores", [[3.0, 3.0], [0.0], [-1e9, 1e-9]])
 def test_histogram_stands_constant_single_and_extreme_scores(scores: list[float]) -> None:
     for threshold in (None, float("inf"), 0.0, 3.0):
-        figure = figures.score_histogram(score_table(np.array(scores)), threshold)
+        figure = score_histogram(groups(np.array(scores)), threshold)
         assert style.encode_png(figure, dots_per_inch=40).startswith(b"\x89PNG")
 
 
 def test_histogram_without_a_finite_score_says_so() -> None:
     with pytest.raises(EndlineError, match="no finite score"):
-        figures.score_histogram(score_table(np.array([np.nan])), None)
+        score_histogram(groups(np.array([])), None)
 
 
 def test_roc_draws_overall_in_ink_beside_each_kind_and_the_operating_point() -> None:
-    curve = (np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.9, 1.0]), 0.7)
-    figure = figures.roc_figure({style.OVERALL: curve, "a": curve, "b": curve}, operating_point=(0.5, 0.9))
+    figure = figures.roc_figure(curves([palette.OVERALL, "a", "b"]), operating_point=(0.5, 0.9))
     assert figure is not None
     labels = {line.get_label(): line for line in figure.axes[0].lines}
     assert set(labels) == {
@@ -101,20 +94,19 @@ def test_roc_draws_overall_in_ink_beside_each_kind_and_the_operating_point() -> 
         "all faults  0.700",
         "at the threshold",
     }
-    assert labels["all faults  0.700"].get_color() == style.INK
+    assert labels["all faults  0.700"].get_color() == palette.INK
     assert labels["fault a  0.700"].get_color() != labels["fault b  0.700"].get_color()
     assert np.asarray(labels["at the threshold"].get_xydata()).tolist() == [[0.5, 0.9]]
-    assert figures.roc_figure({}) is None
+    assert figures.roc_figure(curves([])) is None
 
 
 def test_roc_of_many_kinds_moves_the_legend_out_of_the_axes() -> None:
-    curve = ([0.0, 1.0], [0.0, 1.0], 0.5)
-    figure = figures.roc_figure({f"kind {i}": curve for i in range(12)})
+    figure = figures.roc_figure(curves([f"kind {i}" for i in range(12)]))
     assert figure is not None
     assert figure.axes[0].get_legend() is None
     assert len(figure.legends[0].get_texts()) == 12
-    styles = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[1:]}
-    assert len(styles) == 12  # still told apart
+    drawn = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines[1:]}
+    assert len(drawn) == 12  # still distinct
 
 
 def test_training_has_a_panel_a_part_and_a_line_a_member() -> None:
@@ -132,7 +124,6 @@ def test_training_has_a_panel_a_part_and_a_line_a_member() -> None:
 
 
 def test_training_is_none_without_epochs_and_keeps_a_first_peak_from_flattening_the_rest() -> None:
-    assert figures.training_figure(None) is None
     assert figures.training_figure(pd.DataFrame(columns=["part", "member", "epoch", "loss"])) is None
     losses = np.append(1e6, np.linspace(1, 0, 99))
     table = pd.DataFrame({"part": None, "member": 0, "epoch": range(100), "loss": losses})
@@ -142,8 +133,8 @@ def test_training_is_none_without_epochs_and_keeps_a_first_peak_from_flattening_
 
 
 def test_overlay_shares_limits_and_upsamples_bilinearly_to_the_picture() -> None:
-    heat = np.array([[0.0, 1.0], [2.0, 3.0]])
-    figure = pictures.map_overlay(np.zeros((8, 12)), heat, limits=(0.0, 10.0))
+    small = np.array([[0.0, 1.0], [2.0, 3.0]])
+    figure = pictures.map_overlay(np.zeros((8, 12)), small, limits=(0.0, 10.0))
     picture, shown = figure.axes[0].images
     assert np.asarray(picture.get_array()).shape == np.asarray(shown.get_array()).shape == (8, 12)
     assert shown.get_clim() == (0.0, 10.0)
@@ -152,7 +143,7 @@ def test_overlay_shares_limits_and_upsamples_bilinearly_to_the_picture() -> None
     assert values[0, 2] == 0.0 < values[0, 3]  # aligned by area: flat up to the first cell's centre
     np.testing.assert_allclose(values, values[::-1, ::-1] * -1 + 3, atol=1e-12)  # symmetric: no half-cell shift
     assert figure.axes[1].get_ylabel() == "anomaly score"
-    assert shown.cmap(0.0)[3] == 0.0  # nothing odd: the picture shows through
+    assert shown.cmap(0.0)[3] == 0.0  # nothing anomalous: the picture shows through
 
 
 def test_overlay_takes_axes_in_units_and_colour_pictures() -> None:
@@ -171,7 +162,7 @@ def test_overlay_takes_axes_in_units_and_colour_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "heat", "limits", "words"),
+    ("image", "anomaly_map", "limits", "words"),
     [
         (np.zeros((3, 8, 8)), np.ones((2, 2)), None, r"picture has shape \(3, 8, 8\).*channels last"),
         (np.zeros(8), np.ones((2, 2)), None, r"picture has shape \(8,\)"),
@@ -185,12 +176,12 @@ def test_overlay_takes_axes_in_units_and_colour_pictures() -> None:
 )
 def test_overlay_errors_are_sentences(
     image: NDArray[np.float64],
-    heat: NDArray[np.float64] | None,
+    anomaly_map: NDArray[np.float64] | None,
     limits: tuple[float, float] | None,
     words: str,
 ) -> None:
     with pytest.raises(EndlineError, match=words):
-        pictures.map_overlay(image, heat, limits=limits)
+        pictures.map_overlay(image, anomaly_map, limits=limits)
 
 
 def test_waveform_keeps_a_single_peak_of_a_long_signal_and_names_its_spans() -> None:
@@ -211,21 +202,25 @@ def test_waveform_errors_are_sentences(signal: NDArray[np.float64], rate: float)
         pictures.waveform_figure(signal, rate)
 
 
-def test_encoding_is_the_smaller_one_and_repeats_itself() -> None:
-    figure = figures.roc_figure({style.OVERALL: ([0.0, 1.0], [0.0, 1.0], 0.5)})
-    assert figure is not None
-    media_type, content = style.encode_smallest(figure)
-    assert style.encode_smallest(figure) == (media_type, content)
-    assert len(content) <= len(style.encode_png(figure))
+def test_figures_are_drawn_once_as_files() -> None:
+    history = pd.DataFrame({"part": "whole", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
+    metrics = {"threshold": 0.5, "false_alarm_rate": 0.1, "recall": 0.9}
+    files = figures.run_figures(groups(np.linspace(0, 1, 9)), metrics, curves(["all"]), history)
+    assert list(files) == ["scores.png", "roc.png", "training.png"]
+    assert all(content.startswith(b"\x89PNG") for content in files.values())
+    assert files == figures.run_figures(groups(np.linspace(0, 1, 9)), metrics, curves(["all"]), history)
+    nothing = groups(np.array([]))
+    assert figures.run_figures(nothing, {"threshold": None}, curves([]), history.head(0)) == {}
+
+
+def test_a_figure_has_200_dots_an_inch() -> None:
     noise = pictures.map_overlay(np.random.default_rng(0).random((300, 300)), None, bar_label="")
-    assert style.encode_png(noise)[16:20] == (1040).to_bytes(4, "big")  # 5.2 inches at 200 dots
+    assert style.encode_png(noise)[16:20] == (1040).to_bytes(4, "big")  # 5.2 inches
 
 
-def test_maps_of_one_report_share_their_limits():
-    maps = np.linspace(0, 1, 10_000, dtype="f4").reshape(4, 50, 50)
-    maps[0, 0, 0] = 1e6
-    low, high = pictures.shared_limits(maps)
-    assert low == pytest.approx(0.5, abs=1e-3)
-    assert high == pytest.approx(0.999, abs=1e-3)
-    assert pictures.shared_limits(np.zeros((0, 0, 0), "f4")) is None
-    assert pictures.shared_limits(np.ones((2, 3, 3), "f4")) is None
+def test_a_ring_marks_the_largest_value() -> None:
+    for lower, height in ((False, 0.75), (True, 0.25)):
+        figure = pictures.map_overlay(np.zeros((8, 12)), np.eye(2), lower_origin=lower, hottest=(0.25, 0.9))
+        rings = figure.axes[0].lines
+        assert np.asarray(rings[0].get_xydata()).tolist() == [[0.9, height]]
+        assert rings[0].get_transform() == figure.axes[0].transAxes

@@ -1,6 +1,8 @@
 """The report: what it says, that it escapes, that it needs nothing else, and that it stands missing parts."""
 
 import base64
+import subprocess
+import sys
 from collections import Counter
 from html.parser import HTMLParser
 from typing import Any
@@ -32,10 +34,10 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
-        found = dict(attrs)
-        self.attributes.append((tag, found))
+        given = dict(attrs)
+        self.attributes.append((tag, given))
         if tag not in VOID:
-            self.stack.append((tag, found.get("id") or self.stack[-1][1]))
+            self.stack.append((tag, given.get("id") or self.stack[-1][1]))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
@@ -58,25 +60,25 @@ def inputs() -> dict[str, Any]:
     """Make a report of 8 tested samples: 4 normal (1 flagged), 3 faulty (2 flagged), 1 unknown."""
     scores = pd.DataFrame(
         {
-            "sample_id": [HOSTILE, *(f"recordings/{i}.wav" for i in range(1, 8)), "recordings/train.wav"],
-            "score": [9.0, 1.0, 2.0, 3.0, 7.0, 8.0, 2.5, 6.0, 1.5],
-            "p_value": [0.05, 0.9, 0.6, 0.35, 0.05, 0.05, 0.5, 0.05, 0.8],
-            "flagged": [True, False, False, False, True, True, False, True, False],
-            "label": pd.array([1, 0, 0, 0, 0, 1, 1, None, 0], dtype="Int8"),
-            "kind": ["1", *["normal"] * 4, "2", "2", None, "normal"],
-            "split": ["test"] * 8 + ["train"],
+            "sample_id": [HOSTILE, *(f"recordings/{i}.wav" for i in range(1, 8))],
+            "score": [9.0, 1.0, 2.0, 3.0, 7.0, 8.0, 2.5, 6.0],
+            "p_value": [0.05, 0.9, 0.6, 0.35, 0.05, 0.05, 0.5, 0.05],
+            "flagged": [True, False, False, False, True, True, False, True],
+            "label": pd.array([1, 0, 0, 0, 0, 1, 1, None], dtype="Int8"),
+            "kind": ["1", *["normal"] * 4, "2", "2", None],
             "domain": None,
         }
     )
     metrics = {
         "group": "mirror", "detector": "gaussian", "seed": 3, "auroc": 0.912,
         "auroc_low": 0.85, "auroc_high": 0.97,
-        "auroc_by_kind": {"1": {"auroc": 1.0, "low": 0.9, "high": 1.0, "n": 1}}, "n_test_anomalous": 3,
+        "n_tested": 8, "n_flagged": 4, "n_test_anomalous": 3, "n_detected": 2, "n_test_normal": 4, "n_false_alarms": 1,
+        "false_alarm_p_value": 0.3,
         "control_auroc": 0.51, "false_alarm_rate": 0.25, "recall": 2 / 3, "threshold": 5.0,
         "target_false_alarm_rate": 0.05, "n_calibration": 35, "score_ms_per_sample": 12.5, "fit_seconds": 3.0,
     }  # fmt: skip
-    curves = {"all": ([0.0, 0.25, 1.0], [0.0, 0.7, 1.0], 0.912)}
-    history = pd.DataFrame({"part": "fold", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
+    rows = [("all", "all", 0.912, 0.85, 0.97, 3), ("kind", "1", 1.0, 0.9, 1.0, 1), ("domain", "target", 0.8, 0.3, 1, 3)]
+    intervals = pd.DataFrame(rows, columns=["by", "name", "auroc", "low", "high", "n"])
     exhibits = [
         Exhibit(HOSTILE, "most anomalous", 9.0, 0.05, True, 1, "1", (("Signal <b>", png()),), b"fLaC", note="loud"),
         Exhibit("recordings/6.wav", "missed", 2.5, 0.5, False, 1, "2", (), None),
@@ -84,7 +86,8 @@ def inputs() -> dict[str, Any]:
     rejected = pd.DataFrame({"path": [HOSTILE], "reason": ["it is silent"], "remedy": ["record it again"]})
     return {
         "title": "Mirrors <one>", "station": "mirror_audio", "metrics": metrics, "scores": scores,
-        "history": history, "curves": curves, "exhibits": exhibits, "rejected": rejected,
+        "intervals": intervals, "figures": {"scores.png": png(), "training.png": png()},
+        "exhibits": exhibits, "rejected": rejected,
         "settings": {"seed": 3, "mel": {"hop": 250, "window": {"length": 2048}}},
         "provenance": {"date": "2026-11-22", "commit": "0123abc", "versions": {"torch": "2.14.1"}},
         "simulated": False, "evidence": "recordings",
@@ -101,7 +104,7 @@ def test_the_head_and_the_summary_say_what_was_found(page: Page) -> None:
         assert fact in page.text["top"].split(" ")
     summary = page.text["summary"]
     assert "4 of 8 tested recordings were flagged, at a stated false-alarm rate of 5 %" in summary
-    assert "2 of 3 known faults were found, 1 of 4 known normals flagged by mistake" in summary
+    assert "2 of 3 known faults were detected; 1 of 4 known normals were flagged by mistake" in summary
     assert "AUROC is 0.912, with 95 % confidence between 0.850 and 0.970" in summary
     assert "35 calibrating normals: enough to promise 5 %" in summary
     assert "12.50 ms" in summary
@@ -109,33 +112,41 @@ def test_the_head_and_the_summary_say_what_was_found(page: Page) -> None:
 
 
 def test_every_section_is_there_in_order(page: Page) -> None:
-    ids = [found["id"] for tag, found in page.attributes if tag in ("section", "div") and found.get("id")]
+    ids = [given["id"] for tag, given in page.attributes if tag in ("section", "div") and given.get("id")]
     wanted = ["summary", "curves", "histogram", "roc", "kinds", "training", "exhibits", "verdicts"]
     wanted += ["rejected", "settings"]
     assert ids == wanted
-    linked = [found["href"] for tag, found in page.attributes if tag == "a"]
+    linked = [given["href"] for tag, given in page.attributes if tag == "a"]
     assert linked == [f"#{name}" for name in wanted if name not in ("histogram", "roc")]
-    assert "fault 1 1 1.000 0.900 – 1.000" in page.text["kinds"]
+    assert "all faults 3 0.912 0.850 – 0.970 fault 1 1 1.000 0.900 – 1.000 domain target 3" in page.text["kinds"]
+    assert "0.0 to 1" in page.text["kinds"]  # an interval reaches below 0.4
     assert "mel (2) hop 250 window.length 2048" in page.text["settings"]
     assert "versions.torch 2.14.1" in page.text["provenance"]
 
 
 def test_exhibits_have_figures_player_and_verdict(page: Page) -> None:
-    players = [found for tag, found in page.attributes if tag == "audio"]
-    assert [found["src"] for found in players] == ["data:audio/flac;base64," + base64.b64encode(b"fLaC").decode()]
+    players = [given for tag, given in page.attributes if tag == "audio"]
+    assert [given["src"] for given in players] == ["data:audio/flac;base64," + base64.b64encode(b"fLaC").decode()]
     assert "controls" in players[0]
-    shown = [found for tag, found in page.attributes if tag == "img" and found["alt"] == "Signal <b>"]
+    shown = [given for tag, given in page.attributes if tag == "img" and given["alt"] == "Signal <b>"]
     assert shown[0]["src"] == "data:image/png;base64," + base64.b64encode(png()).decode()
     assert shown[0]["width"] == "78"  # 5.2 inches at 30 dots are 156 pixels, shown at half
-    cards = [found["class"] for tag, found in page.attributes if tag == "article"]
+    cards = [given["class"] for tag, given in page.attributes if tag == "article"]
     assert cards == ["card flagged", "card wrong"]
 
 
+def test_figures_are_taken_over_as_they_are(page: Page) -> None:
+    shown = {given["alt"]: given for tag, given in page.attributes if tag == "img"}
+    wanted = "data:image/png;base64," + base64.b64encode(png()).decode()
+    assert shown["Loss by epoch"]["src"] == wanted
+    assert shown["Histogram of the scores, a row for the normals and for each kind"]["src"] == wanted
+    assert page.text["roc"].endswith("No curve: no labelled anomaly.")
+
+
 def test_verdicts_hold_every_tested_row_sorted_by_score(page: Page) -> None:
-    rows = [found["data-flagged"] for tag, found in page.attributes if tag == "tr" and "data-flagged" in found]
+    rows = [given["data-flagged"] for tag, given in page.attributes if tag == "tr" and "data-flagged" in given]
     assert rows == ["1", "1", "1", "1", "0", "0", "0", "0"]
     table = page.text["verdict-table"]
-    assert "recordings/train.wav" not in table
     assert table.index(HOSTILE) < table.index("recordings/5.wav") < table.index("recordings/1.wav")
     assert "recordings/6.wav fault 2 2.500 0.50 ✓ passed missed" in table
     assert "recordings/7.wav unknown 6.000 0.050 ▲ flagged label unknown" in table
@@ -153,13 +164,13 @@ def test_hostile_names_are_text(page: Page) -> None:
 def test_the_page_needs_nothing_from_outside(page: Page) -> None:
     assert not page.tags["link"]
     assert not page.tags["iframe"]
-    for tag, found in page.attributes:
+    for tag, given in page.attributes:
         for name in ("src", "href", "srcset", "poster", "data"):
-            if (address := found.get(name)) is not None:
+            if (address := given.get(name)) is not None:
                 assert address.startswith(("data:", "#")), (tag, address[:60])
     assert "url(" not in page.text["style"]
     assert "@import" not in page.text["style"]
-    policies = [found["content"] for _, found in page.attributes if found.get("http-equiv")]
+    policies = [given["content"] for _, given in page.attributes if given.get("http-equiv")]
     assert policies[0] is not None
     assert policies[0].startswith("default-src 'none'")
 
@@ -170,35 +181,31 @@ def test_simulated_data_and_a_failed_control_are_announced() -> None:
     page = Page(render_report(**given))
     assert page.text["simulated"].startswith("SIMULATED DATA These recordings were computed, not measured")
     assert "Beware: the control, which cannot show the fault, has AUROC 0.996" in page.text["summary"]
-    assert "tile warn" in [found.get("class") for _, found in page.attributes]
+    assert "tile warn" in [given.get("class") for _, given in page.attributes]
 
 
 def test_all_normal_data_degrade_into_words() -> None:
     given = inputs()
-    scores = given["scores"]
-    given |= {
-        "scores": scores[scores["label"].eq(0).fillna(False)],
-        "curves": {},
-        "history": None,
-        "exhibits": [],
-    }
-    absent = ("auroc", "auroc_low", "auroc_high", "auroc_by_kind", "recall", "control_auroc")
-    given["metrics"] = given["metrics"] | dict.fromkeys(absent)
+    given |= {"scores": given["scores"][given["scores"]["label"].eq(0).fillna(False)], "figures": {}, "exhibits": []}
+    given["intervals"] = given["intervals"].head(0)
+    reason = "no labelled anomaly in the test"
+    absent = ("auroc", "auroc_low", "auroc_high", "recall", "control_auroc", "n_test_anomalous", "n_detected")
+    given["metrics"] |= {**dict.fromkeys(absent), "auroc_reason": reason, "recall_reason": reason}
     given["rejected"] = given["rejected"].head(0)
     page = Page(render_report(**given))
     assert "All labelled recordings are normal: 1 of 4 were flagged by mistake" in page.text["summary"]
-    assert "No labelled anomaly: AUROC not computed." in page.text["summary"]
-    assert "no labelled anomaly: AUROC not computed" in page.text["summary"]
-    assert page.text["kinds"].endswith("No labelled anomaly: AUROC not computed.")
-    assert page.text["roc"].endswith("no curve.")
+    assert f"AUROC not computed: {reason}." in page.text["summary"]
+    assert f"Recall at the threshold – {reason}" in page.text["summary"]
+    assert page.text["kinds"].endswith(f"AUROC not computed: {reason}.")
+    assert page.text["roc"].endswith(f"No curve: {reason}.")
     assert "closed form" in page.text["training"]
     assert "No exhibit was chosen." in page.text["exhibits"]
     assert "No file was rejected." in page.text["rejected"]
 
 
 def test_unlabelled_and_empty_tables_degrade_into_words() -> None:
-    given = inputs() | {"metrics": {"auroc": float("nan"), "threshold": float("inf")}, "curves": {}}
-    given["scores"] = given["scores"].drop(columns=["label", "kind", "domain", "split"])
+    given = inputs() | {"metrics": {"auroc": float("nan"), "threshold": float("inf")}, "figures": {}}
+    given["scores"] = given["scores"].drop(columns=["label", "kind", "domain"])
     page = Page(render_report(**given))
     assert "No label is known: the verdicts cannot be checked here." in page.text["summary"]
     assert "no false-alarm rate is promised" in page.text["summary"]
@@ -217,16 +224,18 @@ def test_unlabelled_and_empty_tables_degrade_into_words() -> None:
         (
             0.61,
             "warn",
-            "the recordings tell the label without the fault: this AUROC says nothing about the fault",
+            "the recordings reveal the label without the fault: this AUROC says nothing about the fault",
         ),
         (0.2, "warn", "the other way round"),
-        (None, "plain", "no control part"),
+        (None, "plain", "no control in these data"),
     ],
 )
 def test_the_control_is_judged(control: float | None, tone: str, words: str) -> None:
-    tile = control_tile(control, "recordings")
+    metrics = {"control_auroc": control, "control_auroc_low": 0.1, "control_auroc_high": 0.9}
+    tile = control_tile(metrics, "recordings")
     assert tile.tone == tone
     assert words in tile.detail
+    assert ("(95 % interval 0.100 to 0.900)" in tile.detail) == (control is not None)
 
 
 @pytest.mark.parametrize(
@@ -245,13 +254,20 @@ def test_the_control_is_judged(control: float | None, tone: str, words: str) -> 
 )
 def test_the_promise_depends_on_the_calibrating_normals(stated: float, held_out: int | None, words: str) -> None:
     metrics = {"target_false_alarm_rate": stated, "n_calibration": held_out}
-    said = " ".join(summary_sentences(metrics, inputs()["scores"], "recordings"))
-    assert words in said.replace("\u00a0", " ")
+    sentences = " ".join(summary_sentences(metrics, "recordings"))
+    assert words in sentences.replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize(("alarms", "tone"), [(0, "good"), (6, "good"), (40, "warn")])
-def test_false_alarms_beyond_chance_warn(alarms: int, tone: str) -> None:
-    tested = pd.DataFrame({"flagged": [True] * alarms + [False] * (100 - alarms), "label": 0})
-    metrics = {"false_alarm_rate": alarms / 100, "target_false_alarm_rate": 0.05, "n_calibration": 35}
-    tiles = {tile.name: tile for tile in metric_tiles(metrics, tested, "samples")}
+@pytest.mark.parametrize(("chance", "tone"), [(0.3, "good"), (0.04, "warn"), (None, "plain")])
+def test_false_alarms_beyond_chance_warn(chance: float | None, tone: str) -> None:
+    metrics = {"false_alarm_rate": 0.4, "target_false_alarm_rate": 0.05, "false_alarm_p_value": chance}
+    tiles = {
+        tile.name: tile for tile in metric_tiles(metrics | {"n_false_alarms": 40, "n_test_normal": 100}, "samples")
+    }
     assert tiles["False alarms"].tone == tone
+    assert "40 of 100 normals" in tiles["False alarms"].detail
+
+
+def test_what_does_not_draw_does_not_import_matplotlib() -> None:
+    code = "import sys, endline.reporting, endline.pipelines.detection.nodes; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

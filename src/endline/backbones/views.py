@@ -23,16 +23,41 @@ def rotate(images: Tensor, angle: float) -> Tensor:
     height, width = images.shape[-2:]
     cosine, sine = math.cos(turn), math.sin(turn)
     # Where a pixel of the result comes from, both in units of half the sides.
-    source = torch.tensor([[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]])
-    size = [len(images), *images.shape[1:]]
-    grid = functional.affine_grid(source.expand(len(images), 2, 3).to(images.dtype), size, align_corners=False)
+    source = [[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]]
+    affine = torch.tensor(source, dtype=images.dtype, device=images.device).expand(len(images), 2, 3)
+    grid = functional.affine_grid(affine, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)
+
+
+def view_angles(count: int) -> list[float]:
+    """Angle of each of `count` views in degrees, equal steps of a whole turn.
+
+    Example:
+        >>> view_angles(4)
+        [0.0, 90.0, 180.0, 270.0]
+    """
+    return [index * 360 / count for index in range(count)]
 
 
 def rotated_views(images: Tensor, count: int) -> Iterator[Tensor]:
     """The images (n, C, H, W) turned by i * 360 / count degrees, i = 0 ... count - 1, one view of all at a time."""
-    for index in range(count):
-        yield rotate(images, index * 360 / count)
+    for angle in view_angles(count):
+        yield rotate(images, angle)
+
+
+def pooled_view(images: Tensor, backbone: Backbone, input_type: str, angle: float) -> Tensor:
+    """Pooled pyramid of one rotated view of images (n, 1 or 3, H, W) in [0, 1], (n, features), finest scale first.
+
+    Args:
+        images: the images as they are.
+        backbone: the loaded backbone.
+        input_type: of the pyramid.
+        angle: of the view, in degrees.
+
+    Raises:
+        EndlineError: as `pyramids.pyramid`.
+    """
+    return pooled_pyramid(rotate(images.to(backbone.device), angle), backbone, input_type).to(images.device)
 
 
 def pooled_views(
@@ -45,9 +70,7 @@ def pooled_views(
     Raises:
         EndlineError: as `pyramids.pyramid`.
     """
-    views = rotated_views(images, count)
-    known = []
-    if first is not None:
-        next(views)
-        known = [pooled_maps(first)]
-    return torch.stack([*known, *(pooled_pyramid(view, backbone, input_type) for view in views)], dim=1)
+    angles = view_angles(count)
+    known = [] if first is None else [pooled_maps(first)]
+    made = [pooled_view(images, backbone, input_type, angle) for angle in angles[len(known) :]]
+    return torch.stack([*known, *made], dim=1)

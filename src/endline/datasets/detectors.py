@@ -5,7 +5,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from endline.detectors.base import Detector, load_detector
+from endline.detectors.base import Detector
+from endline.detectors.registry import load_detector
 
 Detectors = dict[str, Detector[Any]]
 
@@ -15,6 +16,9 @@ class DetectorsDataset(AbstractDataset[Detectors, Detectors]):
 
     Args:
         filepath: the folder; each detector has a sub-folder of its name.
+
+    Example:
+        A catalog entry: `{type: endline.datasets.detectors.DetectorsDataset, filepath: data/06_models/detectors}`.
     """
 
     def __init__(self, filepath: str) -> None:

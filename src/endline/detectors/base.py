@@ -3,116 +3,174 @@
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from functools import cached_property
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from endline.compute import CPU, Compute
+from endline.detectors.finite import check_arrays, check_maps, check_samples, check_scores
+from endline.detectors.fitting import History, Training, known_rows
 from endline.detectors.progress import Progress
+from endline.detectors.randomness import seeded
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.files import content_key
+from endline.flows.memory import prepare_memory
+
+if TYPE_CHECKING:  # it imports torchvision, which takes a second, and most detectors need none
+    from endline.backbones.pyramids import PyramidSettings
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")
-BATCH = 64
-
-
-class Scored:
-    """What a detector says of a batch.
-
-    Attributes:
-        score: (batch,), larger = more anomalous, raw and unclamped.
-        map: (batch, height, width) anomaly map, or None where the method has none. A map that costs much more than
-            the score is given as a function, called when the map is first read.
-    """
-
-    def __init__(self, score: Tensor, map: Tensor | Callable[[], Tensor] | None = None) -> None:
-        self.score = score
-        self._map = map
-
-    @cached_property
-    def map(self) -> Tensor | None:
-        """The map, drawn now if it was not yet."""
-        return self._map if self._map is None or isinstance(self._map, Tensor) else self._map()
-
-
-@dataclass(frozen=True)
-class History:
-    """How a fit went.
-
-    Attributes:
-        losses: mean training loss of each epoch; empty for a closed form.
-        seconds: duration of the fit.
-    """
-
-    losses: tuple[float, ...] = ()
-    seconds: float = 0.0
 
 
 class Detector(ABC, Generic[ConfigT]):
     """Learns normal samples from a feature set, then scores batches.
 
-    A new detector is one file: a frozen configuration dataclass, `build` (the empty model for given shapes) and
-    `learn` (fill it), `score`. Everything fitted lives in `self.model`, so that saving is the same for all. It is
-    given the arrays of its `inputs` alone.
+    A new detector is one file: a frozen configuration dataclass, `_build` (the empty model for given shapes), `_learn`
+    (fill it) and `_score`. Everything fitted lives in `self.model`, so that saving is the same for all. `fit` and
+    `score` see to device, precision, evaluation mode and finite numbers; a method only makes each of its tensors on
+    the device of what it was given.
 
     Args:
         config: the method's settings, an instance of `Config`.
+        compute: device and precision. The precision is that of training; scores are always computed in float32.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
+        >>> maps = np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")
+        >>> features, detector = FeatureSet({"scale_0": maps}), Gaussian(GaussianConfig())
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).score.shape
+        torch.Size([2])
     """
 
     Config: ClassVar[type]
     parts: ClassVar[str] = "each"  # how the parts of an item are best fitted, see `FitPlan.parts`
-    # Kinds of arrays that are read: `scale` (feature maps, finest first), `views` (pooled features of several views,
-    # (views, features)), `image` ((3, H, W) in [0, 1]).
-    inputs: ClassVar[tuple[str, ...]] = ("scale",)
-    input_type: ClassVar[str] = "multifeature"  # the feature pyramid that suits best, see `features.pyramids`
+    uses_outliers: ClassVar[bool] = False  # whether `_learn` reads normal samples of other classes
+    default_input_type: ClassVar[str] = "multifeature"  # the pyramid that suits best, where the settings name none
+    known: ClassVar[dict[str, type["Detector[Any]"]]] = {}  # every class by its full path
     model: nn.Module
 
-    def __init__(self, config: ConfigT) -> None:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        Detector.known[type_path(cls)] = cls
+
+    def __init__(self, config: ConfigT, compute: Compute = CPU) -> None:
         self.config = config
+        self.compute = compute
+        self.pyramid: PyramidSettings | None = None  # how maps and views were made; set before `_build`
         self._built: dict[str, Any] | None = None
 
-    @abstractmethod
-    def build(self, shapes: Shapes, samples: int) -> nn.Module:
-        """Empty model for arrays of these shapes (one sample's) and this number of training samples."""
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Arrays that must be there: `scale` (feature maps, finest first), `views` (pooled features of several views,
+        (views, features)), `image` ((3, H, W) in [0, 1]), `cycle` (signals, steps), `valid` (steps,).
+        """
+        return ("scale",)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Arrays that are read where there are any, such as the `mask` (h, w) of the foreground."""
+        return ()
+
+    @property
+    def input_type(self) -> str:
+        """The feature pyramid that suits best, see `backbones.pyramids`."""
+        return str(getattr(self.config, "input_type", self.default_input_type))
 
     @abstractmethod
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _build(self, shapes: Shapes, samples: int) -> nn.Module:
+        """Empty model, on the CPU, for arrays of these shapes (one sample's) and this number of training samples."""
+
+    @abstractmethod
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fill the built model from normal samples alone; returns the losses of the epochs."""
 
     @abstractmethod
-    def score(self, batch: Batch) -> Scored:
-        """Score a batch of float32 arrays (batch, ...) of the shapes that the detector was fitted on."""
+    def _score(self, batch: Batch) -> Scored:
+        """Score a batch of float32 arrays (batch, ...) of the shapes that the detector was fitted on; no gradient."""
 
-    def fit(self, train: FeatureSet, *, seed: int, progress: Progress) -> History:
+    @final
+    def fit(
+        self,
+        features: FeatureSet,
+        *,
+        seed: int,
+        progress: Progress,
+        rows: pd.DataFrame | None = None,
+        outliers: FeatureSet | None = None,
+        pyramid: "PyramidSettings | None" = None,
+    ) -> History:
         """Learn what is normal.
 
         Args:
-            train: normal samples only.
+            features: normal samples only.
             seed: decides every random choice; the same seed gives the same scores.
             progress: shows the progress, and keeps the checkpoint from which a killed fit goes on.
+            rows: their rows of the sample table, of which the method sees `ROW_COLUMNS`.
+            outliers: normal samples of other classes; only a method that `uses_outliers` sees them.
+            pyramid: how maps and views were made, for methods that go back to the image through the backbone.
 
         Raises:
             EndlineError: when the samples are too few for the method, or not finite.
         """
         start = time.perf_counter()
-        if len(train) < 2:
-            raise EndlineError(f"{len(train)} training sample(s): a detector needs at least 2 to know a spread.")
-        _check_finite(train)
-        # The settings belong to the fit's identity: two of them may build models that look alike.
-        progress.owner = content_key(type_path(type(self)), asdict(self.config))  # type: ignore[call-overload]
-        self._build(train.shapes, len(train), seed)
-        losses = self.learn(train, seed=seed, progress=progress)
+        if len(features) < 2:
+            raise EndlineError(f"{len(features)} training sample(s): a detector needs at least 2 to know a spread.")
+        table, read = known_rows(rows, len(features)), self._read(features)
+        others = self._read(outliers) if self.uses_outliers and outliers is not None and len(outliers) else None
+        check_samples(read, table["sample_id"].tolist())
+        if others is not None:
+            check_samples(others, [str(number) for number in range(len(others))], "outlier")
+        self.pyramid = pyramid
+        # These belong to the fit's identity: two of them may build models that look the same.
+        progress.owner = content_key(self._about(), None if others is None else others.fingerprint)
+        self._prepare(read.shapes, len(read), seed)
+        with self._exact():
+            losses = self._learn(Training(read, table, seed, progress, others, self.compute))
         self.model.eval()
         return History(losses, time.perf_counter() - start)
+
+    @final
+    def score(self, batch: Batch, names: Sequence[str] | None = None) -> Scored:
+        """Scores (batch,) and maps (batch, H, W) of samples, float32, on the CPU.
+
+        Args:
+            batch: arrays (batch, ...) of the shapes that the detector was fitted on; it leaves aside what it does not
+                read.
+            names: of the samples, (batch,), for errors.
+
+        Raises:
+            EndlineError: when it is not fitted, an array is missing, or a value, a score or a map is not finite: then
+                the sample is named.
+        """
+        given = self._given(batch, names)
+        with self._exact(), torch.no_grad():
+            scored = self._score(given)
+        score = scored.score.detach().float().cpu()
+        check_scores(score, names, type(self).__name__)
+
+        def drawn() -> Tensor | None:
+            with self._exact(), torch.no_grad():
+                maps = scored.map
+            if maps is None:
+                return None
+            maps = maps.detach().float().cpu()
+            check_maps(maps, names, type(self).__name__)
+            return maps
+
+        return Scored(score, drawn if scored.has_map else None)
 
     @property
     def parameter_count(self) -> int:
@@ -120,7 +178,7 @@ class Detector(ABC, Generic[ConfigT]):
         return sum(tensor.numel() for tensor in self.model.state_dict().values())
 
     def save(self, folder: Path) -> None:
-        """Write `config.json` (class, settings, shapes) and `weights.safetensors` into the folder.
+        """Write `config.json` (class, settings, pyramid, shapes) and `weights.safetensors` into the folder.
 
         Raises:
             EndlineError: when the detector is not fitted, or the disk is full.
@@ -128,99 +186,64 @@ class Detector(ABC, Generic[ConfigT]):
         if self._built is None:
             raise EndlineError(f"{type(self).__name__} is not fitted yet: fit it before saving it.")
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        state = {name: tensor.contiguous().cpu() for name, tensor in self.model.state_dict().items()}
         try:
             save_file(state, folder / "weights.safetensors")
         except SafetensorError as error:  # its own kind of exception, for the disk's errors too
             raise EndlineError(
                 f"{folder} could not be written ({error}): free or unlock the disk, run again."
             ) from error
-        about = {"type": type_path(type(self)), "config": asdict(self.config), **self._built}  # type: ignore[call-overload]
-        (folder / "config.json").write_text(json.dumps(about, indent=1))
+        (folder / "config.json").write_text(json.dumps({**self._about(), **self._built}, indent=1))
 
-    def restore(self, folder: Path, shapes: Shapes, samples: int) -> None:
-        """Fill the model from a saved folder."""
-        self._build(shapes, samples, seed=0)
+    def restore(self, folder: Path, shapes: Shapes, samples: int, pyramid: "PyramidSettings | None" = None) -> None:
+        """Fill the model from a saved folder; how it was built is said by the arguments."""
+        self.pyramid = pyramid
+        self._prepare(shapes, samples, seed=0)
         self.model.load_state_dict(load_file(folder / "weights.safetensors"))
         self.model.eval()
 
-    def _build(self, shapes: Shapes, samples: int, seed: int) -> None:
+    def _about(self) -> dict[str, Any]:
+        pyramid = None if self.pyramid is None else asdict(self.pyramid)
+        return {"type": type_path(type(self)), "config": asdict(self.config), "pyramid": pyramid}  # type: ignore[call-overload]
+
+    def _read(self, features: FeatureSet) -> FeatureSet:
+        return features.only(self.required, self.optional).to(self.compute.torch_device)
+
+    def _given(self, batch: Batch, names: Sequence[str] | None) -> Batch:
+        """What the model is to see of a batch: the arrays that it reads, on its device, checked."""
+        if self._built is None:
+            raise EndlineError(f"{type(self).__name__} is not fitted yet: fit it before it scores.")
+        shapes = self._built["shapes"]
+        if missing := sorted(shapes.keys() - batch.keys() - set(self.optional)):
+            raise EndlineError(
+                f"The samples have no array '{missing[0]}', which {type(self).__name__} was fitted on: "
+                "extract them as the training samples were."
+            )
+        device = self.compute.torch_device
+        given = {name: x.to(device) for name, x in batch.items() if name in shapes or name in self.optional}
+        check_arrays(given, names)
+        if self.model.training:
+            self.model.eval()
+        return given
+
+    def _prepare(self, shapes: Shapes, samples: int, seed: int) -> None:
         self._built = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "samples": samples}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # torch's layers draw their initial weights from the global generator
-            self.model = self.build(shapes, samples)
+        with seeded(seed):  # torch's layers draw their initial weights from the global generator
+            self.model = self._build(shapes, samples).to(self.compute.torch_device)
+        prepare_memory(self.model)
+
+    @contextmanager
+    def _exact(self) -> Iterator[None]:
+        """Products in float32: closed forms and scores of few digits would be other figures than a CPU's."""
+        with replace(self.compute, precision="float32").active():
+            yield
 
 
 def type_path(cls: type) -> str:
-    """Full path of a class, as it is written in `type:`."""
+    """Full path of a class, as it is written in `type:`.
+
+    Example:
+        >>> type_path(Detector)
+        'endline.detectors.base.Detector'
+    """
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def detector_class(name: str, settings: Mapping[str, Mapping[str, Any]]) -> type[Detector[Any]]:
-    """Class of the detector of the name; arguments and errors as `build_detector`."""
-    if name not in settings:
-        raise EndlineError(f"There is no detector '{name}': choose one of {', '.join(sorted(settings))}.")
-    return _class_of(settings[name]["type"])
-
-
-def build_detector(name: str, settings: Mapping[str, Mapping[str, Any]]) -> Detector[Any]:
-    """Detector of the name, as the parameters describe it.
-
-    Args:
-        name: a key of `settings`.
-        settings: the content of `parameters/detectors.yml`: name -> `type:` (class path) and the settings.
-
-    Raises:
-        EndlineError: for a name that is not there, a class that cannot be found, or an unknown setting.
-    """
-    return _create(detector_class(name, settings), {k: v for k, v in settings[name].items() if k != "type"})
-
-
-def load_detector(folder: Path) -> Detector[Any]:
-    """Fitted detector of a folder that `Detector.save` wrote.
-
-    Raises:
-        EndlineError: when a file is missing or damaged.
-    """
-    try:
-        about = json.loads((folder / "config.json").read_text())
-        detector = _create(_class_of(about["type"]), about["config"])
-        shapes = {name: tuple(shape) for name, shape in about["shapes"].items()}
-        detector.restore(folder, shapes, about["samples"])
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise EndlineError(f"The detector in {folder} cannot be read ({error}): fit it again.") from error
-    return detector
-
-
-def _check_finite(train: FeatureSet) -> None:
-    for number, batch in enumerate(train.batches(BATCH)):
-        for name, array in batch.items():
-            broken = (~array.flatten(1).isfinite().all(1)).nonzero()
-            if len(broken):
-                row = number * BATCH + int(broken[0])
-                raise EndlineError(
-                    f"Array '{name}' of training sample {row} is not finite: look for NaN in the raw files, "
-                    "or delete the feature set and extract it again."
-                )
-
-
-def _class_of(path: str) -> type[Detector[Any]]:
-    module, _, name = path.rpartition(".")
-    try:
-        cls = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise EndlineError(f"The detector class '{path}' cannot be found ({error}): correct its `type:`.") from error
-    if not (isinstance(cls, type) and issubclass(cls, Detector)):
-        raise EndlineError(f"'{path}' is not a Detector: correct its `type:`.")
-    return cls
-
-
-def _create(cls: type[Detector[Any]], settings: Mapping[str, Any]) -> Detector[Any]:
-    known = {field.name for field in fields(cls.Config)}
-    unknown = set(settings) - known
-    if unknown:
-        raise EndlineError(
-            f"{cls.__name__} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}."
-        )
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return cls(cls.Config(**values))

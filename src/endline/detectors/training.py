@@ -9,9 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from endline.detectors.fitting import Training
 from endline.detectors.progress import Progress
+from endline.detectors.randomness import seeded
+from endline.detectors.training_step import TrainingStep
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.files import content_key
 
 SCHEDULES = ("constant", "one_cycle", "cosine")
@@ -24,7 +27,7 @@ class TrainingSettings:
 
     Attributes:
         epochs: passes over the training samples; the last one counts.
-        least_steps: optimizer steps that a training takes at least: where few samples make short epochs, there are
+        min_steps: optimizer steps that a training takes at least: where few samples make short epochs, there are
             more of them. 0 = exactly `epochs`.
         batch_size: samples a step.
         learning_rate: of the optimizer; the peak where a schedule varies it.
@@ -35,13 +38,17 @@ class TrainingSettings:
         schedule: `constant`, `one_cycle` (up over the first 30 %, down to 0) or `cosine` (down to 0).
         optimizer: `adam` or `sgd`.
         milestones: epochs after which the learning rate is a tenth of what it was before, on top of the schedule.
+
+    Example:
+        >>> TrainingSettings(epochs=8, batch_size=16, learning_rate=1e-3).schedule
+        'one_cycle'
     """
 
-    least_epochs: ClassVar[int] = 1
+    min_epochs: ClassVar[int] = 1
     epochs: int
     batch_size: int
     learning_rate: float
-    least_steps: int = 0
+    min_steps: int = 0
     weight_decay: float = 1e-5
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
@@ -55,55 +62,67 @@ class TrainingSettings:
             raise EndlineError(f"There is no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}.")
         if self.optimizer not in OPTIMIZERS:
             raise EndlineError(f"There is no optimizer '{self.optimizer}': choose one of {', '.join(OPTIMIZERS)}.")
-        if self.epochs < self.least_epochs or self.batch_size < 1 or self.least_steps < 0:
+        if self.epochs < self.min_epochs or self.batch_size < 1 or self.min_steps < 0:
             raise EndlineError(
-                f"epochs={self.epochs} must be at least {self.least_epochs}, batch_size={self.batch_size} at least 1, "
-                f"least_steps={self.least_steps} at least 0: correct them."
+                f"epochs={self.epochs} must be at least {self.min_epochs}, batch_size={self.batch_size} at least 1, "
+                f"min_steps={self.min_steps} at least 0: correct them."
             )
 
 
 def train(
     model: nn.Module,
     loss: Callable[[Batch], Tensor],
-    data: FeatureSet,
+    training: Training,
     settings: TrainingSettings,
     *,
-    seed: int,
-    progress: Progress,
+    static: bool = False,
 ) -> tuple[float, ...]:
     """Train until the last epoch; returns the mean loss of every epoch.
 
     The order of an epoch and what its losses draw depend on (seed, epoch) alone and the learning rate on the step
     alone, so that a killed training goes on from its checkpoint exactly as if it had not been killed.
 
+    Args:
+        model: what is trained; its frozen parameters stay. It is on the device of the features.
+        loss: mean over the samples of a batch; computed in the precision of `training.compute`.
+        training: features, seed, progress, precision.
+        settings: of the training.
+        static: whether the loss does the same with every batch, see `TrainingStep`: a GPU then waits for no Python.
+
     Raises:
         EndlineError: when the loss is no longer finite.
+
+    Example:
+        >>> from endline.detectors.fitting import known_rows
+        >>> from endline.detectors.progress import Progress
+        >>> features = FeatureSet({"x": np.ones((4, 1), "f4")}, key="ones")
+        >>> training = Training(features, known_rows(None, 4), seed=0, progress=Progress())
+        >>> model = nn.Linear(1, 1)
+        >>> settings = TrainingSettings(epochs=2, batch_size=4, learning_rate=0.1)
+        >>> losses = train(model, lambda batch: model(batch["x"]).square().mean(), training, settings)
+        >>> losses[1] < losses[0]
+        True
     """
+    data, seed, progress, device = training.features, training.seed, training.progress, training.features.device
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, settings)
+    take_step = TrainingStep(loss, optimizer, training.compute, clip_norm=settings.clip_norm, static=static)
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
-    epochs = max(settings.epochs, math.ceil(settings.least_steps / steps))
+    epochs = max(settings.epochs, math.ceil(settings.min_steps / steps))
     model.train()
     for epoch in range(len(losses), epochs):
         rng = np.random.default_rng([seed, epoch])
         order, noise = rng.permutation(len(data)), int(rng.integers(2**62))
-        total = 0.0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(noise)  # for losses that draw: nobody else's draws change theirs, nor theirs others'
+        total = torch.zeros((), dtype=torch.float64, device=device)  # summed there: to ask for each would wait for each
+        with seeded(noise, device):  # for losses that draw: nobody else's draws change theirs, nor theirs others'
             for step, batch in enumerate(data.batches(settings.batch_size, order)):
                 for group in optimizer.param_groups:
                     tenths = sum(epoch >= milestone for milestone in settings.milestones)
                     group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings) * 0.1**tenths
-                optimizer.zero_grad(set_to_none=True)
-                value = loss(batch)
-                value.backward()  # type: ignore[no-untyped-call]
-                if settings.clip_norm > 0:
-                    nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
-                optimizer.step()
-                total += value.item() * len(next(iter(batch.values())))
-        losses.append(total / len(data))
+                total += take_step(batch).double() * len(next(iter(batch.values())))
+        losses.append(total.item() / len(data))
         if not math.isfinite(losses[-1]):
             raise EndlineError(
                 f"The loss is {losses[-1]} in epoch {epoch + 1}: lower learning_rate (now "
@@ -145,10 +164,10 @@ def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tens
 
 def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, fingerprint: str) -> list[float]:
     """Put the checkpoint's state into model and optimizer; returns the losses of the epochs that are done."""
-    found = progress.found(fingerprint)
-    if found is None:
+    kept = progress.kept(fingerprint)
+    if kept is None:
         return []
-    state, losses = found
+    state, losses = kept
     parameters: list[nn.Parameter] = optimizer.param_groups[0]["params"]
     weights = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
     model.load_state_dict(weights)
@@ -157,7 +176,7 @@ def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progre
         if name.startswith("moments."):
             _, index, key = name.split(".")
             like = parameters[int(index)]
-            # Fused optimizers pair parameter and moment by their place in memory: the file kept no layout.
+            # Fused optimizers pair parameter and moment by their order in memory: the file kept no layout.
             placed = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
             moments.setdefault(int(index), {})[key] = placed
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -9,11 +9,18 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 Scores = NDArray[np.float64]
 RESAMPLES = 2000
+INTERVAL_COLUMNS = ("by", "name", "auroc", "low", "high", "n")
+CURVE_COLUMNS = ("kind", "false_alarm_rate", "recall", "auroc")
 
 
 @dataclass(frozen=True)
 class Auroc:
-    """Area under the ROC curve with its 95 % bootstrap interval, and the number of anomalous items."""
+    """Area under the ROC curve with its 95 % bootstrap interval, and the number of anomalous items.
+
+    Example:
+        >>> Auroc(auroc=0.9, low=0.8, high=0.97, n=40).high
+        0.97
+    """
 
     auroc: float
     low: float
@@ -29,6 +36,10 @@ def auroc(normal: Scores, anomalous: Scores, *, seed: int = 0, resamples: int = 
         anomalous: scores of anomalous items, (m,).
         seed: of the bootstrap.
         resamples: number of bootstrap samples; normals and anomalous are drawn apart, each with replacement.
+
+    Example:
+        >>> auroc(np.array([0.0, 1.0]), np.array([2.0, 3.0]))
+        Auroc(auroc=1.0, low=1.0, high=1.0, n=2)
     """
     if len(normal) == 0 or len(anomalous) == 0:
         return None
@@ -49,11 +60,57 @@ def _wins(normal: Scores, anomalous: Scores) -> Scores:
 
 
 def partial_auroc(normal: Scores, anomalous: Scores, max_false_alarm_rate: float = 0.1) -> float | None:
-    """Standardised partial AUROC up to a false-alarm rate (McClish), or None where a class is empty."""
+    """Standardised partial AUROC up to a false-alarm rate (McClish 1989), or None where a class is empty.
+
+    Example:
+        >>> partial_auroc(np.array([0.0, 1.0]), np.array([2.0, 3.0]))
+        1.0
+    """
     if len(normal) == 0 or len(anomalous) == 0:
         return None
     labels = np.r_[np.zeros(len(normal)), np.ones(len(anomalous))]
     return float(roc_auc_score(labels, np.r_[normal, anomalous], max_fpr=max_false_alarm_rate))
+
+
+def auroc_intervals(scores: pd.DataFrame) -> pd.DataFrame:
+    """AUROC with its interval of all items, of each kind, of each domain, and of each group where there are several.
+
+    A kind's anomalous items are compared with all normals, a domain's normals with all anomalous items (DCASE 2023,
+    task 2), a group's anomalous items with its own normals.
+
+    Args:
+        scores: one row an item, columns `score, label, kind, domain, group`; unknown labels are left out.
+
+    Returns:
+        Columns `by` (all, kind, domain, group), `name, auroc, low, high, n`; rows without both labels are left out.
+
+    Example:
+        >>> table = pd.DataFrame({"score": [1.0, 2.0, 3.0], "label": [0, 0, 1], "kind": ["normal", "normal", "dent"]})
+        >>> auroc_intervals(table.assign(domain=None, group="mirror"))[["by", "name", "auroc", "n"]]
+             by  name  auroc  n
+        0   all   all    1.0  1
+        1  kind  dent    1.0  1
+    """
+    values, normal, anomalous = scores["score"].to_numpy(np.float64), is_normal(scores), is_anomalous(scores)
+    compared = [("all", "all", normal, anomalous)]
+    kinds, domains, groups = (_names(scores.loc[rows, column]) for column, rows in (
+        ("kind", anomalous), ("domain", normal), ("group", normal | anomalous)
+    ))  # fmt: skip
+    compared += [("kind", kind, normal, anomalous & scores["kind"].eq(kind)) for kind in kinds]
+    compared += [("domain", domain, normal & scores["domain"].eq(domain), anomalous) for domain in domains]
+    if scores["group"].nunique() > 1:
+        inside = {group: scores["group"].eq(group) for group in groups}
+        compared += [("group", group, normal & rows, anomalous & rows) for group, rows in inside.items()]
+    rows = []
+    for by, name, good, bad in compared:
+        area = auroc(values[good.to_numpy()], values[bad.to_numpy()])
+        if area is not None:
+            rows.append((by, name, area.auroc, area.low, area.high, area.n))
+    return pd.DataFrame(rows, columns=list(INTERVAL_COLUMNS))
+
+
+def _names(column: pd.Series) -> list[str]:
+    return sorted(str(name) for name in column.dropna().unique())
 
 
 def roc_curves(scores: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +121,11 @@ def roc_curves(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns `kind, false_alarm_rate, recall, auroc`, one row a point; empty without both labels.
+
+    Example:
+        >>> table = pd.DataFrame({"score": [1.0, 2.0], "label": [0, 1], "kind": ["normal", "dent"]})
+        >>> roc_curves(table)["kind"].unique().tolist()
+        ['all', 'dent']
     """
     normal = scores.loc[is_normal(scores), "score"].to_numpy(float)
     curves = []
@@ -73,11 +135,38 @@ def roc_curves(scores: pd.DataFrame) -> pd.DataFrame:
             values = np.r_[normal, anomalous]
             false_alarms, recall, _ = roc_curve(labels, values)
             area = float(roc_auc_score(labels, values))
-            curves.append(
-                pd.DataFrame({"kind": kind, "false_alarm_rate": false_alarms, "recall": recall, "auroc": area})
-            )
-    columns = ["kind", "false_alarm_rate", "recall", "auroc"]
-    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=columns)
+            curves.append(pd.DataFrame(dict(zip(CURVE_COLUMNS, (kind, false_alarms, recall, area), strict=True))))
+    return pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=list(CURVE_COLUMNS))
+
+
+def score_groups(scores: pd.DataFrame, calibrating: pd.DataFrame) -> pd.DataFrame:
+    """Finite scores of a run by what is known of their items, as a histogram shows them.
+
+    Args:
+        scores: the tested items, columns `score, label, kind`.
+        calibrating: the held-out normal items behind the threshold, column `score`.
+
+    Returns:
+        Columns `group` and `score`; the groups follow each other: `calibrating normals`, `normal`, each kind of
+        anomaly (`anomalous` where it is not known), `label unknown`.
+
+    Example:
+        >>> tested = pd.DataFrame({"score": [1.0, 5.0], "label": [0, 1], "kind": ["normal", "dent"]})
+        >>> score_groups(tested, pd.DataFrame({"score": [0.5]}))["group"].tolist()
+        ['calibrating normals', 'normal', 'dent']
+    """
+    normal, anomalous = is_normal(scores), is_anomalous(scores)
+    kinds = scores["kind"].fillna("anomalous").astype(str)
+    of_kinds = [(kind, scores.loc[anomalous & kinds.eq(kind), "score"]) for kind in sorted(set(kinds[anomalous]))]
+    groups = [
+        ("calibrating normals", calibrating["score"]),
+        ("normal", scores.loc[normal, "score"]),
+        *of_kinds,
+        ("label unknown", scores.loc[~normal & ~anomalous, "score"]),
+    ]
+    table = pd.concat([pd.DataFrame({"group": name, "score": values.astype(float)}) for name, values in groups])
+    finite: pd.DataFrame = table[np.isfinite(table["score"].to_numpy(float))]
+    return finite.reset_index(drop=True)
 
 
 def is_normal(scores: pd.DataFrame) -> pd.Series:
@@ -91,7 +180,13 @@ def is_anomalous(scores: pd.DataFrame) -> pd.Series:
 
 
 def anomalous_by_kind(scores: pd.DataFrame) -> dict[str, Scores]:
-    """Scores of the anomalous items, all together under "all" and by kind."""
+    """Scores of the anomalous items, all together under "all" and by kind.
+
+    Example:
+        >>> table = pd.DataFrame({"score": [1.0, 2.0], "label": [0, 1], "kind": ["normal", "dent"]})
+        >>> list(anomalous_by_kind(table))
+        ['all', 'dent']
+    """
     anomalous = scores[is_anomalous(scores)]
     groups = {"all": anomalous["score"].to_numpy(float)}
     for kind, rows in anomalous.groupby("kind", sort=True):

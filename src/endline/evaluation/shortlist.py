@@ -16,6 +16,13 @@ def shortlist_items(scores: pd.DataFrame, threshold: float, count: int) -> pd.Da
         scores: one row an item, columns `score, flagged, label`.
         threshold: of the verdict; infinite where no rate can be promised (nothing is then borderline).
         count: items a reason.
+
+    Example:
+        >>> table = pd.DataFrame({"sample_id": ["a", "b"], "score": [3.0, 1.0], "flagged": [True, False]})
+        >>> shortlist_items(table.assign(label=[0, 1]), 2.0, 1)[["sample_id", "why"]]
+          sample_id             why
+        0         a  most anomalous
+        1         b          missed
     """
     ranked = scores.sort_values("score", ascending=False, kind="stable")
     flagged = ranked["flagged"].astype(bool)

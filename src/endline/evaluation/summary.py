@@ -1,70 +1,117 @@
-"""The metrics file: one flat dictionary a run, the same keys for every station."""
+"""The metrics file: one flat dictionary a run, the same keys for every station, in JSON that any parser reads."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from endline.evaluation.metrics import anomalous_by_kind, auroc, is_anomalous, is_normal, partial_auroc
+from endline.evaluation.metrics import is_anomalous, is_normal, partial_auroc
+from endline.evaluation.thresholds import Calibration, false_alarm_p_value
 from endline.samples import item_of
 
 METRICS = (
-    "station", "group", "detector", "seed", "n_train", "n_test_normal", "n_test_anomalous", "auroc", "auroc_low",
-    "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds",
-    "auroc_by_domain", "auroc_by_group", "pauc", "pixel_auroc", "control_auroc",
-    "false_alarm_rate", "recall", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample",
+    "station", "group", "detector", "seed", "n_train", "n_calibration", "n_tested", "n_test_normal",
+    "n_test_anomalous", "n_flagged", "n_false_alarms", "n_detected", "auroc", "auroc_low", "auroc_high",
+    "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain", "auroc_by_group", "pauc", "auroc_reason",
+    "pixel_auroc", "pixel_auroc_reason",
+    "control_auroc", "control_auroc_low", "control_auroc_high", "control_auroc_reason",
+    "false_alarm_rate", "false_alarm_rate_reason", "target_false_alarm_rate", "false_alarm_p_value", "recall",
+    "recall_reason", "threshold", "threshold_reason", "feature_seconds", "fit_seconds", "score_ms_per_sample",
     "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
+NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 
 
 def summarise(
-    scores: pd.DataFrame, samples: pd.DataFrame, threshold: float, known: Mapping[str, Any]
+    scores: pd.DataFrame,
+    samples: pd.DataFrame,
+    calibration: Calibration,
+    intervals: pd.DataFrame,
+    known: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """All keys of `METRICS`; what the data cannot give is None.
+    """All keys of `METRICS`; what the data cannot give is None, and why stands under `<key>_reason`.
 
     Args:
         scores: one row a tested item, columns `score, flagged, label, kind, domain, group`.
         samples: the sample table.
-        threshold: items above it are flagged; infinite (told as None) where none can be promised.
+        calibration: the threshold, and what it rests on.
+        intervals: as `auroc_intervals` gives them for the scores.
         known: keys that are not computed here (station, detector, seconds, ...).
     """
-    normal, anomalous = is_normal(scores), is_anomalous(scores)
-    values = scores["score"].to_numpy(float)
-    area = auroc(values[normal], values[anomalous])
-    by_kind = {
-        kind: asdict(found)
-        for kind, group in anomalous_by_kind(scores).items()
-        if kind != "all" and (found := auroc(values[normal], group)) is not None
-    }
-    training = (samples["split"] == "train").to_numpy()
     computed = {
-        "n_train": int(item_of(samples[training]).nunique()),
-        "n_test_normal": int(normal.sum()),
-        "n_test_anomalous": int(anomalous.sum()),
-        "auroc": None if area is None else area.auroc,
-        "auroc_low": None if area is None else area.low,
-        "auroc_high": None if area is None else area.high,
-        "auroc_by_kind": by_kind or None,
-        "auroc_mean_of_kinds": fmean(found["auroc"] for found in by_kind.values()) if by_kind else None,
-        "auroc_by_domain": _by_domain(scores),
-        "auroc_by_group": _by_group(scores),
-        "pauc": partial_auroc(values[normal], values[anomalous]),
-        "false_alarm_rate": _mean(scores.loc[normal, "flagged"]),
-        "recall": _mean(scores.loc[anomalous, "flagged"]),
-        "threshold": float(threshold) if np.isfinite(threshold) else None,
+        "n_train": int(item_of(samples[(samples["split"] == "train").to_numpy()]).nunique()),
+        **_areas(scores, intervals),
+        **_verdicts(scores, calibration),
         "peak_memory_mb": peak_memory_mb(),
         "simulated": bool(samples["simulated"].any()),
     }
-    return {key: {**computed, **known}.get(key) for key in METRICS}
+    return {key: finite_or_none({**computed, **known}.get(key)) for key in METRICS}
+
+
+def _areas(scores: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, Any]:
+    values, normal, anomalous = scores["score"].to_numpy(float), is_normal(scores), is_anomalous(scores)
+    by = {
+        str(key): {str(row["name"]): {"auroc": row["auroc"], "low": row["low"], "high": row["high"], "n": row["n"]}
+                   for row in rows.to_dict("records")}
+        for key, rows in intervals.groupby("by")
+    }  # fmt: skip
+    overall, kinds = by.get("all", {}).get("all", {}), by.get("kind", {})
+    lacking = [reason for reason, rows in ((NO_NORMAL, normal), (NO_ANOMALY, anomalous)) if not rows.any()]
+    return {
+        **{key: overall.get(name) for key, name in (("auroc", "auroc"), ("auroc_low", "low"), ("auroc_high", "high"))},
+        "auroc_by_kind": kinds or None,
+        "auroc_mean_of_kinds": fmean(entry["auroc"] for entry in kinds.values()) if kinds else None,
+        "auroc_by_domain": by.get("domain"),
+        "auroc_by_group": by.get("group"),
+        "pauc": partial_auroc(values[normal], values[anomalous]),
+        "auroc_reason": ", ".join(lacking) or None,
+    }
+
+
+def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
+    flagged, normal, anomalous = scores["flagged"].fillna(False).astype(bool), is_normal(scores), is_anomalous(scores)
+    normals, alarms = int(normal.sum()), int((flagged & normal).sum())
+    anomalies, detected = int(anomalous.sum()), int((flagged & anomalous).sum())
+    chance = false_alarm_p_value(alarms, normals, calibration.rate, len(calibration.held_out))
+    return {
+        "n_calibration": len(calibration.held_out),
+        "n_tested": len(scores),
+        "n_test_normal": normals,
+        "n_test_anomalous": anomalies,
+        "n_flagged": int(flagged.sum()),
+        "n_false_alarms": alarms,
+        "n_detected": detected,
+        "false_alarm_rate": alarms / normals if normals else None,
+        "false_alarm_rate_reason": None if normals else NO_NORMAL,
+        "target_false_alarm_rate": calibration.rate,
+        "false_alarm_p_value": chance if normals else None,
+        "recall": detected / anomalies if anomalies else None,
+        "recall_reason": None if anomalies else NO_ANOMALY,
+        "threshold": calibration.threshold,
+        "threshold_reason": calibration.threshold_reason,
+    }
+
+
+def finite_or_none(value: Any) -> Any:
+    """The value with every NaN and infinity in it, however deep, as None: JSON has no word for them.
+
+    Example:
+        >>> finite_or_none({"auroc": float("nan"), "by_kind": {"dent": float("inf")}, "n": 3})
+        {'auroc': None, 'by_kind': {'dent': None}, 'n': 3}
+    """
+    if isinstance(value, Mapping):
+        return {key: finite_or_none(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_none(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def peak_memory_mb(status: Path = Path("/proc/self/status")) -> float | None:
-    """Highest resident memory of the process in MB since `restart_peak_memory`; None where the system tells none."""
+    """Highest resident memory of the process in MB since `restart_peak_memory`; None where the system gives none."""
     try:
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
@@ -76,32 +123,3 @@ def restart_peak_memory(control: Path = Path("/proc/self/clear_refs")) -> None:
     """Let `peak_memory_mb` count from now on, where the system (Linux) can."""
     with suppress(OSError):
         control.write_text("5")
-
-
-def _by_domain(scores: pd.DataFrame) -> dict[str, Any] | None:
-    """AUROC of each domain's normals against the anomalous of all domains (DCASE 2023, task 2)."""
-    anomalous = scores.loc[is_anomalous(scores), "score"].to_numpy(float)
-    normals = scores[is_normal(scores)]
-    found = {
-        str(domain): area
-        for domain, rows in normals.groupby("domain")
-        if (area := auroc(rows["score"].to_numpy(float), anomalous)) is not None
-    }
-    return {domain: asdict(area) for domain, area in found.items()} or None
-
-
-def _by_group(scores: pd.DataFrame) -> dict[str, Any] | None:
-    """AUROC of each group's own normals against its own anomalous; None where all are of one group."""
-    if scores["group"].nunique() < 2:
-        return None
-    values, normal, anomalous = scores["score"], is_normal(scores), is_anomalous(scores)
-    found = {
-        str(group): auroc(values[rows & normal].to_numpy(float), values[rows & anomalous].to_numpy(float))
-        for group in sorted(scores["group"].unique())
-        for rows in [scores["group"] == group]
-    }
-    return {group: asdict(area) for group, area in found.items() if area is not None} or None
-
-
-def _mean(flags: pd.Series) -> float | None:
-    return float(flags.mean()) if len(flags) else None

@@ -21,6 +21,13 @@ class Rejections:
         folder: raw folder; files are named by their paths in it.
         contents: what the files are, in the user's words: "recording", "image".
         rows: path, reason and remedy of what is known beforehand.
+
+    Example:
+        >>> rejections = Rejections(Path("raw"), "recording")
+        >>> with rejections.instead("a.wav"):
+        ...     raise FileRejected("the file is empty (0 bytes)", "record it again")
+        >>> rejections.rows
+        [('a.wav', 'the file is empty (0 bytes)', 'record it again')]
     """
 
     def __init__(self, folder: Path, contents: str, rows: Iterable[tuple[str, str, str]] = ()) -> None:
@@ -37,8 +44,8 @@ class Rejections:
         except FileRejected as problem:
             self.rows.append((name, problem.reason, problem.remedy))
         except OSError as problem:
-            told = f"it cannot be read ({problem.strerror})"
-            self.rows.append((name, told, "check the file's rights and the disk"))
+            reason = f"it cannot be read ({problem.strerror})"
+            self.rows.append((name, reason, "check the file's rights and the disk"))
 
     def digest(self, name: str, among: str = "") -> str:
         """SHA-256 of the file, which must be the first of its contents among those of the same `among`.
@@ -53,7 +60,7 @@ class Rejections:
         return digest
 
     def table(self, files: int, *, usable: bool) -> pd.DataFrame:
-        """The rejected table of so many files; every row is logged as a warning.
+        """The rejected table of `files` files; each row is logged as a warning.
 
         Raises:
             EndlineError: when none is usable.

@@ -14,7 +14,12 @@ SubnetFactory = Callable[[Sequence[int], Sequence[int]], nn.Module]
 
 
 def soft_clamp(s: Tensor, alpha: float) -> Tensor:
-    """Log-scale kept in (-alpha, alpha): (2 alpha / pi) atan(s / alpha) (Rudolph 2024, chapter 4)."""
+    """Log-scale kept in (-alpha, alpha): (2 alpha / pi) atan(s / alpha) (Rudolph 2024, chapter 4).
+
+    Example:
+        >>> soft_clamp(torch.tensor([-1e9, 0.0, 1e9]), 3.0)
+        tensor([-3.,  0.,  3.])
+    """
     return (2 * alpha / math.pi) * torch.atan(s / alpha)
 
 
@@ -43,6 +48,14 @@ class CouplingBlock(Flow):
             then starts as its permutation.
         clamp: bounds the log-scale, from it and alpha.
         generator: draws the permutations.
+
+    Example:
+        >>> from endline.flows.subnets import ConvSubnet
+        >>> block = CouplingBlock([6], lambda ins, outs: ConvSubnet(ins, outs, [8], kernel=3), alpha=2.0)
+        >>> x = torch.randn(5, 6, 4, 4)
+        >>> (z,), log_det = block((x,))  # at the start a permutation of the channels
+        >>> torch.equal(block.inverse((z,))[0], x), log_det.abs().max().item()
+        (True, 0.0)
     """
 
     def __init__(
@@ -63,8 +76,7 @@ class CouplingBlock(Flow):
         second = [count - half for count, half in zip(channels, self.first, strict=True)]
         self.second_to_first = subnet(second, [2 * half for half in self.first])
         self.first_to_second = subnet(self.first, [2 * half for half in second])
-        start = torch.zeros(2, len(channels)) if gamma else torch.ones(2, len(channels))
-        self.gamma = nn.Parameter(start, requires_grad=gamma)
+        self.gamma = nn.Parameter(torch.zeros(2, len(channels))) if gamma else None
         for scale, count in enumerate(channels):
             order = torch.randperm(count, generator=generator)
             self.register_buffer(f"permutation_{scale}", order)
@@ -101,8 +113,9 @@ class CouplingBlock(Flow):
         return halves
 
     def _scale_and_shift(self, subnet: nn.Module, x: Maps, condition: Maps | None, which: int) -> tuple[Maps, Maps]:
-        found = subnet(x) if condition is None else subnet(x, condition)
-        outputs = [gamma * out for gamma, out in zip(self.gamma[which], found, strict=True)]
+        outputs: Maps = subnet(x) if condition is None else subnet(x, condition)
+        if self.gamma is not None:
+            outputs = tuple(gamma * out for gamma, out in zip(self.gamma[which], outputs, strict=True))
         pairs = [out.chunk(2, dim=1) for out in outputs]
         return tuple(self.clamp(s, self.alpha) for s, _ in pairs), tuple(t for _, t in pairs)
 
@@ -112,6 +125,15 @@ class CouplingFlow(Flow):
 
     Args:
         blocks: the blocks, first to last.
+
+    Example:
+        >>> from endline.flows.subnets import ConvSubnet
+        >>> def block() -> CouplingBlock:
+        ...     return CouplingBlock([6], lambda ins, outs: ConvSubnet(ins, outs, [8], kernel=1), alpha=2.0)
+        >>> flow = CouplingFlow([block() for _ in range(4)])
+        >>> (z,), (log_det,) = flow.by_position((torch.zeros(5, 6, 3, 3),))
+        >>> z.shape, log_det.shape
+        (torch.Size([5, 6, 3, 3]), torch.Size([5, 3, 3]))
     """
 
     def __init__(self, blocks: Sequence[CouplingBlock]) -> None:
@@ -166,7 +188,7 @@ def _joined(first: Maps, second: Maps) -> Maps:
     return tuple(torch.cat(halves, dim=1) for halves in zip(first, second, strict=True))
 
 
-def _summed(found: tuple[Maps, Maps]) -> tuple[Maps, Tensor]:
+def _summed(by_position: tuple[Maps, Maps]) -> tuple[Maps, Tensor]:
     """Latents and log-determinant (batch,), from the log-determinant by position."""
-    z, log_dets = found
+    z, log_dets = by_position
     return z, torch.stack([change.reshape(len(change), -1).sum(1) for change in log_dets]).sum(0)

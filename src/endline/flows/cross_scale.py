@@ -25,6 +25,11 @@ class CrossScaleSubnet(nn.Module):
 
     References:
         Rudolph et al., "Fully Convolutional Cross-Scale-Flows for Image-based Defect Detection", WACV 2022.
+
+    Example:
+        >>> subnet = CrossScaleSubnet([3, 4], [6, 8], hidden=16, kernel=(3, 3))
+        >>> [tuple(out.shape) for out in subnet((torch.zeros(1, 3, 8, 8), torch.zeros(1, 4, 4, 4)))]
+        [(1, 6, 8, 8), (1, 8, 4, 4)]
     """
 
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int, kernel: tuple[int, int]) -> None:
@@ -65,6 +70,11 @@ def cross_scale_flow(
         hidden: hidden channels of the subnets.
         alpha: bound of the log-scale.
         generator: draws the channel permutations.
+
+    Example:
+        >>> flow = cross_scale_flow([6, 8], kernels=[(3, 3), (5, 5)], hidden=16, alpha=3.0)
+        >>> flow.log_prob((torch.zeros(2, 6, 8, 8), torch.zeros(2, 8, 4, 4))).shape
+        torch.Size([2])
     """
 
     def block(kernel: tuple[int, int]) -> CouplingBlock:

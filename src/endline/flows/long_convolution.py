@@ -1,10 +1,10 @@
-"""Convolution along time with a long kernel, as products in the frequency domain of short overlapping tiles.
+"""Convolution along time with a long kernel: on a CPU in the frequency domain, by short overlapping tiles.
 
 A kernel of 13 steps costs 13 multiplications an output and channel; in tiles of 40 steps, of which 28 are new, the
 products of spectra cost 6, and as matrix products they run at full speed. The discrete Fourier transforms, so short,
 are matrix products too. Everything is exact up to rounding: the same mathematics as `nn.Conv1d`.
 
-What comes out stays in tiles, (new steps, channels, places), where it is a matrix for every step of a tile: layers
+What comes out stays in tiles, (new steps, channels, positions), where it is a matrix for every step of a tile: layers
 that see single steps go on there as plain matrix products, and `steps_of` puts the steps in their order at the end.
 """
 
@@ -17,18 +17,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from endline.flows.memory import keep_freed_memory
-
 LARGE = 2048  # pairs of channels from which tensors are so large that fresh memory for each costs time
 
 
 class LongConv1d(nn.Conv1d):
-    """`nn.Conv1d` with an odd kernel, whose borders are replicated, so that the steps stay as many.
+    """`nn.Conv1d` with an odd kernel, whose borders are replicated, so that the number of steps stays.
 
     Args:
         inputs, outputs: channels.
         kernel: odd length.
         dilation: distance of the steps that the kernel sees.
+
+    Example:
+        >>> layer = LongConv1d(3, 5, kernel=13, dilation=2)
+        >>> layer(torch.zeros(2, 3, 100)).shape
+        torch.Size([2, 5, 100])
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1) -> None:
@@ -42,39 +45,57 @@ class LongConv1d(nn.Conv1d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, outputs, steps) of x (batch, inputs, steps)."""
+        if not self.takes_tiles(x):
+            return super().forward(functional.pad(x, (self.reach, self.reach), mode="replicate"))
         return steps_of(self.tiles(x), len(x), self.dilation[0], x.shape[-1])
 
+    @property
+    def reach(self) -> int:
+        """Steps that an output sees on either side of its own."""
+        return self.kernel_size[0] // 2 * self.dilation[0]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there are so many channels that fresh memory for each tensor costs time."""
+        return self.in_channels * self.out_channels >= LARGE
+
+    def takes_tiles(self, x: Tensor) -> bool:
+        """The one switch: full precision on a CPU; libraries of GPUs have the faster convolution."""
+        return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
     def tiles(self, x: Tensor, *, rectify: bool = False) -> Tensor:
-        """Outputs in tiles, (new steps, outputs, places), see `steps_of`; with `rectify` their ReLU."""
-        if self.in_channels * self.out_channels >= LARGE:
-            keep_freed_memory()
+        """Outputs in tiles, (new steps, outputs, positions), see `steps_of`; with `rectify` their ReLU."""
         (kernel,), (dilation,) = self.kernel_size, self.dilation
-        reach = kernel // 2 * dilation
         alone = not (self.training or torch.is_grad_enabled() or len(x) > 1)
         transforms = _three_transforms if alone else _transforms
-        new = len(transforms(kernel, x.dtype)[2]) * dilation
-        padded = functional.pad(x, (reach, reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
+        new = len(transforms(kernel, x.dtype, x.device)[2]) * dilation
+        padded = functional.pad(x, (self.reach, self.reach + -x.shape[-1] % new), mode="replicate")  # tiles are whole
         if not alone:
-            found: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
-            return found
+            tiles: Tensor = _TiledConvolution.apply(padded, self.weight, self.bias, dilation, rectify)
+            return tiles
         assert self.bias is not None  # for the type checker: this layer always has one
-        found = _three_products(padded, self._spectra(), self.bias, kernel, dilation)
-        return found.relu_() if rectify else found
+        tiles = _three_products(padded, self._spectra(), self.bias, kernel, dilation)
+        return tiles.relu_() if rectify else tiles
 
     def _spectra(self) -> Tensor:
         """Kernels of `_three_products`; in evaluation they are kept while the weight stays what it is."""
         weight = self.weight.detach()
-        state = (weight.data_ptr(), weight._version, weight.dtype)
+        state = (weight.data_ptr(), weight._version, weight.dtype, weight.device)
         if self._kept is None or self._kept[0] != state:
-            _, taps, _ = _three_transforms(weight.shape[2], weight.dtype)
+            _, taps, _ = _three_transforms(weight.shape[2], weight.dtype, weight.device)
             self._kept = (state, (weight @ taps.T).movedim(-1, 0).contiguous())
         return self._kept[1]
 
 
 def steps_of(tiles: Tensor, batch: int, dilation: int, steps: int) -> Tensor:
-    """Tiles (new steps, channels, places) as (batch, channels, steps).
+    """Tiles (new steps, channels, positions) as (batch, channels, steps).
 
-    A place is a sample, a phase of the dilation and a tile, the last fastest; steps beyond the last are dropped.
+    A position is a sample, a phase of the dilation and a tile, the last fastest; steps beyond the last are dropped.
+
+    Example:
+        >>> tiles = torch.tensor([[[0, 2, 4]], [[1, 3, 5]]])  # three tiles of two new steps, one channel
+        >>> steps_of(tiles, batch=1, dilation=1, steps=5)
+        tensor([[[0, 1, 2, 3, 4]]])
     """
     new, channels, _ = tiles.shape
     ordered = tiles.view(new, channels, batch, dilation, -1).permute(2, 1, 4, 0, 3)
@@ -82,13 +103,16 @@ def steps_of(tiles: Tensor, batch: int, dilation: int, steps: int) -> Tensor:
 
 
 @cache
-def _transforms(kernel: int, dtype: torch.dtype, kernels: float = 3.0) -> tuple[Tensor, Tensor, Tensor]:
+def _transforms(
+    kernel: int, dtype: torch.dtype, device: torch.device, kernels: float = 3.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Matrices of tiles of n steps, s of which are new, with f frequencies, real and imaginary parts one by one.
 
     Args:
         kernel: its length.
         dtype: of the matrices.
-        kernels: so many of them make a tile; 3 is the best of several on two cores, for kernels of 7 to 31 steps.
+        device: of the matrices.
+        kernels: length of a tile in kernels; 3 is the best of several on two cores, for kernels of 7 to 31 steps.
 
     Returns:
         of a tile (2 f, n), of the kernel, conjugate (2 f, kernel), and back to the new steps (s, 2 f).
@@ -101,18 +125,20 @@ def _transforms(kernel: int, dtype: torch.dtype, kernels: float = 3.0) -> tuple[
     weights[0] = weights[-1] = 1 / tile
     back = (forward.view(frequencies, 2, tile) * weights).flatten(0, 1)[:, : tile - kernel + 1]
     conjugate = torch.stack([angles.cos(), angles.sin()], 1).flatten(0, 1)[:, :kernel]
-    return forward.to(dtype), conjugate.contiguous().to(dtype), back.T.contiguous().to(dtype)
+    matrices = forward, conjugate.contiguous(), back.T.contiguous()
+    first, second, third = (matrix.to(device, dtype) for matrix in matrices)
+    return first, second, third
 
 
 @cache
-def _three_transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+def _three_transforms(kernel: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """As `_transforms`, (r, n), (r, kernel) and (s, r), r = 3 f - 4, for Gauss's way to multiply complex numbers.
 
     Of a b = (p - q) + i (r - p - q) the three real products are p of the real parts, q of the imaginary ones, and r of
     their sums. The first and the last frequency are real: there p is all. Tiles are shorter than in a batch: a single
     sample has the kernels' spectra read for itself alone, and they are fewer so.
     """
-    to, taps, back = _transforms(kernel, torch.float64, 2.4)
+    to, taps, back = _transforms(kernel, torch.float64, device, 2.4)
     (x, y), (u, v) = ((part[0::2], part[1::2]) for part in (to, taps))
     real, imaginary = back[:, 0::2], back[:, 1::2]
     inner = slice(1, -1)
@@ -124,11 +150,11 @@ def _three_transforms(kernel: int, dtype: torch.dtype) -> tuple[Tensor, Tensor, 
 
 
 def _three_products(x: Tensor, kernels: Tensor, bias: Tensor, kernel: int, dilation: int) -> Tensor:
-    """What `_TiledConvolution` gives, without a gradient; faster where there are few places.
+    """What `_TiledConvolution` gives, without a gradient; faster where there are few positions.
 
     The kernels (3 f - 4, outputs, inputs) are those that evaluation keeps.
     """
-    to, _, back = _three_transforms(kernel, x.dtype)
+    to, _, back = _three_transforms(kernel, x.dtype, x.device)
     seen = _tiled(x, to.shape[1], len(back), dilation)
     spectra = (to @ seen.reshape(to.shape[1], -1)).view(len(to), x.shape[1], -1)
     products = torch.bmm(kernels, spectra).view(len(to), -1)
@@ -150,19 +176,19 @@ class _TiledConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dilation: int, rectify: bool) -> Tensor:
         batch, inputs, padded = x.shape
         outputs, _, kernel = weight.shape
-        to, conjugate, back = _transforms(kernel, x.dtype)
+        to, conjugate, back = _transforms(kernel, x.dtype, x.device)
         tile, new = to.shape[1], back.shape[0]
         seen = _tiled(x, tile, new, dilation)
         tiles = seen.shape[-1]
         spectra = (to @ seen.reshape(tile, -1)).view(-1, 2 * inputs, batch * dilation * tiles)
         kernels = _kernels(weight, conjugate)
         products = torch.bmm(kernels, spectra).view(len(to), -1)
-        found = torch.mm(back, products).view(new, outputs, -1).add_(bias[:, None])
+        steps = torch.mm(back, products).view(new, outputs, -1).add_(bias[:, None])
         if rectify:
-            found.relu_()
-        ctx.save_for_backward(spectra, kernels, found if rectify else None)
+            steps.relu_()
+        ctx.save_for_backward(spectra, kernels, steps if rectify else None)
         ctx.sizes = (batch, inputs, padded, outputs, kernel, tiles, dilation)
-        return found
+        return steps
 
     @staticmethod
     @once_differentiable
@@ -170,7 +196,7 @@ class _TiledConvolution(torch.autograd.Function):
         spectra, kernels, rectified = ctx.saved_tensors
         batch, inputs, padded, outputs, kernel, tiles, dilation = ctx.sizes
         (slope,) = slopes
-        to, conjugate, back = _transforms(kernel, slope.dtype)
+        to, conjugate, back = _transforms(kernel, slope.dtype, slope.device)
         tile, new = to.shape[1], back.shape[0]
         if rectified is not None:
             slope = torch.ops.aten.threshold_backward(slope, rectified, 0)

@@ -11,7 +11,7 @@ from endline.errors import EndlineError
 def position_code(channels: int, height: int, width: int) -> Tensor:
     """Code of every position, (channels, height, width), in [-1, 1]; no two positions share one.
 
-    The first half of the channels tells x (the column), the second y (the row): each a sine and a cosine at
+    The first half of the channels gives x (the column), the second y (the row): each a sine and a cosine at
     `channels / 4` frequencies that fall from 1 to nearly 1e-4 radians a position (Vaswani et al. 2017, section 3.5).
 
     Args:
@@ -21,6 +21,10 @@ def position_code(channels: int, height: int, width: int) -> Tensor:
 
     Raises:
         EndlineError: for another number of channels.
+
+    Example:
+        >>> position_code(32, height=24, width=16).shape
+        torch.Size([32, 24, 16])
     """
     if channels < 0 or channels % 4:
         raise EndlineError(f"A position code cannot have {channels} channels: choose a multiple of 4.")

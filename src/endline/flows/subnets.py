@@ -23,6 +23,13 @@ class ConvSubnet(nn.Module):
         kernel: odd height and width of every kernel; 1 sees single vectors.
         condition: channels of the condition; 0 = none.
         padding: `zeros` or `replicate`, of the borders.
+
+    Example:
+        >>> import torch
+        >>> subnet = ConvSubnet([3], [6], hidden=[16], kernel=3, condition=8)
+        >>> (out,) = subnet((torch.zeros(5, 3, 4, 4),), (torch.zeros(1, 8, 4, 4),))
+        >>> out.shape
+        torch.Size([5, 6, 4, 4])
     """
 
     def __init__(
@@ -41,13 +48,13 @@ class ConvSubnet(nn.Module):
             return WideConv2d(count, width, kernel, padding=kernel // 2, bias=bias, padding_mode=padding)
 
         self.enter = nn.ModuleList(conv(count, width) for count, width in zip(inputs, hidden, strict=True))
-        self.place = nn.ModuleList(conv(condition, width, bias=False) for width in hidden if condition)
+        self.condition = nn.ModuleList(conv(condition, width, bias=False) for width in hidden if condition)
         self.leave = nn.ModuleList(conv(width, count) for width, count in zip(hidden, outputs, strict=True))
 
     def forward(self, x: Maps, condition: Maps | None = None) -> Maps:
         """Maps (batch, outputs[i], H_i, W_i) of maps (batch, inputs[i], H_i, W_i)."""
         hidden = tuple(enter(scale) for enter, scale in zip(self.enter, x, strict=True))
-        if condition is not None and len(self.place):
-            codes = (place(code) for place, code in zip(self.place, condition, strict=True))
+        if condition is not None and len(self.condition):
+            codes = (layer(code) for layer, code in zip(self.condition, condition, strict=True))
             hidden = tuple(scale + code for scale, code in zip(hidden, codes, strict=True))
         return tuple(leave(functional.relu(scale)) for leave, scale in zip(self.leave, hidden, strict=True))

@@ -12,10 +12,15 @@ from endline.flows.long_convolution import LongConv1d, steps_of
 
 
 class SingleSteps(nn.Linear):
-    """A convolution of kernel 1, on tiles (new steps, inputs, places), see `steps_of`."""
+    """A convolution of kernel 1, on signals (batch, inputs, steps) or tiles (new steps, inputs, positions).
+
+    Example:
+        >>> SingleSteps(3, 5)(torch.zeros(2, 3, 100)).shape
+        torch.Size([2, 5, 100])
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(new steps, outputs, places)."""
+        """As x, with the outputs in place of the inputs."""
         return torch.baddbmm(self.bias[:, None], self.weight.expand(len(x), -1, -1), x)
 
 
@@ -32,6 +37,11 @@ class TimeSubnet(nn.Module):
 
     References:
         Rudolph 2024, section 8.1.1; borders are replicated, as in the authors' program.
+
+    Example:
+        >>> subnet = TimeSubnet([3], [6], hidden=12, kernel=13, dilation=2, layers=1)
+        >>> subnet((torch.zeros(5, 3, 100),))[0].shape
+        torch.Size([5, 6, 100])
     """
 
     def __init__(
@@ -45,12 +55,13 @@ class TimeSubnet(nn.Module):
     def forward(self, x: Maps) -> Maps:
         """Signals (batch, outputs, steps) of signals (batch, inputs, steps)."""
         (signals,) = x
-        hidden = self.look.tiles(signals, rectify=True)
+        in_tiles = self.look.takes_tiles(signals)
+        hidden = self.look.tiles(signals, rectify=True) if in_tiles else functional.relu(self.look(signals))
         for layer in self.between:
             assert isinstance(layer, SingleSteps)  # for the type checker: a ModuleList forgets what it holds
             hidden = functional.relu(layer(hidden))
-        tiles = self.leave(hidden)
-        return (steps_of(tiles, len(signals), self.look.dilation[0], signals.shape[-1]),)
+        out = self.leave(hidden)
+        return (steps_of(out, len(signals), self.look.dilation[0], signals.shape[-1]) if in_tiles else out,)
 
 
 def time_series_flow(
@@ -79,6 +90,11 @@ def time_series_flow(
         gamma: whether the flow starts as the identity (published: no).
         clamp: bounds the log-scale, see `CouplingBlock`.
         generator: draws the permutations.
+
+    Example:
+        >>> flow = time_series_flow(7, blocks=4, hidden=14, kernel=13, dilation=2, layers=0, alpha=1.2)
+        >>> flow.log_prob((torch.zeros(5, 7, 100),)).shape
+        torch.Size([5])
     """
 
     def subnet(inputs: Sequence[int], outputs: Sequence[int]) -> TimeSubnet:

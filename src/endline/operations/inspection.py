@@ -1,71 +1,15 @@
-"""Inspect new files with the detector of a station's latest run."""
+"""Inspect new files with the published model of a station's latest run."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
-from kedro.io import CatalogProtocol
 
-from endline.backbones.networks import load_backbone
-from endline.detectors.fitting import Detectors, are_joint, score_rows, units
+from endline.compute import CPU, Compute
+from endline.detectors.scoring import are_joint, detector_rows, score_rows
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import Calibration
-from endline.evidence.cycles.features import cycle_arrays, cycle_settings
-from endline.evidence.cycles.index import index_cycle
-from endline.evidence.images.features import image_settings, photograph_arrays
-from endline.evidence.images.index import index_image
-from endline.evidence.sound.mirror_features import recording_maps, sound_settings
-from endline.evidence.sound.mirror_index import index_recording
-from endline.feature_set import FeatureSet
-
-Catalog = CatalogProtocol[Any, Any]
-Prepared = tuple[pd.DataFrame, FeatureSet]  # rows of the sample table, and their arrays
-Prepare = Callable[[Path], Prepared]
-
-
-def _recordings(floor: Mapping[str, Any]) -> Prepare:
-    sound = sound_settings(floor["sound"])
-    backbone = load_backbone(sound.backbone, sound.weights)
-
-    def prepare(path: Path) -> Prepared:
-        rows = index_recording(path)
-        arrays = recording_maps(rows, path.parent, floor, sound, backbone)
-        return rows, FeatureSet({name: x.numpy() for name, x in arrays.items()})
-
-    return prepare
-
-
-def _photographs(imaging: Mapping[str, Any]) -> Prepare:
-    settings = image_settings(imaging)
-    backbone = load_backbone(settings.backbone, settings.weights)
-
-    def prepare(path: Path) -> Prepared:
-        rows = index_image(path)
-        arrays = photograph_arrays([path], settings, backbone)
-        return rows, FeatureSet({name: x.numpy() for name, x in arrays.items()})
-
-    return prepare
-
-
-def _cycles(cycling: Mapping[str, Any]) -> Prepare:
-    settings = cycle_settings(cycling)
-
-    def prepare(path: Path) -> Prepared:
-        rows, cycle = index_cycle(path, settings.form, settings.signals)
-        return rows, FeatureSet(cycle_arrays([cycle], settings))
-
-    return prepare
-
-
-# Station -> the output of its run that says how evidence becomes arrays, and what makes them of a new file.
-STATIONS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Prepare]]] = {
-    "mirror_audio": ("noise_floor", _recordings),
-    "robot_cycle": ("cycling", _cycles),
-    "surface_image": ("imaging", _photographs),
-}
+from endline.evidence.station import find_station
+from endline.published import ABOUT, PublishedModel
 
 
 @dataclass(frozen=True)
@@ -73,30 +17,22 @@ class Inspector:
     """Everything that a verdict on a new file needs, loaded once.
 
     Attributes:
-        detectors: the fitted detectors.
-        calibration: from scores to verdicts.
-        prepare: from a file to its rows of the sample table and their arrays.
+        model: the published model.
+        compute: device and precision.
+
+    Example:
+        `Inspector.of_latest_run(Path("."), "mirror_audio").inspect(Path("new.wav"))`
     """
 
-    detectors: Detectors
-    calibration: Calibration
-    prepare: Prepare
+    model: PublishedModel
+    compute: Compute = CPU
 
     @classmethod
-    def of_latest_run(cls, catalog: Catalog, station: str = "mirror_audio") -> "Inspector":
-        """Inspector of the newest saved detector of a station.
-
-        Raises:
-            EndlineError: for a station without inspection, and when no run has been finished yet.
-        """
-        if station not in STATIONS:
-            raise EndlineError(f"There is no station '{station}' to inspect at: choose one of {', '.join(STATIONS)}.")
-        settings, prepared_by = STATIONS[station]
-        names = [f"{station}.{name}" for name in ("detectors", "calibration", settings)]
-        if not all(catalog.exists(name) for name in names):
-            raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
-        detectors, calibration, described = (catalog.load(name) for name in names)
-        return cls(detectors, Calibration(**calibration), prepared_by(described))
+    def of_latest_run(
+        cls, project: Path, station: str = "mirror_audio", *, env: str | None = None, compute: Compute = CPU
+    ) -> "Inspector":
+        """Inspector of the newest published model of a station; errors as `latest_model` and `PublishedModel.load`."""
+        return cls(PublishedModel.load(latest_model(project, station, env), compute), compute)
 
     def inspect(self, path: Path) -> pd.DataFrame:
         """Verdict on one file: a row with `sample_id, score, p_value, flagged`.
@@ -104,9 +40,32 @@ class Inspector:
         Raises:
             EndlineError: when the file cannot be used.
         """
-        rows, features = self.prepare(path)
-        scored = np.flatnonzero(~rows["control"].to_numpy(bool))
-        parts, view = units(rows.iloc[scored], features.take(scored), joint=are_joint(self.detectors))
-        found = score_rows(parts, view, self.detectors, maps=False)
-        verdicts = self.calibration.verdicts(parts.assign(score=found.scores))
+        detectors = dict(self.model.detectors)
+        rows, features = self.model.preparation.inspect(path, self.compute)
+        parts, view = detector_rows(rows, features, joint=are_joint(detectors))
+        scores = score_rows(parts, view, detectors)
+        verdicts = self.model.calibration.verdicts(parts.assign(score=scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]
+
+
+def latest_model(project: Path, station: str, env: str | None = None) -> Path:
+    """Folder of the newest published model of a station.
+
+    Args:
+        project: the project's folder.
+        station: its name.
+        env: overlay of the configuration, which may name another folder.
+
+    Raises:
+        EndlineError: for an unknown station, and when no run has been finished yet.
+    """
+    from kedro.config import OmegaConfigLoader
+
+    find_station(station)
+    loader = OmegaConfigLoader(str(project / "conf"), env=env, base_env="base", default_run_env="base")
+    entry = str(loader["catalog"]["{station}.model"]["filepath"])
+    path = project / entry.replace("{station}", station)
+    whole = [version / path.name for version in sorted(path.glob("*")) if (version / path.name / ABOUT).exists()]
+    if not whole:
+        raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
+    return whole[-1]

@@ -8,21 +8,26 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from kedro.io import CatalogProtocol
 from numpy.typing import NDArray
 from torch import Tensor
 
-from endline.detectors.fitting import Detectors
+from endline.detectors.scoring import Detectors
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import conformal_threshold
-from endline.evidence.cycles.features import cycle_arrays, cycle_settings
-from endline.evidence.cycles.index import index_cycle
+from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import Batch, FeatureSet
+from endline.published import PublishedModel
 
 
 @runtime_checkable
 class Stepwise(Protocol):
-    """A detector that scores every step of a cycle."""
+    """A detector that scores every step of a cycle.
+
+    Example:
+        >>> from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
+        >>> isinstance(MTSFlow(MTSFlowConfig()), Stepwise)
+        True
+    """
 
     def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Scores and mask, (batch, the detector's steps) each; a step of the detector may be several of the cycle."""
@@ -37,8 +42,12 @@ class StreamSettings:
         window: steps whose mean score is one window's.
         hop: steps from one window to the next.
         context: steps before the window that the detector sees too.
-        rate: stated rate of false alarms a cycle; the alarm goes on above the window score that so few normal cycles
-            ever reach.
+        rate: stated rate of false alarms a cycle; the alarm goes on above the window score that no larger share of
+            normal cycles ever reaches.
+
+    Example:
+        >>> StreamSettings(window=32).context
+        64
     """
 
     window: int = 16
@@ -63,6 +72,10 @@ class WindowVerdict:
         score: mean score of its steps.
         alarm: whether the alarm is on after it.
         milliseconds: time that scoring took.
+
+    Example:
+        >>> WindowVerdict(first=0, last=15, score=0.7, alarm=False, milliseconds=3.0).alarm
+        False
     """
 
     first: int
@@ -74,7 +87,13 @@ class WindowVerdict:
 
 @dataclass(frozen=True)
 class Hysteresis:
-    """The alarm goes on above `on`, and off again only at or below `off`."""
+    """The alarm goes on above `on`, and off again only at or below `off`.
+
+    Example:
+        >>> hysteresis = Hysteresis(on=2.0, off=1.0)
+        >>> hysteresis.alarm(1.5, before=False), hysteresis.alarm(1.5, before=True)
+        (False, True)
+    """
 
     on: float
     off: float
@@ -92,6 +111,9 @@ class StreamScorer:
         signals: number of signals of a cycle.
         hysteresis: of the alarm.
         settings: of the windows.
+
+    Example:
+        `StreamScorer.of_model(PublishedModel.load(folder)).score_stream(chunks)`
     """
 
     def __init__(self, detectors: Detectors, signals: int, hysteresis: Hysteresis, settings: StreamSettings) -> None:
@@ -99,34 +121,27 @@ class StreamScorer:
         self.signals, self.hysteresis, self.settings = signals, hysteresis, settings
 
     @classmethod
-    def of_latest_run(
-        cls, catalog: CatalogProtocol[Any, Any], settings: StreamSettings | None = None, station: str = "robot_cycle"
-    ) -> "StreamScorer":
-        """Scorer of the newest run of a station, its alarm calibrated on that run's held-out normal cycles.
+    def of_model(cls, model: PublishedModel, settings: StreamSettings | None = None) -> "StreamScorer":
+        """Scorer of a published model, its alarm calibrated on the normal cycles that its detectors have not seen.
 
         Raises:
-            EndlineError: without a finished run, when that one cross-fitted (its detectors have seen every normal
-                cycle), stretched its cycles to one length, or its detector does not score single steps.
+            EndlineError: when its run judged something else than cycles, stretched them to one length, or cross-fitted
+                (its detectors have seen every normal cycle), or its detector does not score single steps.
         """
-        settings = settings or StreamSettings()
-        names = [f"{station}.{name}" for name in ("detectors", "held_out", "features", "samples", "cycling")]
-        if not all(catalog.exists(name) for name in names):
-            raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
-        detectors, held_out, features, samples, cycling = (catalog.load(name) for name in names)
-        if cycling["rate"] is None:
+        preparation, run = _cycles(model), f"run `kedro run --pipeline={model.station}`"
+        if preparation.rate is None:
             raise EndlineError(
-                f"The latest run stretched every cycle to {cycling['length']} steps, and how long a running one will "
-                f"be is not known: run `kedro run --pipeline={station}` without steps, with rate=<Hz>."
+                f"The latest run stretched every cycle to {preparation.length} steps, and how long a running one will "
+                f"be is not known: {run} without steps, with rate=<Hz>."
             )
-        trained = int(((samples["split"] == "train") & ~samples["control"]).sum())
-        if len(held_out) == trained:
+        if model.normals is None:
             raise EndlineError(
                 "The latest run held out every cycle once, so that its detector has seen them all: "
-                f"run `kedro run --pipeline={station} --params=calibration=hold_out`."
+                f"{run[:-1]} --params=calibration=hold_out`."
             )
-        scorer = cls(detectors, len(cycling["signals"]), Hysteresis(np.inf, np.inf), settings)
-        rows = np.flatnonzero(samples["sample_id"].isin(held_out["sample_id"]))
-        scorer.hysteresis = scorer.calibrated(features.take(rows))
+        settings = settings or StreamSettings()
+        scorer = cls(dict(model.detectors), len(preparation.signals), Hysteresis(np.inf, np.inf), settings)
+        scorer.hysteresis = scorer.calibrated(model.normals)
         return scorer
 
     def calibrated(self, held_out: FeatureSet) -> Hysteresis:
@@ -147,8 +162,8 @@ class StreamScorer:
                     "choose a shorter window."
                 )
             largest.append(max(verdict.score for verdict in self.score_stream([values])))
-        found = np.asarray(largest)
-        return Hysteresis(conformal_threshold(found, self.settings.rate), float(np.median(found)))
+        scores = np.asarray(largest)
+        return Hysteresis(conformal_threshold(scores, self.settings.rate), float(np.median(scores)))
 
     def score_stream(self, chunks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[WindowVerdict]:
         """Verdicts on a running cycle, as soon as each window is complete.
@@ -186,7 +201,6 @@ class StreamScorer:
                 drop = max(0, min(first - s.context - offset, held.shape[1]))
                 held, offset = held[:, drop:], offset + drop
 
-    @torch.no_grad()
     def _window(self, values: NDArray[np.float32]) -> float:
         batch = {"cycle": torch.from_numpy(values.copy())[None], "valid": torch.ones(1, values.shape[1])}
         scores = []
@@ -197,19 +211,22 @@ class StreamScorer:
         return float(torch.stack(scores).mean())
 
 
-def replay(
-    catalog: CatalogProtocol[Any, Any], file: Path, steps: int, station: str = "robot_cycle"
-) -> list[NDArray[np.float32]]:
-    """A recorded cycle in pieces of so many steps, prepared as those of the station's latest run.
+def replay(model: PublishedModel, file: Path, steps: int) -> list[NDArray[np.float32]]:
+    """A recorded cycle in pieces of `steps` steps, prepared as those that the model learned from.
 
     Raises:
         EndlineError: when the file cannot be used.
     """
-    settings = cycle_settings(catalog.load(f"{station}.cycling"))
-    _, cycle = index_cycle(file, settings.form, settings.signals)
-    arrays = cycle_arrays([cycle], settings)
-    values = arrays["cycle"][0][:, arrays["valid"][0] > 0]
+    _, features = _cycles(model).inspect(file)
+    arrays = {name: values.numpy()[0] for name, values in features.only(("cycle", "valid")).read().items()}
+    values = arrays["cycle"][:, arrays["valid"] > 0]
     return [values[:, start : start + steps] for start in range(0, values.shape[1], steps)]
+
+
+def _cycles(model: PublishedModel) -> CyclePreparation:
+    if not isinstance(model.preparation, CyclePreparation):
+        raise EndlineError(f"The station {model.station} judges whole items: only cycles of signals can be streamed.")
+    return model.preparation
 
 
 def _stepwise(name: str, detector: Any) -> Stepwise:

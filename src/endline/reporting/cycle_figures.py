@@ -1,4 +1,4 @@
-"""Figures of one cycle: its guilty signals over a normal cycle with the map below, and signals ranked."""
+"""Figures of one cycle: the signals that count most over a normal cycle, the map below, and signals ranked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,14 @@ from matplotlib.transforms import blended_transform_factory
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from endline.reporting.style import FLAGGED, HEAT, INK, MUTED, NORMAL, TEXT, WIDTH, dress
+from endline.reporting.palette import FLAGGED, INK, MUTED, NORMAL, TEXT, WIDTH
+from endline.reporting.style import MAP_COLOURS, dress
 from endline.robot_signals import UNITS
 
+SHOWN = 3  # signals drawn in full
 MAP_SIGNALS = 8  # rows of the map: the signals that count most
-COLUMNS = 100  # stretches of a cycle, over each of which the map is a moving mean: a single step is too thin to see
+COLUMNS = 100  # segments of a cycle, over each of which the map is a moving mean: a single step is too thin to see
+BRIGHTEST = 0.99  # quantile of the map's values that has the darkest colour
 RANKED = 10
 LEFT, RIGHT = 1.5, 0.12  # inches beside the axes: names of signals are long
 
@@ -29,57 +32,76 @@ class CycleView:
     Attributes:
         signals: names.
         values, nearest: (signals, steps) of the cycle and of its nearest normal one; NaN where a cycle is over.
-        heat: map (signals or 1, steps), or None.
-        seconds: duration of a step; None where cycles are stretched to one length.
+        anomaly_map: (signals or 1, steps), or None.
+        seconds: duration of a step; None where cycles are resampled to one length.
+
+    Example:
+        >>> view = CycleView(["force"], np.zeros((1, 5), "f4"), np.zeros((1, 5), "f4"), None, seconds=0.5)
+        >>> view.moment(3)
+        '1.50 s'
     """
 
     signals: Sequence[str]
     values: NDArray[np.float32]
     nearest: NDArray[np.float32]
-    heat: NDArray[np.float32] | None
+    anomaly_map: NDArray[np.float32] | None
     seconds: float | None
 
     @property
     def times(self) -> NDArray[np.float64]:
-        """Place of every step, in seconds or in percent of the cycle."""
+        """Position of every step, in seconds or in percent of the cycle."""
         steps = np.arange(self.values.shape[1], dtype=np.float64)
         return steps * (self.seconds or 100 / max(1, len(steps) - 1))
 
     def moment(self, step: int) -> str:
         """Where a step lies, in words."""
-        place = self.times[step]
-        return f"{place:.2f} s" if self.seconds else f"{place:.0f} % of the cycle"
+        position = self.times[step]
+        return f"{position:.2f} s" if self.seconds else f"{position:.0f} % of the cycle"
 
 
-def signals_figure(view: CycleView, chosen: Sequence[int] | NDArray[np.int64]) -> Figure:
-    """The chosen signals one below the other, the nearest normal cycle behind each, and the map at the foot."""
-    rows = [] if view.heat is None else _map_rows(view.heat, chosen)
-    foot = 0.0 if view.heat is None else 0.25 + 0.13 * max(2, len(rows))
+def signals_figure(view: CycleView, order: Sequence[int]) -> Figure:
+    """Draw the first signals of an order one below the other, the nearest normal cycle behind each, the map below.
+
+    Args:
+        view: what is shown.
+        order: indices of the signals, those that count most first.
+
+    Example:
+        >>> view = CycleView(["a", "b"], np.zeros((2, 5), "f4"), np.zeros((2, 5), "f4"), np.zeros((2, 5), "f4"), 0.5)
+        >>> len(signals_figure(view, [1, 0]).axes)
+        3
+    """
+    chosen = order[:SHOWN]
+    rows = _map_rows(view.anomaly_map, order)
+    foot = 0.25 + 0.13 * max(2, len(rows)) if rows else 0.0
     height = 0.85 * len(chosen) + foot + 0.45
     figure = Figure(figsize=(WIDTH, height), facecolor="white")
-    ratios = [0.85] * len(chosen) + ([foot] if view.heat is not None else [])
+    ratios = [0.85] * len(chosen) + ([foot] if rows else [])
     axes = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)[:, 0]
     figure.subplots_adjust(
         left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, bottom=0.38 / height, top=1 - 0.05 / height, hspace=0.16
     )
     for axis, signal in zip(axes, chosen, strict=False):
-        axis.plot(view.times, view.nearest[signal], color=NORMAL, lw=0.9)
-        axis.plot(view.times, view.values[signal], color=FLAGGED, lw=0.9)
-        dress(axis, grid=True)
-        axis.yaxis.set_major_locator(MaxNLocator(3))
-        unit = UNITS.get(view.signals[signal])
-        _name(axis, _wrapped(view.signals[signal]) + (f"\nin {unit}" if unit else ""))
-    if view.heat is not None:
+        _draw_signal(axis, view, signal)
+    if rows:
         _draw_map(axes[-1], view, rows)
-    axes[-1].set_xlabel(
-        "time in s" if view.seconds else "share of the cycle in %", fontsize=TEXT, color=INK, labelpad=1.5
-    )
+    label = "time in s" if view.seconds else "share of the cycle in %"
+    axes[-1].set_xlabel(label, fontsize=TEXT, color=INK, labelpad=1.5)
     axes[-1].set_xlim(view.times[0], view.times[-1])
     return figure
 
 
 def ranking_figure(by_signal: pd.Series, by_axis: pd.Series) -> Figure:
-    """Bars of the largest shares, of signals and of axes (the latter where there is more than one)."""
+    """Draw bars of the largest shares, of signals and of axes (the latter where there is more than one).
+
+    Args:
+        by_signal: share of each signal, largest first.
+        by_axis: share of each robot axis, largest first.
+
+    Example:
+        >>> len(ranking_figure(pd.Series({"force": 0.9, "way": 0.1}), pd.Series({"robot": 1.0})).axes)
+        1
+    """
     shown = by_signal.head(RANKED)[::-1]
     axes_shown = by_axis[::-1] if len(by_axis) > 1 else by_axis.iloc[:0]
     height = 0.17 * max(len(shown), 2) + 0.45
@@ -98,24 +120,34 @@ def ranking_figure(by_signal: pd.Series, by_axis: pd.Series) -> Figure:
     return figure
 
 
-def _map_rows(heat: NDArray[np.float32], chosen: Sequence[int] | NDArray[np.int64]) -> list[int]:
-    """Rows of the map that are drawn: the chosen signals first, then the largest others."""
-    if len(heat) == 1:
-        return [0]
-    first = [int(signal) for signal in chosen]
-    others = [int(row) for row in np.argsort(-heat.sum(1)) if int(row) not in first]
-    return (first + others)[:MAP_SIGNALS]
+def _map_rows(anomaly_map: NDArray[np.float32] | None, order: Sequence[int]) -> list[int]:
+    """Rows of the map that are drawn: those of the signals that count most."""
+    if anomaly_map is None:
+        return []
+    return [0] if len(anomaly_map) == 1 else list(order[:MAP_SIGNALS])
+
+
+def _draw_signal(axis: Axes, view: CycleView, signal: int) -> None:
+    axis.plot(view.times, view.nearest[signal], color=NORMAL, lw=0.9)
+    axis.plot(view.times, view.values[signal], color=FLAGGED, lw=0.9)
+    dress(axis, grid=True)
+    axis.yaxis.set_major_locator(MaxNLocator(3))
+    unit = UNITS.get(view.signals[signal])
+    _name(axis, _wrapped(view.signals[signal]) + (f"\nin {unit}" if unit else ""))
 
 
 def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
-    assert view.heat is not None
+    assert view.anomaly_map is not None
     times = view.times
     extent = (times[0], times[-1], len(rows) - 0.5, -0.5)
     width = max(1, round(len(times) / COLUMNS))
-    smooth = uniform_filter1d(view.heat[rows], width, axis=1, mode="constant")
-    axis.imshow(smooth, cmap=HEAT, aspect="auto", interpolation="nearest", extent=extent, norm=PowerNorm(0.5, vmin=0))
+    smooth = uniform_filter1d(view.anomaly_map[rows], width, axis=1, mode="constant")
+    # A single step of a signal that hardly counts may hold the largest value: it shall not pale all the others.
+    brightest = float(np.quantile(smooth, BRIGHTEST)) or float(smooth.max()) or 1.0
+    norm = PowerNorm(0.5, vmin=0, vmax=brightest, clip=True)
+    axis.imshow(smooth, cmap=MAP_COLOURS, aspect="auto", interpolation="nearest", extent=extent, norm=norm)
     dress(axis, frame=True)
-    names = [view.signals[row] for row in rows] if len(view.heat) > 1 else ["all signals"]
+    names = [view.signals[row] for row in rows] if len(view.anomaly_map) > 1 else ["all signals"]
     axis.set_yticks(range(len(rows)), names)
     axis.tick_params(axis="y", length=0, labelsize=TEXT - 1.5, labelcolor=MUTED)
 
@@ -123,8 +155,8 @@ def _draw_map(axis: Axes, view: CycleView, rows: list[int]) -> None:
 def _name(axis: Axes, name: str) -> None:
     figure = axis.get_figure()
     assert figure is not None
-    place = blended_transform_factory(figure.transFigure, axis.transAxes)  # the tick labels' width varies
-    axis.text(0.012, 0.5, name, transform=place, ha="left", va="center", fontsize=TEXT - 1, color=INK)
+    position = blended_transform_factory(figure.transFigure, axis.transAxes)  # the tick labels' width varies
+    axis.text(0.012, 0.5, name, transform=position, ha="left", va="center", fontsize=TEXT - 1, color=INK)
 
 
 def _wrapped(name: str, longest: int = 18) -> str:

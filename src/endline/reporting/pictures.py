@@ -1,16 +1,19 @@
 """Figures of one sample: a picture with its anomaly map, a signal over time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import zoom
 
 from endline.errors import EndlineError
-from endline.reporting.style import HEAT, INK, KIND_COLOURS, MUTED, NORMAL, TEXT, WIDTH, dress, label_axes
+from endline.reporting.palette import INK, KIND_COLOURS, MUTED, NORMAL, TEXT, WIDTH
+from endline.reporting.style import MAP_COLOURS, dress, label_axes
 
 _LEFT, _RIGHT, _BOTTOM, _TOP = 0.60, 0.72, 0.40, 0.08  # margins in inches, equal so that stacked axes align
 
@@ -29,38 +32,52 @@ def map_overlay(
     bar_label: str = "anomaly score",
     width: float = WIDTH,
     height: float | None = None,
+    hottest: tuple[float, float] | None = None,
 ) -> Figure:
-    """Draw a picture (H, W) or (H, W, 3) with an anomaly map (h, w) over it, upsampled bilinearly.
+    """Draw a picture with an anomaly map over it, upsampled bilinearly.
 
-    Colour pictures are uint8, or floats in 0..1; grey ones are any finite values, drawn by the matplotlib
-    colour map `colours` ("gray_r", dark on white, shows a spectrogram best under a map).
-    `limits` (low, high) are the map's shared colour limits, its own range by default; low is transparent.
-    `extent` (left, right, bottom, top) in axis units gives the picture axes with labels and stretches it to
-    `height` inches; without it the pixels are square and unlabelled. `y_ticks` maps positions to labels.
-    Without a map the picture stands alone; a grey one then has a bar of its own values, unless `bar_label` is
-    empty.
+    Without a map the picture stands alone; a grey one then has a bar of its own values, unless `bar_label` is empty.
+
+    Args:
+        image: picture (H, W, 3), uint8 or floats in 0..1, or (H, W) of any finite values.
+        anomaly_map: (h, w), or None.
+        limits: (low, high), the map's shared colour limits, its own range by default; low is transparent.
+        extent: (left, right, bottom, top) in axis units gives the picture axes with labels and fits it to `height`
+            inches; without it the pixels are square and unlabelled.
+        lower_origin: whether row 0 is at the bottom.
+        x_label: of the axes.
+        y_label: of the axes.
+        y_ticks: positions and their labels.
+        colours: matplotlib colour map of a grey picture ("gray_r", dark on white, suits a spectrogram best).
+        bar_label: of the colour bar.
+        width: inches, with the labels.
+        height: inches of the picture; it follows from the picture's shape by default.
+        hottest: (row, column) of the map's largest value as shares of height and width, which a ring marks.
+
+    Raises:
+        EndlineError: for a picture or map of another shape, values that are not finite, or limits in the wrong order.
+
+    Example:
+        >>> figure = map_overlay(np.zeros((8, 12)), np.array([[0.0, 1.0]]), hottest=(0.5, 0.75))
+        >>> len(figure.axes)  # the picture and the colour bar
+        2
     """
     picture = _picture(image)
-    heat = None if anomaly_map is None else upsample_map(anomaly_map, picture.shape[:2])
+    shown_map = None if anomaly_map is None else upsample_map(anomaly_map, picture.shape[:2])
     if limits is not None and not limits[0] < limits[1]:
         raise EndlineError(f"The map's limits {limits} are not (low, high): give the smaller one first.")
+    has_bar = bool(bar_label) and (shown_map is not None or picture.ndim == 2)
     labelled = extent is not None
-    has_bar = bool(bar_label) and (heat is not None or picture.ndim == 2)
-    left = _LEFT if labelled else 0.02
-    right = _RIGHT if has_bar or labelled else 0.02
-    bottom, top = (_BOTTOM, _TOP) if labelled else (0.06, 0.06)
-    plot_width = width - left - right
-    plot_height = height or (1.5 if labelled else plot_width * picture.shape[0] / picture.shape[1])
-    figure = Figure(figsize=(width, plot_height + bottom + top), facecolor="white")
-    total = figure.get_figheight()
-    axis = figure.add_axes((left / width, bottom / total, plot_width / width, plot_height / total))
-    options: dict[str, Any] = {"extent": extent, "origin": "lower" if lower_origin else "upper"}
-    options["aspect"] = "auto" if labelled or height else "equal"
-    shown = axis.imshow(picture, cmap=colours if picture.ndim == 2 else None, interpolation="nearest", **options)
-    if heat is not None:
-        low, high = limits if limits is not None else (float(heat.min()), float(heat.max()))
+    axis, bar_axis = _axes(picture.shape, labelled, has_bar, width, height)
+    aspect: Literal["auto", "equal"] = "auto" if labelled or height else "equal"
+    where = _Placing(extent, "lower" if lower_origin else "upper", aspect)
+    drawn = _show(axis, picture, where, cmap=colours if picture.ndim == 2 else None)
+    if shown_map is not None:
+        low, high = limits if limits is not None else (float(shown_map.min()), float(shown_map.max()))
         high = high if high > low else low + 1.0  # a constant map is drawn transparent
-        shown = axis.imshow(heat, cmap=HEAT, vmin=low, vmax=high, interpolation="nearest", **options)
+        drawn = _show(axis, shown_map, where, cmap=MAP_COLOURS, vmin=low, vmax=high)
+    if hottest is not None:
+        _ring(axis, hottest, lower_origin)
     dress(axis, frame=True)
     if not labelled:
         axis.set_axis_off()
@@ -68,37 +85,77 @@ def map_overlay(
         axis.set_yticks(list(y_ticks), list(y_ticks.values()))
     label_axes(axis, x_label, y_label)
     if has_bar:
-        bar_axis = figure.add_axes(((width - right + 0.10) / width, bottom / total, 0.11 / width, plot_height / total))
-        bar = figure.colorbar(shown, cax=bar_axis)
-        bar.outline.set_edgecolor(MUTED)
-        bar.outline.set_linewidth(0.6)
-        bar.locator = MaxNLocator(nbins=4)
-        bar.update_ticks()
-        bar_axis.tick_params(labelsize=TEXT - 0.5, length=2, width=0.6, color=MUTED, labelcolor=INK, pad=2)
-        bar.set_label(bar_label, fontsize=TEXT - 0.5, color=INK, labelpad=2)
-    return figure
+        _draw_bar(drawn, bar_axis, bar_label)
+    return axis.figure  # type: ignore[return-value]
 
 
-def shared_limits(maps: NDArray[np.float32]) -> tuple[float, float] | None:
-    """One colour scale (low, high) for all maps (n, h, w) of a report; None where there is nothing to tell apart.
+class _Placing(NamedTuple):
+    extent: tuple[float, float, float, float] | None
+    origin: Literal["upper", "lower"]
+    aspect: Literal["auto", "equal"]
 
-    The brightest spot of the oddest sample alone would pale all others, so it is cut off.
-    """
-    low, high = np.quantile(maps, [0.5, 0.999]).tolist() if maps.size else (0.0, 0.0)
-    return (low, high) if high > low else None
+
+def _axes(
+    shape: tuple[int, ...], labelled: bool, has_bar: bool, width: float, height: float | None
+) -> tuple[Axes, Axes | None]:
+    """Axes of a picture (H, W) and, where there is one, of its colour bar."""
+    left = _LEFT if labelled else 0.02
+    right = _RIGHT if has_bar or labelled else 0.02
+    bottom, top = (_BOTTOM, _TOP) if labelled else (0.06, 0.06)
+    plot_width = width - left - right
+    plot_height = height or (1.5 if labelled else plot_width * shape[0] / shape[1])
+    total = plot_height + bottom + top
+    figure = Figure(figsize=(width, total), facecolor="white")
+    axis = figure.add_axes((left / width, bottom / total, plot_width / width, plot_height / total))
+    if not has_bar:
+        return axis, None
+    return axis, figure.add_axes(((width - right + 0.10) / width, bottom / total, 0.11 / width, plot_height / total))
+
+
+def _show(axis: Axes, values: NDArray[Any], where: _Placing, **colours: Any) -> AxesImage:
+    return axis.imshow(values, interpolation="nearest", **where._asdict(), **colours)
+
+
+def _ring(axis: Axes, hottest: tuple[float, float], lower_origin: bool) -> None:
+    """Mark a position, given as shares of the height from row 0 and of the width from the left."""
+    row, column = hottest
+    height = row if lower_origin else 1 - row
+    ring: dict[str, Any] = {"marker": "o", "ms": 11, "mfc": "none", "transform": axis.transAxes, "clip_on": False}
+    axis.plot([column], [height], mec="white", mew=2.6, **ring)
+    axis.plot([column], [height], mec=INK, mew=1.0, **ring)
+
+
+def _draw_bar(drawn: AxesImage, axis: Axes | None, label: str) -> None:
+    assert axis is not None
+    assert isinstance(axis.figure, Figure)
+    bar = axis.figure.colorbar(drawn, cax=axis)
+    bar.outline.set_edgecolor(MUTED)
+    bar.outline.set_linewidth(0.6)
+    bar.locator = MaxNLocator(nbins=4)
+    bar.update_ticks()
+    axis.tick_params(labelsize=TEXT - 0.5, length=2, width=0.6, color=MUTED, labelcolor=INK, pad=2)
+    bar.set_label(label, fontsize=TEXT - 0.5, color=INK, labelpad=2)
 
 
 def upsample_map(anomaly_map: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Bring a map (h, w) to `shape` (H, W) bilinearly, cells aligned by area (no corner alignment)."""
-    heat = np.asarray(anomaly_map, dtype=np.float64)
-    if heat.ndim != 2 or 0 in heat.shape:
+    """Bring a map (h, w) to `shape` (H, W) bilinearly, cells aligned by area (no corner alignment).
+
+    Raises:
+        EndlineError: for a map of another number of axes, or with values that are not finite.
+
+    Example:
+        >>> upsample_map([[0.0, 1.0]], (1, 4)).round(2).tolist()
+        [[0.0, 0.25, 0.75, 1.0]]
+    """
+    values = np.asarray(anomaly_map, dtype=np.float64)
+    if values.ndim != 2 or 0 in values.shape:
         raise EndlineError(
-            f"The anomaly map has shape {heat.shape}, not (height, width): give one sample's map at a time."
+            f"The anomaly map has shape {values.shape}, not (height, width): give one sample's map at a time."
         )
-    if not np.isfinite(heat).all():
+    if not np.isfinite(values).all():
         raise EndlineError("The anomaly map holds NaN or infinity: set such cells to its lower limit.")
-    factors = (shape[0] / heat.shape[0], shape[1] / heat.shape[1])
-    return np.asarray(zoom(heat, factors, order=1, mode="nearest", grid_mode=True), dtype=np.float64)
+    factors = (shape[0] / values.shape[0], shape[1] / values.shape[1])
+    return np.asarray(zoom(values, factors, order=1, mode="nearest", grid_mode=True), dtype=np.float64)
 
 
 def waveform_figure(
@@ -111,9 +168,25 @@ def waveform_figure(
     width: float = WIDTH,
     height: float = 0.8,
 ) -> Figure:
-    """Draw a one-dimensional signal (n,), `rate` values a second, with named spans (name, start, stop) in s.
+    """Draw a signal over time, with named spans.
 
     Long signals are drawn as the band from the smallest to the largest value of each column: no peak is lost.
+
+    Args:
+        signal: (n,).
+        rate: values a second.
+        spans: (name, start, stop) in seconds.
+        x_label: of the axes.
+        y_label: of the axes.
+        width: inches, with the labels.
+        height: inches of the axes alone.
+
+    Raises:
+        EndlineError: for another number of axes, no value, or a rate that is not positive.
+
+    Example:
+        >>> waveform_figure(np.sin(np.arange(50.0)), 10.0, [("fold", 1.0, 3.0)]).axes[0].get_xlim()
+        (np.float64(0.0), np.float64(5.0))
     """
     values = np.asarray(signal, dtype=np.float64)
     if values.ndim != 1 or values.size == 0 or not rate > 0:
@@ -125,6 +198,23 @@ def waveform_figure(
     box = (_LEFT / width, _BOTTOM / total, (width - _LEFT - _RIGHT) / width, height / total)
     axis = figure.add_axes(box)
     dress(axis, frame=True)
+    _draw_spans(axis, spans)
+    step = max(1, values.size // 1600)
+    starts = np.arange(0, values.size, step)
+    lower, upper = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+    if step > 1:
+        axis.fill_between(starts / rate, lower, upper, color=INK, lw=0.25)
+    else:
+        axis.plot(starts / rate, values, color=INK, lw=0.8)
+    axis.set_xlim(0, values.size / rate)
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=3))
+    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
+    axis.yaxis.get_offset_text().set(fontsize=TEXT - 1, color=MUTED)
+    label_axes(axis, x_label, y_label)
+    return figure
+
+
+def _draw_spans(axis: Axes, spans: Sequence[tuple[str, float, float]]) -> None:
     colours = {name: (NORMAL, *KIND_COLOURS[1:])[i % 6] for i, name in enumerate(dict.fromkeys(s[0] for s in spans))}
     for name, start, stop in spans:
         axis.axvspan(start, stop, color=colours[name], alpha=0.16, lw=0)
@@ -139,19 +229,6 @@ def waveform_figure(
             color=INK,
             clip_on=False,
         )
-    step = max(1, values.size // 1600)
-    starts = np.arange(0, values.size, step)
-    lower, upper = np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
-    if step > 1:
-        axis.fill_between(starts / rate, lower, upper, color=INK, lw=0.25)
-    else:
-        axis.plot(starts / rate, values, color=INK, lw=0.8)
-    axis.set_xlim(0, values.size / rate)
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=3))
-    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
-    axis.yaxis.get_offset_text().set(fontsize=TEXT - 1, color=MUTED)
-    label_axes(axis, x_label, y_label)
-    return figure
 
 
 def _picture(image: ArrayLike) -> NDArray[Any]:

@@ -14,8 +14,8 @@ KEY_PACKAGES = (
     "kedro",
     "mlflow",
     "torch",
-    "torchaudio",
     "torchvision",
+    "onnxruntime",
     "numpy",
     "pandas",
     "scikit-learn",
@@ -27,6 +27,10 @@ def provenance(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         inputs: `folder` and `digests` (file -> SHA-256) of the raw files.
+
+    Example:
+        >>> provenance({"folder": "raw", "digests": {"a.wav": "e3b0c442"}})["input files"]
+        1
     """
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,13 +52,13 @@ def machine() -> str:
 def git_commit() -> str:
     """Commit of the code, with `+changes` where files differ from it; `unknown` outside a checkout."""
     try:
-        told = [
+        answers = [
             subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
             for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         ]
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return told[0] + ("+changes" if told[1] else "")
+    return answers[0] + ("+changes" if answers[1] else "")
 
 
 @cache

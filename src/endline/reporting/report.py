@@ -1,21 +1,18 @@
-"""The HTML report of a run: one file that needs no network, for every kind of evidence."""
+"""The HTML report of a run: one file that needs no network; it lays out what it is given."""
 
 import base64
 import json
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
-from endline.reporting.figures import roc_figure, score_groups, score_histogram, training_figure
-from endline.reporting.style import DOTS_PER_INCH, INK, encode_smallest, kind_colours, kind_name
-from endline.reporting.words import metric_tiles, number, p_value_words, plain, summary_sentences
+from endline.reporting.exhibit import Exhibit, known_label
+from endline.reporting.palette import DOTS_PER_INCH, INK, kind_colours, kind_name
+from endline.reporting.words import metric_tiles, p_value_words, plain, summary_sentences
 
 _WHY = {
     "most anomalous": "The highest scores of the test.",
@@ -23,46 +20,7 @@ _WHY = {
     "missed": "Known faults that were not flagged.",
     "false alarm": "Known normals that were flagged.",
 }
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """One item shown in full.
-
-    `why` heads its group ("most anomalous", "borderline", "missed", "false alarm", or any other words);
-    `label` is 0 normal, 1 anomalous, None unknown; `figures` are (caption, PNG bytes), 200 pixels an inch;
-    `sound` is an encoded file of the media type `sound_type`, or None.
-    """
-
-    sample_id: str
-    why: str
-    score: float
-    p_value: float
-    flagged: bool
-    label: int | None
-    kind: str | None
-    figures: tuple[tuple[str, bytes], ...]
-    sound: bytes | None = None
-    sound_type: str = "audio/flac"
-    note: str = ""
-
-
-def exhibit_of(
-    verdict: Mapping[str, Any], figures: Sequence[tuple[str, bytes]], *, sound: bytes | None = None, note: str = ""
-) -> Exhibit:
-    """Exhibit of a row of the shortlist: `sample_id, why, score, p_value, flagged, label, kind`."""
-    return Exhibit(
-        sample_id=str(verdict["sample_id"]),
-        why=str(verdict["why"]),
-        score=float(verdict["score"]),
-        p_value=float(verdict["p_value"]),
-        flagged=bool(verdict["flagged"]),
-        label=_label(verdict["label"]),
-        kind=None if pd.isna(verdict["kind"]) else str(verdict["kind"]),
-        figures=tuple(figures),
-        sound=sound,
-        note=note,
-    )
+_LEFT_END = 0.4  # of the AUROC bars, or 0 where an interval reaches further down
 
 
 def render_report(
@@ -71,8 +29,8 @@ def render_report(
     station: str,
     metrics: Mapping[str, Any],
     scores: pd.DataFrame,
-    history: pd.DataFrame | None,
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]],
+    intervals: pd.DataFrame,
+    figures: Mapping[str, bytes],
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     settings: Mapping[str, Any],
@@ -80,18 +38,33 @@ def render_report(
     simulated: bool,
     evidence: str = "samples",
 ) -> str:
-    """Render the whole report as one HTML page that works offline.
+    """Lay out the whole report as one HTML page that works offline.
 
-    `metrics` has the keys of ARCHITECTURE contract 5, any may lack or be None; `n_calibration`, the number of
-    normals behind the threshold, is used where present. `scores` has one row an item; rows of `split` train
-    are calibrating normals, shown in the histogram alone. `curves` as in `roc_figure`, `history` as in
-    `training_figure`. `evidence` is the plural of what is judged, such as "recordings".
+    Args:
+        title: heads the page.
+        station: its name.
+        metrics: as `summarise` gives them; any may lack or be None.
+        scores: verdicts, one row a tested item: `sample_id, score, p_value, flagged`, and `label, kind, domain` where
+            they are known.
+        intervals: as `auroc_intervals` gives them.
+        figures: PNG files, as `run_figures` gives them; any may lack.
+        exhibits: items shown in full, group by group.
+        rejected: columns `path, reason, remedy`.
+        settings: of the run, nested by section.
+        provenance: as `provenance` gives it.
+        simulated: whether the data are; the page then says so at its head.
+        evidence: plural of what is judged, such as "recordings".
+
+    Example:
+        >>> scores = pd.DataFrame({"sample_id": ["a.png"], "score": [0.5], "p_value": [0.1], "flagged": [True]})
+        >>> empty = pd.DataFrame()
+        >>> page = render_report(
+        ...     title="Mirrors", station="surface_image", metrics={"auroc": None}, scores=scores, intervals=empty,
+        ...     figures={}, exhibits=[], rejected=empty, settings={}, provenance={}, simulated=False,
+        ... )
+        >>> "<h1>Mirrors</h1>" in page
+        True
     """
-    tested = scores[scores["split"].ne("train").fillna(True)] if "split" in scores else scores
-    threshold = number(metrics, "threshold")
-    rate, recall = number(metrics, "false_alarm_rate"), number(metrics, "recall")
-    point = (rate, recall) if rate is not None and recall is not None else None
-    drawn = score_histogram(scores, threshold) if score_groups(scores) else None
     environment = Environment(
         loader=PackageLoader("endline.reporting"),
         autoescape=True,
@@ -99,22 +72,22 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    scale = _interval_scale(intervals)
     return environment.get_template("report.html.jinja").render(
         title=title,
         station=station,
         facts=_facts(station, metrics, provenance),
         simulated=simulated,
         evidence=evidence,
-        summary=summary_sentences(metrics, tested, evidence),
-        tiles=metric_tiles(metrics, tested, evidence),
-        histogram=_inline(drawn),
-        roc=_inline(roc_figure(curves, operating_point=point)),
-        training=_inline(training_figure(history)),
-        intervals=_interval_rows(metrics),
-        scale=_interval_scale(metrics),
+        summary=summary_sentences(metrics, evidence),
+        tiles=metric_tiles(metrics, evidence),
+        figures={name: _figure(f"{name}.png", figures) for name in ("scores", "roc", "training")},
+        intervals=_interval_rows(intervals, scale),
+        no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
+        scale=scale,
         exhibits=_exhibit_groups(exhibits),
-        verdicts=_verdict_rows(tested),
-        show_domain="domain" in tested and tested["domain"].nunique() > 1,
+        verdicts=_verdict_rows(scores),
+        show_domain="domain" in scores and scores["domain"].nunique() > 1,
         rejected=rejected.to_dict("records"),
         settings=_by_section(settings),
         provenance=_flat(provenance),
@@ -127,44 +100,29 @@ def _facts(station: str, metrics: Mapping[str, Any], provenance: Mapping[str, An
     return [(name, "–" if value is None else str(value)) for name, value in facts.items()]
 
 
-def _interval_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of the AUROC table: all, each kind, each domain; without anomalies none."""
-    scale = _interval_scale(metrics)
-    overall = {"auroc": metrics.get("auroc"), "n": metrics.get("n_test_anomalous")}
-    overall |= {"low": metrics.get("auroc_low"), "high": metrics.get("auroc_high")}
-    found: list[tuple[str, str, Any]] = [("all faults", INK, overall)]
-    kinds = metrics.get("auroc_by_kind") or {}
-    colours = kind_colours(list(kinds))
-    found += [(kind_name(str(kind)), colours[kind], entry) for kind, entry in kinds.items()]
-    domains = metrics.get("auroc_by_domain") or {}
-    found += [(f"domain {domain}", INK, entry) for domain, entry in domains.items()]
+def _interval_rows(intervals: pd.DataFrame, scale: float) -> list[dict[str, Any]]:
+    """Rows of the AUROC table: all, each kind, each domain, each group; bars in percent of the axis' width."""
+    kinds = intervals.loc[intervals["by"] == "kind", "name"].tolist() if len(intervals) else []
+    colours = kind_colours(kinds)
     rows = []
-    for name, colour, entry in found:
-        figures = entry if isinstance(entry, Mapping) else {"auroc": entry}
-        auroc, low, high = (number(figures, key) for key in ("auroc", "low", "high"))
-        if auroc is None:
-            continue
-        ends = (auroc, auroc if low is None else low, auroc if high is None else high)
-        x, x_low, x_high = (round(100 * (value - scale) / (1 - scale), 1) for value in ends)
-        row = {
-            "name": name,
-            "colour": colour,
-            "auroc": auroc,
-            "low": low,
-            "high": high,
-            "n": number(figures, "n"),
-        }
-        rows.append(row | {"x": x, "x_low": x_low, "x_high": x_high})
+    for row in intervals.to_dict("records"):
+        ends = {key: round(100 * (row[key] - scale) / (1 - scale), 1) for key in ("auroc", "low", "high")}
+        shown = {"x": ends["auroc"], "x_low": ends["low"], "x_high": ends["high"]}
+        colour = colours[row["name"]] if row["by"] == "kind" else INK
+        named: dict[str, Any] = {"name": _interval_name(row["by"], row["name"]), "colour": colour}
+        rows.append({str(key): value for key, value in row.items()} | shown | named)
     return rows
 
 
-def _interval_scale(metrics: Mapping[str, Any]) -> float:
-    """Left end of the AUROC bars: 0.4, or 0 where an interval reaches further down."""
-    named = [*(metrics.get(key) or {} for key in ("auroc_by_kind", "auroc_by_domain"))]
-    entries = [e if isinstance(e, Mapping) else {"auroc": e} for group in named for e in group.values()]
-    ends = [number(e, key) for e in entries for key in ("auroc", "low")]
-    ends += [number(metrics, key) for key in ("auroc", "auroc_low")]
-    return 0.4 if all(end is None or end >= 0.42 for end in ends) else 0.0
+def _interval_name(by: str, name: str) -> str:
+    if by == "all":
+        return "all faults"
+    return kind_name(name) if by == "kind" else f"{by} {name}"
+
+
+def _interval_scale(intervals: pd.DataFrame) -> float:
+    lowest = float(intervals["low"].min()) if len(intervals) else 1.0
+    return _LEFT_END if lowest >= _LEFT_END + 0.02 else 0.0
 
 
 def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
@@ -186,14 +144,12 @@ def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
     return [{"why": why, "words": _WHY.get(why, ""), "cards": cards} for why, cards in groups.items()]
 
 
-def _verdict_rows(tested: pd.DataFrame) -> list[dict[str, Any]]:
-    ordered = tested.sort_values("score", ascending=False, kind="stable", na_position="first")
-    finite = ordered["score"].astype(float).abs().replace(math.inf, math.nan).dropna()
-    middle = float(finite.median()) if len(finite) else 1.0
-    decimals = 3 if middle <= 0 else min(6, max(0, 3 - math.floor(math.log10(middle))))
+def _verdict_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
+    ordered = scores.sort_values("score", ascending=False, kind="stable", na_position="first")
+    decimals = _decimals(ordered["score"])
     rows = []
     for row in ordered.to_dict("records"):
-        label, kind, flagged = _label(row.get("label")), row.get("kind"), row["flagged"]
+        label, kind, flagged = known_label(row.get("label")), row.get("kind"), row["flagged"]
         flagged = bool(flagged) if not pd.isna(flagged) else False
         domain = row.get("domain")
         rows.append(
@@ -212,16 +168,19 @@ def _verdict_rows(tested: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def _decimals(scores: pd.Series) -> int:
+    """Decimals that show four digits of a score of usual size."""
+    finite = scores.astype(float).abs().replace(math.inf, math.nan).dropna()
+    usual = float(finite.median()) if len(finite) else 1.0
+    return 3 if usual <= 0 else min(6, max(0, 3 - math.floor(math.log10(usual))))
+
+
 def _outcome(flagged: bool, label: int | None) -> str:
     if label is None:
         return "label unknown"
     if label == 0:
         return "false alarm" if flagged else "correct"
-    return "found" if flagged else "missed"
-
-
-def _label(value: Any) -> int | None:
-    return None if value is None or pd.isna(value) else int(value)
+    return "detected" if flagged else "missed"
 
 
 def _truth(label: int | None, kind: str | None) -> str:
@@ -230,18 +189,15 @@ def _truth(label: int | None, kind: str | None) -> str:
     return "normal" if label == 0 else kind_name(kind) if kind else "fault"
 
 
-def _inline(figure: Figure | None) -> dict[str, Any] | None:
-    if figure is None:
-        return None
-    media_type, content = encode_smallest(figure)
-    return {"uri": _data_uri(media_type, content), "width": round(100 * figure.get_figwidth())}
-
-
 def _picture(caption: str, content: bytes) -> dict[str, Any]:
     """Show a PNG at its natural size: its header holds the width in pixels."""
     width = struct.unpack(">I", content[16:20])[0] if content[:4] == b"\x89PNG" else 2 * 520
     shown = round(width * 100 / DOTS_PER_INCH)
     return {"caption": caption, "uri": _data_uri("image/png", content), "width": shown}
+
+
+def _figure(name: str, figures: Mapping[str, bytes]) -> dict[str, Any] | None:
+    return _picture(name, figures[name]) if name in figures else None
 
 
 def _data_uri(media_type: str, content: bytes) -> str:

@@ -12,22 +12,27 @@ BINS = 36
 
 @dataclass(frozen=True)
 class ScoreScale:
-    """How scores are laid on an axis: `linear`, `log`, or `asinh`, which is linear up to about `width` from 0."""
+    """How scores are laid on an axis: `linear`, `log`, or `asinh`, which is linear up to about `width` from 0.
+
+    Example:
+        >>> ScoreScale("log")(np.array([1.0, np.e])).tolist()
+        [0.0, 1.0]
+    """
 
     name: str
     width: float = 1.0
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Places on the axis."""
+        """Positions on the axis."""
         if self.name == "linear":
             return scores
         return np.log(scores) if self.name == "log" else np.arcsinh(scores / self.width)
 
-    def inverse(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scores at the places."""
+    def inverse(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores at the positions."""
         if self.name == "linear":
-            return places
-        return np.exp(places) if self.name == "log" else self.width * np.sinh(places)
+            return positions
+        return np.exp(positions) if self.name == "log" else self.width * np.sinh(positions)
 
 
 def score_edges(

@@ -1,4 +1,4 @@
-"""The report in words: what was found, and how far it can be trusted."""
+"""The report in words: what the figures of a run mean, and how far they can be trusted."""
 
 import math
 from collections.abc import Mapping
@@ -6,14 +6,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from scipy.stats import betabinom, binom
 
 from endline.evaluation.controls import WARNING_LEVEL
+from endline.evaluation.thresholds import normals_needed
+
+SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
+COSTS = (  # key, name, unit, what it says
+    ("score_ms_per_sample", "Scoring", "ms", "for one sample; a map that costs extra is not included"),
+    ("fit_seconds", "Fitting", "s", "without feature extraction"),
+    ("feature_seconds", "Feature extraction", "s", "near 0 when the features were in the cache"),
+    ("peak_memory_mb", "Peak memory", "MB", "of the process"),
+)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the head: `tone` is good, warn or plain."""
+    """One figure of the head: `tone` is good, warn or plain.
+
+    Example:
+        >>> Tile("AUROC", "0.912", "95 % interval 0.850 to 0.970").tone
+        'plain'
+    """
 
     name: str
     value: str
@@ -21,127 +34,149 @@ class Tile:
     tone: str = "plain"
 
 
-def summary_sentences(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence: str) -> list[str]:
-    """Say in plain words what was found and how far it can be trusted."""
-    stated, held_out = number(metrics, "target_false_alarm_rate"), number(metrics, "n_calibration")
-    flagged, (alarms, normals), (hits, faults) = counts(tested)
+def summary_sentences(metrics: Mapping[str, Any], evidence: str) -> list[str]:
+    """Say in plain words what the run shows and how far it can be trusted.
+
+    Args:
+        metrics: as `summarise` gives them; any may lack or be None.
+        evidence: plural of what is judged, such as "recordings".
+
+    Example:
+        >>> summary_sentences({"n_tested": 8, "n_flagged": 3, "n_test_normal": 8, "n_false_alarms": 3}, "cycles")[1]
+        'All labelled cycles are normal: 3 of 8 were flagged by mistake.'
+    """
+    stated = number(metrics, "target_false_alarm_rate")
     at = "" if stated is None else f", at a stated false-alarm rate of {percent(stated)}"
-    said = [f"{flagged} of {len(tested)} tested {evidence} were flagged{at}."]
+    sentences = [f"{count(metrics, 'n_flagged')} of {count(metrics, 'n_tested')} tested {evidence} were flagged{at}."]
+    alarms = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')}"
+    detected = f"{count(metrics, 'n_detected')} of {count(metrics, 'n_test_anomalous')} known faults were detected"
+    normals, faults = count(metrics, "n_test_normal"), count(metrics, "n_test_anomalous")
     if normals and faults:
-        found = f"{hits} of {faults} known faults were found"
-        said.append(f"{found}, {alarms} of {normals} known normals flagged by mistake.")
+        sentences.append(f"{detected}; {alarms} known normals were flagged by mistake.")
     elif normals:
-        said.append(f"All labelled {evidence} are normal: {alarms} of {normals} were flagged by mistake.")
-    elif not faults:
-        said.append("No label is known: the verdicts cannot be checked here.")
+        sentences.append(f"All labelled {evidence} are normal: {alarms} were flagged by mistake.")
+    elif faults:
+        sentences.append(f"{detected}; no normal is labelled.")
+    else:
+        sentences.append("No label is known: the verdicts cannot be checked here.")
+    return [*sentences, _auroc_sentence(metrics), *_control_sentence(metrics, evidence), _promise(metrics)]
+
+
+def _auroc_sentence(metrics: Mapping[str, Any]) -> str:
     auroc = number(metrics, "auroc")
     if auroc is None:
-        said.append("No labelled anomaly: AUROC not computed." if not faults else "AUROC not computed.")
-    else:
-        said.append(f"The AUROC is {auroc:.3f}{between(metrics)}.")
+        return f"AUROC not computed: {metrics.get('auroc_reason') or 'no labelled anomaly'}."
+    return f"The AUROC is {auroc:.3f}{between(metrics)}."
+
+
+def _control_sentence(metrics: Mapping[str, Any], evidence: str) -> list[str]:
     control = number(metrics, "control_auroc")
-    if control is not None and control > WARNING_LEVEL:
-        said.append(
-            f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."
-        )
+    if control is None or control <= WARNING_LEVEL:
+        return []
+    return [f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."]
+
+
+def _promise(metrics: Mapping[str, Any]) -> str:
+    """What false-alarm rate the threshold can promise."""
+    stated, held_out = number(metrics, "target_false_alarm_rate"), number(metrics, "n_calibration")
     if held_out is None or stated is None:
-        said.append("It is not stated how many normals the threshold rests on: no false-alarm rate is promised.")
-    elif stated * (held_out + 1) >= 1 - 1e-9:
-        said.append(
-            f"The threshold rests on {held_out:.0f} calibrating normals: enough to promise "
-            f"{percent(stated)} on average, as long as new normals come from the same production."
+        return "It is not stated how many normals the threshold rests on: no false-alarm rate is promised."
+    rests = f"The threshold rests on {held_out:.0f} calibrating normals"
+    needed = normals_needed(stated)
+    if needed is not None and held_out >= needed:
+        return (
+            f"{rests}: enough to promise {percent(stated)} on average, as long as new normals come from the same "
+            "production."
         )
-    else:
-        needed = f"; record at least {math.ceil(1 / stated - 1e-9) - 1} normals" if stated > 0 else ""
-        said.append(
-            f"The threshold rests on {held_out:.0f} calibrating normals: no rate below "
-            f"{percent(1 / (held_out + 1))} can be promised, so the stated {percent(stated)} "
-            f"cannot{needed}."
-        )
-    return said
+    remedy = "" if needed is None else f"; record at least {needed} normals"
+    smallest = percent(1 / (held_out + 1))
+    return f"{rests}: no rate below {smallest} can be promised, so the stated {percent(stated)} cannot{remedy}."
 
 
-def metric_tiles(metrics: Mapping[str, Any], tested: pd.DataFrame, evidence: str) -> list[Tile]:
-    """Make the figures of the head, each with its verdict in words."""
-    _, (alarms, normals), (hits, faults) = counts(tested)
-    auroc, recall = number(metrics, "auroc"), number(metrics, "recall")
-    if auroc is None:
-        detail = "no labelled anomaly: AUROC not computed" if not faults else "AUROC not computed"
-        tiles = [Tile("AUROC", "–", detail)]
-    else:
-        low, high = number(metrics, "auroc_low"), number(metrics, "auroc_high")
-        told = "" if low is None or high is None else f"95 % interval {low:.3f} to {high:.3f}"
-        tiles = [Tile("AUROC", f"{auroc:.3f}", told)]
-    found = f"{hits} of {faults} known faults found" if faults else "no labelled anomaly: recall not computed"
-    tiles.append(Tile("Recall at the threshold", "–" if recall is None else percent(recall), found))
-    tiles.append(_alarm_tile(metrics, alarms, normals))
-    tiles.append(control_tile(number(metrics, "control_auroc"), evidence))
-    for key, name, unit, detail in (
-        ("score_ms_per_sample", "Scoring", "ms", "for one sample, a map that costs extra apart"),
-        ("fit_seconds", "Fitting", "s", "without feature extraction"),
-        ("feature_seconds", "Feature extraction", "s", "near 0 when found in the cache"),
-        ("peak_memory_mb", "Peak memory", "MB", "of the process"),
-    ):
+def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
+    """Make the figures of the head, each with its verdict in words; arguments as of `summary_sentences`.
+
+    Example:
+        >>> [tile.name for tile in metric_tiles({}, "cycles")]
+        ['AUROC', 'Recall at the threshold', 'False alarms', 'Control AUROC']
+    """
+    tiles = [_auroc_tile(metrics), _recall_tile(metrics), _alarm_tile(metrics)]
+    tiles.append(control_tile(metrics, evidence))
+    for key, name, unit, detail in COSTS:
         if (value := number(metrics, key)) is not None:
             tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail))
     return tiles
 
 
-def control_tile(control: float | None, evidence: str) -> Tile:
-    """Judge the AUROC of the part that cannot show the fault: chance is good, more is a warning."""
-    name = "Control AUROC"
+def _auroc_tile(metrics: Mapping[str, Any]) -> Tile:
+    auroc, low, high = (number(metrics, key) for key in ("auroc", "auroc_low", "auroc_high"))
+    if auroc is None:
+        return Tile("AUROC", "–", str(metrics.get("auroc_reason") or "no labelled anomaly"))
+    detail = "" if low is None or high is None else f"95 % interval {low:.3f} to {high:.3f}"
+    return Tile("AUROC", f"{auroc:.3f}", detail)
+
+
+def _recall_tile(metrics: Mapping[str, Any]) -> Tile:
+    name, recall, faults = "Recall at the threshold", number(metrics, "recall"), count(metrics, "n_test_anomalous")
+    if recall is None:
+        return Tile(name, "–", str(metrics.get("recall_reason") or "no labelled anomaly"))
+    return Tile(name, percent(recall), f"{count(metrics, 'n_detected')} of {faults} known faults detected")
+
+
+def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
+    name, measured = "False alarms", number(metrics, "false_alarm_rate")
+    stated, chance = number(metrics, "target_false_alarm_rate"), number(metrics, "false_alarm_p_value")
+    promise = "no stated rate" if stated is None else f"stated {percent(stated)}"
+    if measured is None:
+        return Tile(name, "–", f"{promise}; {metrics.get('false_alarm_rate_reason') or 'no labelled normal'}")
+    detail = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')} normals; {promise}"
+    if stated is None or chance is None:
+        return Tile(name, percent(measured), detail)
+    if chance < SIGNIFICANT:
+        return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
+    return Tile(name, percent(measured), f"{detail}: no more than chance explains", "good")
+
+
+def control_tile(metrics: Mapping[str, Any], evidence: str) -> Tile:
+    """Judge the AUROC of the part that cannot show the fault: chance is good, more is a warning.
+
+    Arguments as of `summary_sentences`.
+
+    Example:
+        >>> control_tile({"control_auroc": 0.51}, "recordings").tone
+        'good'
+    """
+    name, control = "Control AUROC", number(metrics, "control_auroc")
     if control is None:
-        return Tile(name, "–", "no control part in these data, or no labelled anomaly")
+        return Tile(name, "–", metrics.get("control_auroc_reason") or "no control in these data")
+    tone, detail = "good", "near 0.5: what cannot show the fault does not reveal the label"
     if control > WARNING_LEVEL:
-        return Tile(name, f"{control:.3f}", _without_fault(evidence), "warn")
-    if control < 1 - WARNING_LEVEL:
-        detail = "well below 0.5: the part without the fault differs by label too, the other way round"
-        return Tile(name, f"{control:.3f}", detail, "warn")
-    return Tile(name, f"{control:.3f}", "near 0.5: what cannot show the fault does not tell the label", "good")
+        tone, detail = "warn", _without_fault(evidence)
+    elif control < 1 - WARNING_LEVEL:
+        tone, detail = "warn", "well below 0.5: the part without the fault differs by label too, the other way round"
+    low, high = number(metrics, "control_auroc_low"), number(metrics, "control_auroc_high")
+    interval = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
+    return Tile(name, f"{control:.3f}", f"{detail}{interval}", tone)
 
 
 def _without_fault(evidence: str) -> str:
-    return f"the {evidence} tell the label without the fault: this AUROC says nothing about the fault"
-
-
-def _alarm_tile(metrics: Mapping[str, Any], alarms: int, normals: int) -> Tile:
-    name, measured = "False alarms", number(metrics, "false_alarm_rate")
-    stated, held_out = number(metrics, "target_false_alarm_rate"), number(metrics, "n_calibration")
-    promise = "no stated rate" if stated is None else f"stated {percent(stated)}"
-    if measured is None or not normals:
-        shown = "–" if measured is None else percent(measured)
-        return Tile(name, shown, f"{promise}; no normal in the test")
-    told = f"{alarms} of {normals} normals; {promise}"
-    if stated is None:
-        return Tile(name, percent(measured), told)
-    # With n calibrating normals the rate of a split-conformal threshold is itself Beta distributed
-    # (Vovk, "Conditional validity of inductive conformal predictors", 2012), so the count is beta-binomial.
-    allowed = math.floor(stated * (held_out + 1) + 1e-9) if held_out is not None else 0
-    if held_out is not None and 1 <= allowed <= held_out:
-        chance = float(betabinom.sf(alarms - 1, normals, allowed, held_out + 1 - allowed))
-    else:
-        chance = float(binom.sf(alarms - 1, normals, stated))
-    if chance < 0.05:
-        return Tile(name, percent(measured), f"{told}: more than chance explains", "warn")
-    return Tile(name, percent(measured), f"{told}: within chance of it", "good")
-
-
-def counts(tested: pd.DataFrame) -> tuple[int, tuple[int, int], tuple[int, int]]:
-    """Count flagged, (flagged, all) of the known normals, (flagged, all) of the known faults."""
-    flags = tested["flagged"].fillna(False).astype(bool)
-    labels = tested["label"] if "label" in tested else pd.Series(pd.NA, index=tested.index, dtype="Int8")
-    normal, faulty = labels.eq(0).fillna(False).astype(bool), labels.eq(1).fillna(False).astype(bool)
-    return (
-        int(flags.sum()),
-        (int((flags & normal).sum()), int(normal.sum())),
-        (int((flags & faulty).sum()), int(faulty.sum())),
-    )
+    return f"the {evidence} reveal the label without the fault: this AUROC says nothing about the fault"
 
 
 def number(values: Mapping[str, Any], key: str) -> float | None:
-    """Read a figure that may lack, be None, NaN or infinite: then it is None."""
+    """Read a figure that may lack, be None, NaN or infinite: then it is None.
+
+    Example:
+        >>> number({"auroc": float("nan")}, "auroc") is None
+        True
+    """
     value = values.get(key)
     return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
+
+
+def count(values: Mapping[str, Any], key: str) -> int:
+    """Read a number of items; 0 where it lacks."""
+    return int(number(values, key) or 0)
 
 
 def between(metrics: Mapping[str, Any]) -> str:
@@ -151,12 +186,22 @@ def between(metrics: Mapping[str, Any]) -> str:
 
 
 def percent(share: float) -> str:
-    """Share in [0, 1] as a percentage."""
+    """Share in [0, 1] as a percentage, with a space that does not break.
+
+    Example:
+        >>> percent(0.05).replace("\u00a0", " ")
+        '5 %'
+    """
     return f"{100 * share:.1f}".removesuffix(".0") + "\u00a0%"
 
 
 def plain(value: float) -> str:
-    """Number with as many digits as its size deserves."""
+    """Number with as many digits as its size deserves.
+
+    Example:
+        >>> plain(1234.5), plain(12.345), plain(0.00001)
+        ('1,234', '12.35', '1e-05')
+    """
     size = abs(value)
     if not math.isfinite(value) or (size != 0 and not 1e-3 <= size < 1e7):
         return f"{value:.3g}"
@@ -164,7 +209,12 @@ def plain(value: float) -> str:
 
 
 def p_value_words(value: float) -> str:
-    """p-value with as many digits as it deserves; a dash where there is none."""
+    """p-value with as many digits as it deserves; a dash where there is none.
+
+    Example:
+        >>> p_value_words(0.5), p_value_words(0.0123)
+        ('0.50', '0.012')
+    """
     if value is None or pd.isna(value):
         return "–"
     return f"{value:.2f}" if value >= 0.0995 else f"{value:.3f}" if value >= 0.00995 else f"{value:.2g}"

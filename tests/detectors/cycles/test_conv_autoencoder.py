@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from endline.detectors.base import load_detector
 from endline.detectors.cycles.conv_autoencoder import ConvAutoencoder, ConvAutoencoderConfig
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from endline.detectors.base import load_detector
 from endline.detectors.cycles.ganf import GANF, GANFConfig, GraphDensity, SignalGraph
-from endline.detectors.cycles.lstm_vae import FLOOR
+from endline.detectors.cycles.signals import DEVIATION_FLOOR
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
 STEPS = 43
-SMALL = {"hidden": 12, "every": 3, "rise_steps": 5, "epochs": 30, "batch_size": 8, "learning_rate": 1e-2}
+SMALL = {"hidden": 12, "downsampling": 3, "rise_steps": 5, "epochs": 30, "batch_size": 8, "learning_rate": 1e-2}
 
 
 def cycles(count: int, signals: int = 3, seed: int = 0) -> FeatureSet:
@@ -59,7 +59,7 @@ def test_densities_on_an_acyclic_graph_integrate_to_one():
     grid = torch.linspace(-25, 25, 401)
     x = torch.stack(torch.meshgrid(grid, grid, indexing="ij"), -1).reshape(-1, 2, 1)
     x = torch.cat([torch.tensor([[[0.3, -1.0], [2.0, 0.1]]]).expand(len(x), 2, 2), x], -1)
-    spacing, constant = float(grid[1] - grid[0]), (FLOOR * math.sqrt(2 * math.pi)) ** 2
+    spacing, constant = float(grid[1] - grid[0]), (DEVIATION_FLOOR * math.sqrt(2 * math.pi)) ** 2
 
     def integral(weights: list[list[float]]) -> float:
         with torch.no_grad():
@@ -105,8 +105,8 @@ def test_a_killed_training_finds_its_multipliers_again(tmp_path):
     train, file = cycles(20), tmp_path / "checkpoint.safetensors"
     whole = fitted(train, epochs=6)
     with pytest.raises(KeyboardInterrupt):
-        fitted(train, Progress(file, kill, every=0), epochs=6)
-    resumed = fitted(train, Progress(file, every=0), epochs=6)
+        fitted(train, Progress(file, kill, interval=0), epochs=6)
+    resumed = fitted(train, Progress(file, interval=0), epochs=6)
     assert whole.model.graph.multiplier > 0
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, resumed.model.state_dict()[name]), name
@@ -121,7 +121,7 @@ def test_a_signal_that_leaves_its_parent_is_found(trained):
     assert (scored.score > trained.score(batch).score + 0.5).all()
 
 
-def test_step_scores_are_of_thinned_steps_and_their_mean_is_the_score(trained):
+def test_step_scores_are_of_downsampled_steps_and_their_mean_is_the_score(trained):
     batch = cycles(5, seed=1).read()
     scored = trained.score(batch)
     with torch.no_grad():
@@ -156,14 +156,14 @@ def test_the_map_points_at_the_fault(trained, tmp_path):
 
 
 def test_a_single_signal_will_do():
-    detector = fitted(cycles(8, signals=1), epochs=1, every=1)
+    detector = fitted(cycles(8, signals=1), epochs=1, downsampling=1)
     assert detector.score(cycles(5, signals=1).read()).map.shape == (5, 1, STEPS)
 
 
-@pytest.mark.parametrize("name", ["hidden", "every", "rise_steps"])
+@pytest.mark.parametrize("name", ["hidden", "downsampling", "rise_steps"])
 def test_settings_out_of_range_are_told(name):
     with pytest.raises(EndlineError) as caught:
         GANFConfig(**{name: 0})
-    settings = {"hidden": 32, "every": 5, "rise_steps": 100, name: 0}
+    settings = {"hidden": 32, "downsampling": 5, "rise_steps": 100, name: 0}
     told = ", ".join(f"{key}={value}" for key, value in settings.items())
     assert str(caught.value) == f"ganf has {told}: choose at least 1 of each."

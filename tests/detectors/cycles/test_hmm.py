@@ -8,9 +8,9 @@ import torch
 from hmmlearn.hmm import GaussianHMM
 from torch.nn.functional import pad
 
-from endline.detectors.base import load_detector
 from endline.detectors.cycles.hmm import FLOOR, HMM, HMMConfig, bhattacharyya, hellinger, running_sum
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -30,7 +30,7 @@ def cycles(count: int, signals: int = 3, seed: int = 0) -> FeatureSet:
 
 
 def fitted(train: FeatureSet, seed: int = 0, **settings) -> HMM:
-    detector = HMM(HMMConfig(**{"states": (1, 3), "every": 2, "window": 4, **settings}))
+    detector = HMM(HMMConfig(**{"states": (1, 3), "downsampling": 2, "window": 4, **settings}))
     detector.fit(train, seed=seed, progress=Progress())
     return detector
 
@@ -121,7 +121,7 @@ def test_score_and_map_equal_loops(trained):
             each.append(math.sqrt(1 - float((1 - signals.square()).prod()) ** (1 / 3)))
         assert float(scored.score[row]) == pytest.approx(np.mean(each), abs=1e-5)
     assert scored.map.shape == (3, 3, STEPS)
-    assert not scored.map[:, :, :6].any()  # of the first three thinned steps the window is not full
+    assert not scored.map[:, :, :6].any()  # of the first three downsampled steps the window is not full
     steps, mask = trained.step_scores(batch)
     torch.testing.assert_close((steps * mask).sum(1) / mask.sum(1), scored.score)
 
@@ -153,7 +153,7 @@ def test_the_map_points_at_the_fault(trained, signal, tmp_path):
     for heat in more:
         row, step = divmod(int(heat.argmax()), STEPS)
         assert row == signal
-        assert 30 <= step < 38 + 6  # windows of 4 thinned steps end later
+        assert 30 <= step < 38 + 6  # windows of 4 downsampled steps end later
     trained.save(tmp_path)
     assert torch.equal(load_detector(tmp_path).score(batch).score, normal.score)
 
@@ -178,8 +178,8 @@ def test_little_data_will_do(case):
     [
         ({"states": ()}, "states=(): choose one or more numbers of at least 1."),
         ({"states": (3, 0)}, "states=(3, 0): choose one or more numbers of at least 1."),
-        ({"window": 1}, "every=5, iterations=30, window=1: choose at least 1, 1 and 2."),
-        ({"every": 0}, "every=0, iterations=30, window=5: choose at least 1, 1 and 2."),
+        ({"window": 1}, "downsampling=5, iterations=30, window=1: choose at least 1, 1 and 2."),
+        ({"downsampling": 0}, "downsampling=0, iterations=30, window=5: choose at least 1, 1 and 2."),
     ],
 )
 def test_settings_out_of_range_are_told(settings, told):

@@ -6,14 +6,16 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from endline.detectors.base import load_detector
-from endline.detectors.cycles.lstm_vae import FLOOR, LSTMVAE, LSTMVAEConfig, surprise
+from endline.detectors.cycles.lstm_vae import LSTMVAE, LSTMVAEConfig
+from endline.detectors.cycles.signals import DEVIATION_FLOOR
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
+from endline.detectors.statistics import bounded_normal_nll
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
 STEPS = 43  # of `cycles`
-SMALL = {"hidden": 16, "latent": 4, "every": 3, "epochs": 40, "batch_size": 8, "learning_rate": 1e-2}
+SMALL = {"hidden": 16, "latent": 4, "downsampling": 3, "epochs": 40, "batch_size": 8, "learning_rate": 1e-2}
 
 
 def fitted(train: FeatureSet, **settings) -> tuple[LSTMVAE, tuple[float, ...]]:
@@ -26,12 +28,12 @@ def trained(cycles):
     return fitted(cycles(40))
 
 
-def test_surprise_is_the_normal_log_density_above_its_least():
+def test_nll_is_the_normal_log_density_above_its_least():
     x, mean, width = (torch.linspace(-3, 3, 60).reshape(3, 20) * sign for sign in (1, -1, 2))
     normal = torch.distributions.Normal(mean, torch.nn.functional.softplus(width) + 0.05)
-    least = math.log(FLOOR) + math.log(2 * math.pi) / 2
-    torch.testing.assert_close(surprise(x, mean, width), -normal.log_prob(x) - least)
-    assert surprise(x, x, torch.full_like(x, -200.0)).abs().max() < 1e-6
+    least = math.log(DEVIATION_FLOOR) + math.log(2 * math.pi) / 2
+    torch.testing.assert_close(bounded_normal_nll(x, mean, width, DEVIATION_FLOOR), -normal.log_prob(x) - least)
+    assert bounded_normal_nll(x, x, torch.full_like(x, -200.0), DEVIATION_FLOOR).abs().max() < 1e-6
 
 
 def test_training_learns_what_to_expect(trained):
@@ -39,7 +41,7 @@ def test_training_learns_what_to_expect(trained):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_step_scores_are_of_thinned_steps_and_their_mean_is_the_score(trained, cycles):
+def test_step_scores_are_of_downsampled_steps_and_their_mean_is_the_score(trained, cycles):
     detector, _ = trained
     batch = cycles(5, seed=1).read()
     scored = detector.score(batch)
@@ -79,7 +81,7 @@ def test_the_map_points_at_the_fault(trained, signal, tmp_path, cycles):
 
 
 def test_where_thinning_leaves_a_rest_the_map_stays_in_place(cycles):
-    detector, _ = fitted(cycles(8), epochs=1, every=10)
+    detector, _ = fitted(cycles(8), epochs=1, downsampling=10)
     scored = detector.score(cycles(5).read())
     assert scored.map.shape == (5, 3, STEPS)
     changes = (scored.map.diff(dim=-1) != 0).any(0).any(0).nonzero().flatten() + 1
@@ -87,16 +89,15 @@ def test_where_thinning_leaves_a_rest_the_map_stays_in_place(cycles):
 
 
 def test_a_single_signal_will_do(cycles):
-    detector, losses = fitted(cycles(8, signals=1), epochs=1, every=1)
+    detector, losses = fitted(cycles(8, signals=1), epochs=1, downsampling=1)
     assert all(map(math.isfinite, losses))
     assert detector.score(cycles(5, signals=1).read()).map.shape == (5, 1, STEPS)
 
 
-@pytest.mark.parametrize("name", ["hidden", "latent", "every"])
-def test_settings_out_of_range_are_told(name):
+@pytest.mark.parametrize("name", ["hidden", "latent", "downsampling"])
+def test_settings_out_of_range_are_given(name):
     with pytest.raises(EndlineError) as caught:
         LSTMVAEConfig(**{name: 0})
-    told = ", ".join(
-        f"{key}={0 if key == name else value}" for key, value in {"hidden": 128, "latent": 32, "every": 5}.items()
-    )
-    assert str(caught.value) == f"lstm_vae has {told}: choose at least 1 of each."
+    values = {"hidden": 128, "latent": 32, "downsampling": 5, name: 0}
+    given = ", ".join(f"{key}={value}" for key, value in values.items())
+    assert str(caught.value) == f"lstm_vae has {given}: choose at least 1 of each."

@@ -6,12 +6,12 @@ import torch
 
 from endline.detectors.cycles.mts_ast import MTSAST, MTSASTConfig
 from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
-from endline.detectors.cycles.signals import Standardisation, signal_gradient, thinned, window_spectra
+from endline.detectors.cycles.signals import Standardisation, downsampled, signal_gradient, window_spectra
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
-SMALL = {"epochs": 30, "batch_size": 8, "learning_rate": 5e-3, "least_hidden": 16, "kernel": 5, "blocks": 2}
+SMALL = {"epochs": 30, "batch_size": 8, "learning_rate": 5e-3, "min_hidden": 16, "kernel": 5, "blocks": 2}
 
 
 def cycles(count: int = 24, signals: int = 3, steps: int = 48, seed: int = 0) -> dict[str, np.ndarray]:
@@ -45,7 +45,7 @@ def with_fault(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 )
 @pytest.mark.parametrize("window", [0, 8])
 def test_a_short_fault_scores_higher_and_the_map_shows_where(detector, config, window):
-    made = fitted(detector, config, window=window, least_steps=200)
+    made = fitted(detector, config, window=window, min_steps=200)
     normal, faulty = batch_of(cycles(8, seed=5)), batch_of(with_fault(cycles(8, seed=5)))
     assert (made.score(faulty).score > made.score(normal).score).all()
     heat = made.score(faulty).map
@@ -97,7 +97,7 @@ def test_the_loss_as_published_has_no_half():
     count = valid.sum() * 3
     torch.testing.assert_close(made.loss(batch), ((latent - log_det) * valid[:, 0]).sum() / count)
     published = MTSFlow(MTSFlowConfig(**SMALL, half=False))
-    published._build({"cycle": (3, 48), "valid": (48,)}, 24, 0)
+    published._prepare({"cycle": (3, 48), "valid": (48,)}, 24, seed=0)
     published.model.load_state_dict(made.model.state_dict())
     torch.testing.assert_close(published.loss(batch), ((2 * latent - log_det) * valid[:, 0]).sum() / count)
 
@@ -118,7 +118,7 @@ def test_any_number_of_signals(signals, window):
         ({"clamp": "hard"}, "mts_flow has no clamp 'hard': choose one of soft, unscaled"),
         ({"score": "best"}, "mts_flow has no score 'best'"),
         ({"kernel": 4}, "kernel=4"),
-        ({"stretches": 0}, "stretches=0: the kernel is odd, and all are at least 1"),
+        ({"segments": 0}, "segments=0: the kernel is odd, and all are at least 1"),
         ({"window": 7}, "window=7: choose an even number"),
     ],
 )
@@ -153,10 +153,10 @@ def test_standardisation_counts_valid_steps_alone():
 def test_thinning_takes_means_of_what_is_valid():
     x = torch.arange(10.0).view(1, 1, 10)
     valid = torch.tensor([[[1.0] * 5 + [0.0] * 5]])
-    found, mask = thinned(x, valid, 4)
+    found, mask = downsampled(x, valid, 4)
     assert found.flatten().tolist() == [1.5, 4.0, 0.0]
     assert mask.flatten().tolist() == [1.0, 1.0, 0.0]
-    assert thinned(x, valid, 1)[0] is x
+    assert downsampled(x, valid, 1)[0] is x
 
 
 def test_spectra_see_the_frequency_and_the_end_of_the_cycle():

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
-from endline.detectors.base import load_detector
 from endline.detectors.cycles.nearest_cycle import NearestCycle, NearestCycleConfig
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

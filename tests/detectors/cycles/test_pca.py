@@ -6,9 +6,9 @@ import torch
 from sklearn.decomposition import PCA as Reference
 from torch.nn.functional import pad
 
-from endline.detectors.base import load_detector
 from endline.detectors.cycles.pca import PCA, PCAConfig
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

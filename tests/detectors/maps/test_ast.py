@@ -29,7 +29,7 @@ SHAPES = {"scale_0": (5, 8, 8), "scale_1": (2, 2, 2)}
 
 def built(config: ASTConfig = SMALL, shapes=SHAPES) -> AST:
     detector = AST(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 
@@ -79,16 +79,16 @@ def test_losses_by_hand():
     assert detector.teacher_loss(MASKED).item() == pytest.approx(6 / 2 / 2)
 
 
-def test_surprise_is_the_teachers_negative_log_likelihood_by_position():
+def test_nll_is_the_teachers_negative_log_likelihood_by_position():
     detector = built(replace(SMALL, whiten=False))
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in detector.model.teacher.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-        surprise = detector.model.surprise(BATCH)
+        nll = detector.model.nll(BATCH)
         log_prob = detector.model.teacher.log_prob((X,), (detector.model.code,))
     expected = -log_prob - 0.5 * X.numel() * np.log(2 * np.pi)
-    torch.testing.assert_close(surprise.sum((1, 2)) * 2, expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(nll.sum((1, 2)) * 2, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_background_of_a_teachers_map_never_exceeds_its_foreground():
@@ -249,7 +249,7 @@ def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(pu
     """Table 6.4 of the thesis, for 304 + 64 channels."""
     config = replace(published("ast").config, hidden=64, student_factor=16)
     with torch.device("meta"):
-        model = AST(config).build({"scale_0": (368, 24, 24)}, 10)
+        model = AST(config)._build({"scale_0": (368, 24, 24)}, 10)
     sizes = [sum(each.numel() for each in part.parameters()) / 1e6 for part in (model.teacher, model.student)]
     assert sizes == pytest.approx([3.8, 82.6], rel=0.05)
 
@@ -257,12 +257,12 @@ def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(pu
 @pytest.mark.parametrize("student", ["conv", "flow"])
 def test_without_a_code_nothing_knows_its_place(student):
     config = replace(SMALL, code=0, student=student, kernel=1, last_kernel=1)
-    surprise = built(config).model.surprise({name: torch.ones(1, *shape) for name, shape in SHAPES.items()})
+    nll = built(config).model.nll({name: torch.ones(1, *shape) for name, shape in SHAPES.items()})
     detector = built(config)
     detector.fit(
         FeatureSet({"scale_0": np.ones((4, 5, 8, 8), "f4"), "scale_1": np.ones((4, 2, 2, 2), "f4")}, key="ones"),
         seed=0,
         progress=Progress(),
     )
-    assert surprise.std() < 1e-6
+    assert nll.std() < 1e-6
     assert detector.score(BATCH).score.isfinite().all()

@@ -19,7 +19,7 @@ CONSTANT = 0.5 * math.log(2 * math.pi)
 
 def built(config: CFlowConfig, shapes=SHAPES) -> CFlow:
     detector = CFlow(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 
@@ -131,7 +131,7 @@ def test_published_settings(published):
     assert (config.blocks, config.code, config.alpha, config.whiten) == (8, 128, 1.9, False)
     assert (config.learning_rate, config.schedule, config.clip_norm) == (2e-4, "cosine", 0.0)
     with torch.device("meta"):
-        model = detector.build({"scale_0": (512, 4, 4)}, 10)
+        model = detector._build({"scale_0": (512, 4, 4)}, 10)
     subnet = model.flows[0].blocks[0].second_to_first
     assert subnet.enter[0].weight.shape == (2 * (256 + 128), 256, 1, 1)
     assert subnet.place[0].weight.shape == (2 * (256 + 128), 128, 1, 1)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig, check_halving
+from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig
+from endline.detectors.maps.flow_scores import check_halving
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -18,7 +19,7 @@ SMALL = CSFlowConfig(components=6, blocks=2, hidden=8, epochs=6, learning_rate=3
 
 def built(config: CSFlowConfig, shapes) -> CSFlow:
     detector = CSFlow(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 
@@ -145,7 +146,7 @@ def test_published_settings_are_those_of_the_thesis(published):
 def test_the_published_flow_has_275_million_parameters(published):
     with torch.device("meta"):
         shapes = {f"scale_{scale}": (304, size, size) for scale, size in enumerate((24, 12, 6))}
-        model = published("cs_flow").build(shapes, 100)
+        model = published("cs_flow")._build(shapes, 100)
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(275e6, rel=0.01)
 
 
@@ -158,7 +159,7 @@ def test_the_hybrid_flow_is_published_as_a_cross_scale_flow(published):
 @pytest.mark.parametrize(("scales", "read"), [(0, 3), (1, 1), (2, 2), (3, 3), (5, 3)])
 def test_the_coarsest_scales_are_read(scales, read):
     shapes = {f"scale_{i}": (4, 16 >> i, 16 >> i) for i in range(3)}
-    model = CSFlow(CSFlowConfig(components=4, hidden=4, scales=scales)).build(shapes, 8)
+    model = CSFlow(CSFlowConfig(components=4, hidden=4, scales=scales))._build(shapes, 8)
     assert model.scales.names == [f"scale_{i}" for i in range(3 - read, 3)]
 
 

@@ -9,10 +9,11 @@ from safetensors.torch import save_file
 from torchvision.models import mobilenet_v3_small
 
 from endline.backbones.networks import Trunk
-from endline.detectors.base import load_detector
+from endline.backbones.pyramids import PyramidSettings
 from endline.detectors.maps.cutpaste import CutPaste, CutPasteConfig, with_defects
-from endline.detectors.pooled.gaussian import shrunk_gaussian
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
+from endline.detectors.statistics import shrunk_gaussian
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -56,7 +57,7 @@ def test_the_classes_are_normal_then_patch_then_scar(train):
 
 def test_the_loss_is_the_cross_entropy_of_three_classes(train):
     detector = CutPaste(CutPasteConfig(**SMALL))
-    detector.model = detector.build({"image": (3, 64, 64)}, 24).eval()
+    detector.model = detector._build({"image": (3, 64, 64)}, 24).eval()
     last = detector.model.head[-1]
     torch.nn.init.zeros_(last.weight)
     last.bias.data = torch.tensor([math.log(2.0), 0.0, 0.0])  # says 1/2, 1/4, 1/4 of every image
@@ -83,9 +84,9 @@ def test_layers_below_the_frozen_stride_keep_their_weights(train, stride, blocks
 
 
 def test_it_can_start_from_random_weights(train):
-    detector = fit(train, weights="random", frozen=0, frozen_stride=8, epochs=1)
+    detector = fit(train, pretrained=False, frozen=0, frozen_stride=8, epochs=1)
     torch.manual_seed(0)
-    start = CutPaste(CutPasteConfig(**SMALL)).build({"image": (3, 64, 64)}, 24).trunk  # as `fit` does with seed 0
+    start = CutPaste(CutPasteConfig(**SMALL))._build({"image": (3, 64, 64)}, 24).trunk  # as `fit` does with seed 0
     assert changed_blocks(detector, start) == set(range(5, 16))
 
 
@@ -117,9 +118,9 @@ def test_a_fit_killed_after_the_head_goes_on_with_the_trunk(train, tmp_path):
 
     detector = CutPaste(CutPasteConfig(**{**SMALL, "epochs": 4}))
     with pytest.raises(KeyboardInterrupt):
-        detector.fit(train, seed=0, progress=Progress(file, killed, every=0))
+        detector.fit(train, seed=0, progress=Progress(file, killed, interval=0))
     resumed = CutPaste(CutPasteConfig(**{**SMALL, "epochs": 4}))
-    losses = resumed.fit(train, seed=0, progress=Progress(file, every=0)).losses
+    losses = resumed.fit(train, seed=0, progress=Progress(file, interval=0)).losses
     assert losses[:3] == tuple(told)
     assert torch.equal(resumed.score(train.read()).score, fit(train, epochs=4).score(train.read()).score)
 
@@ -128,7 +129,9 @@ def test_a_saved_detector_needs_no_pretrained_weights(train, tmp_path):
     weights = tmp_path / "weights.safetensors"
     torch.manual_seed(0)
     save_file(mobilenet_v3_small().state_dict(), weights)
-    detector = fit(train, backbone="mobilenet_v3_small", weights=str(weights), epochs=1)
+    pyramid = PyramidSettings("mobilenet_v3_small", str(weights))
+    detector = CutPaste(CutPasteConfig(**{**SMALL, "epochs": 1}))
+    detector.fit(train, seed=0, progress=Progress(), pyramid=pyramid)
     detector.save(tmp_path / "detector")
     weights.unlink()
     loaded = load_detector(tmp_path / "detector")

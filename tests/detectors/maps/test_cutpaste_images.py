@@ -83,7 +83,7 @@ def test_colours_change_by_a_tenth_at_most_and_stay_in_range():
 def test_contrast_is_that_of_the_patch(monkeypatch):
     """Brightness and saturation stay, contrast doubles: 0.4 and 0.6 around their mean 0.5 become 0.3 and 0.7."""
     factors = iter([0.0, 1.0, 0.0])
-    monkeypatch.setattr(module, "between", lambda bounds, count: torch.full((count,), next(factors)))
+    monkeypatch.setattr(module, "between", lambda bounds, images: torch.full((len(images),), next(factors)))
     image = torch.tensor([0.4, 0.6, 0.9])[None, None, None]
     mask = torch.tensor([True, True, False])[None, None, None]
     torch.testing.assert_close(recoloured(image, mask)[..., :2], torch.tensor([[[[0.3, 0.7]]]]), rtol=0, atol=1e-4)

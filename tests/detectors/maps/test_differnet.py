@@ -10,10 +10,11 @@ from torch import nn
 
 import endline.detectors.maps.differnet as module
 from endline.backbones.networks import load_backbone
+from endline.backbones.pyramids import PyramidSettings
 from endline.backbones.views import pooled_views
-from endline.detectors.base import load_detector
 from endline.detectors.maps.differnet import DifferNet, DifferNetConfig
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -37,7 +38,7 @@ class Doubling(nn.Module):
 
 def by_hand(**changes) -> tuple[DifferNet, torch.Tensor]:
     detector = DifferNet(DifferNetConfig(map_views=0, **changes))
-    detector.build({"views": (4, 6), "image": (3, 32, 32)}, 3)
+    detector._prepare({"views": (4, 6)}, 3, seed=0)
     detector.model = Doubling()
     return detector, torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -54,7 +55,7 @@ def test_score_is_the_mean_over_all_views(score):
     squares = (2 * views).square().mean((1, 2))
     expected = squares if score == "latent" else squares / 2 - math.log(2.0)
     scored = detector.score({"views": views})
-    torch.testing.assert_close(scored.score, expected)
+    torch.testing.assert_close(scored.score, expected.float())
     assert scored.map is None
 
 
@@ -93,12 +94,12 @@ def test_fewer_views_than_a_step_wants_are_all_taken():
 def test_the_published_subnet_has_three_hidden_layers():
     """Rudolph 2024, section 4.3.1: 768 features, 384-2048-2048-2048-768."""
     config = DifferNetConfig(whiten=False, hidden=2048, map_views=0, blocks=1)
-    flow = DifferNet(config).build({"views": (64, 768), "image": (3, 448, 448)}, 10).flow
+    flow = DifferNet(config)._build({"views": (64, 768), "image": (3, 448, 448)}, 10).flow
     for subnet in (flow.blocks[0].second_to_first, flow.blocks[0].first_to_second):
         sizes = [layer.in_features for layer in subnet.layers if isinstance(layer, nn.Linear)]
         assert [*sizes, subnet.layers[-1].out_features] == [384, 2048, 2048, 2048, 768]
         assert sum(isinstance(layer, nn.ReLU) for layer in subnet.layers) == 3
-    assert not flow.blocks[0].gamma.requires_grad
+    assert flow.blocks[0].gamma is None
 
 
 def test_the_whitening_reads_a_bounded_number_of_vectors(monkeypatch):
@@ -119,7 +120,6 @@ def test_mahalanobis_is_the_distance_of_the_mean_latents_to_those_of_the_trainin
         for seed in (0, 1)
     )
     detector = DifferNet(DifferNetConfig(map_views=0, score="mahalanobis", **SMALL))
-    detector.inputs = ("views",)
     detector.fit(train, seed=0, progress=Progress())
 
     def mean_latents(views: FeatureSet) -> np.ndarray:
@@ -181,15 +181,47 @@ def test_views_of_another_backbone_are_told(features):
     with pytest.raises(EndlineError) as caught:
         detector.fit(features, seed=0, progress=Progress())
     assert str(caught.value) == (
-        "The views have 960 features, and backbone=efficientnet_lite0 with input_type=hybrid makes 864: give differnet "
-        "the backbone and input_type that the views were made with, or set map_views to 0."
+        "The views have 960 features, and efficientnet_lite0 with input_type=hybrid makes 864: fit with the pyramid that "
+        "the views were made with, or set map_views to 0."
     )
 
 
 def test_a_backbone_without_weights_is_told_before_the_fit(features):
-    detector = DifferNet(DifferNetConfig(backbone="alexnet", **SMALL))
+    detector = DifferNet(DifferNetConfig(**SMALL))
     with pytest.raises(EndlineError, match="The backbone alexnet comes without weights"):
-        detector.fit(features, seed=0, progress=Progress())
+        detector.fit(features, seed=0, progress=Progress(), pyramid=PyramidSettings("alexnet"))
+
+
+def test_the_map_is_drawn_by_the_backbone_that_made_the_views(images):
+    """Lite0 and Lite1 give features of the same length: only the pyramid tells them apart."""
+    pyramid = PyramidSettings("efficientnet_lite1", input_type="cross_scale")
+    views = pooled_views(images, load_backbone("efficientnet_lite1"), "cross_scale", 4)
+    features = FeatureSet({"views": views.numpy(), "image": images.numpy()}, key="lite1")
+    detectors = {}
+    for given in (pyramid, PyramidSettings("efficientnet_lite0", input_type="cross_scale")):
+        detectors[given.backbone] = detector = DifferNet(DifferNetConfig(**SMALL))
+        detector.fit(features, seed=0, progress=Progress(), pyramid=given)
+        assert detector.backbone.name == given.backbone
+    lite1, lite0 = (detectors[name].score(features.read([0])) for name in ("efficientnet_lite1", "efficientnet_lite0"))
+    assert torch.equal(lite1.score, lite0.score)
+    assert not torch.allclose(lite1.map, lite0.map)
+
+
+def test_the_pyramid_is_saved(images, tmp_path):
+    pyramid = PyramidSettings("efficientnet_lite1", input_type="cross_scale")
+    views = pooled_views(images[:4], load_backbone("efficientnet_lite1"), "cross_scale", 2)
+    features = FeatureSet({"views": views.numpy(), "image": images[:4].numpy()}, key="few")
+    detector = DifferNet(DifferNetConfig(**SMALL))
+    detector.fit(features, seed=0, progress=Progress(), pyramid=pyramid)
+    detector.save(tmp_path)
+    loaded = load_detector(tmp_path)
+    assert loaded.pyramid == pyramid
+    assert torch.equal(loaded.score(features.read([0])).map, detector.score(features.read([0])).map)
+
+
+def test_without_a_map_no_images_are_read():
+    assert DifferNet(DifferNetConfig(map_views=0)).required == ("views",)
+    assert DifferNet(DifferNetConfig(map_views=2)).required == ("views", "image")
 
 
 def test_an_unknown_score_is_told():

@@ -17,7 +17,7 @@ SMALL = FastFlowConfig(components=4, blocks=2, epochs=6, learning_rate=3e-3, bat
 
 def built(config: FastFlowConfig, shapes) -> FastFlow:
     detector = FastFlow(config)
-    detector._build(shapes, 4, seed=0)
+    detector._prepare(shapes, 4, seed=0)
     detector.model.eval()
     return detector
 

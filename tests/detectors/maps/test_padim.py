@@ -100,7 +100,7 @@ def test_the_map_points_at_the_planted_spot():
 
 def test_published_size():
     shapes = {"scale_0": (512, 4, 4), "scale_1": (1024, 2, 2), "scale_2": (2048, 1, 1)}  # WideResNet50
-    model = Padim(PadimConfig(components=550)).build(shapes, samples=200)
+    model = Padim(PadimConfig(components=550))._build(shapes, samples=200)
     assert model.whitening.shape == (16, 550, 550)
 
 

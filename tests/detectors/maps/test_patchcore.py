@@ -59,7 +59,7 @@ def test_k_centre_takes_no_point_twice_however_equal_they_are():
 
 def test_patches_are_3_by_3_means_brought_to_the_finest_scale_with_groups_of_channels_averaged():
     batch = maps(2, 0).read()
-    model = Patchcore(PatchcoreConfig(dimensions=6)).build(SHAPES, samples=2)
+    model = Patchcore(PatchcoreConfig(dimensions=6))._build(SHAPES, samples=2)
     patches = model.patches(batch).reshape(2, 6, 8, 6)
     inside = batch["scale_0"][1, :, 2:5, 3:6].mean((1, 2))
     torch.testing.assert_close(patches[1, 3, 4, :3], inside)
@@ -153,14 +153,14 @@ def test_the_blur_spreads_a_spot_and_keeps_what_is_constant():
 
 def test_published_size():
     shapes = {"scale_0": (512, 28, 28), "scale_1": (1024, 14, 14), "scale_2": (2048, 7, 7)}  # WideResNet50, 224 pixels
-    model = Patchcore(PatchcoreConfig(pool=200_000, coreset=0.01)).build(shapes, samples=209)
+    model = Patchcore(PatchcoreConfig(pool=200_000, coreset=0.01))._build(shapes, samples=209)
     assert model.counts == [512, 512]
     assert model.bank.shape == (round(0.01 * 209 * 28 * 28), 1024)
 
 
 def test_a_scale_that_is_not_there_is_told():
     with pytest.raises(EndlineError) as caught:
-        Patchcore(PatchcoreConfig(scales=(1, 3))).build(SHAPES, samples=5)
+        Patchcore(PatchcoreConfig(scales=(1, 3)))._build(SHAPES, samples=5)
     assert str(caught.value) == (
         "patchcore takes the scales [1, 3] and the features have only 3: change `scales`, or choose an input type "
         "with more."

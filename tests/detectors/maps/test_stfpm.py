@@ -60,7 +60,7 @@ def test_the_distance_is_half_the_squared_distance_of_unit_vectors(first, second
 def test_loss_map_and_score_follow_the_formulas():
     """Distances 0 and 1 in halves of the fine map, 0.4 everywhere on the coarse one."""
     detector = STFPM(STFPMConfig(size=64))
-    detector.build({"image": (3, 64, 64)}, 2)
+    detector._prepare({"image": (3, 64, 64)}, 2, seed=0)
     right, up, slanted = torch.eye(2)[0], torch.eye(2)[1], torch.tensor([0.6, 0.8])
     fine = right[None, :, None, None].repeat(1, 1, 8, 8)
     other = fine.clone()
@@ -79,7 +79,7 @@ def test_loss_map_and_score_follow_the_formulas():
 
 def test_a_student_that_equals_its_teacher_finds_nothing(train):
     detector = STFPM(STFPMConfig(size=64))
-    detector.model = detector.build({"image": (3, 64, 64)}, 2).eval()
+    detector._prepare({"image": (3, 64, 64)}, 2, seed=0)
     random = detector.score(train.read([0, 1])).score
     detector.model.load_state_dict(Trunk("efficientnet_lite0").state_dict())
     assert detector.score(train.read([0, 1])).score.max() < 1e-6 < random.min()
@@ -104,7 +104,7 @@ def test_the_map_points_at_the_planted_spot(fitted, train):
 
 def test_layers_beyond_the_strides_keep_their_weights(fitted):
     torch.manual_seed(0)
-    start = STFPM(STFPMConfig(**SMALL)).build({"image": (3, 64, 64)}, 24)  # as `fit` does with seed 0
+    start = STFPM(STFPMConfig(**SMALL))._build({"image": (3, 64, 64)}, 24)  # as `fit` does with seed 0
     changed = {
         int(name.split(".")[2])
         for (name, now), before in zip(fitted.model.named_parameters(), start.parameters(), strict=True)

@@ -5,8 +5,9 @@ import pytest
 import torch
 from sklearn.neighbors import NearestNeighbors
 
-from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig, nearest
+from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig
 from endline.detectors.progress import Progress
+from endline.detectors.statistics import nearest
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

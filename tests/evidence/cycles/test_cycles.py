@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from endline.array_store import ArrayStore
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.cycles.features import CycleSettings, common_length, cycle_features, cycle_settings, plain
+from endline.evidence.cycles import robot_files
+from endline.evidence.cycles.features import CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycle, index_cycles, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
-from endline.evidence.cycles.robot_files import cycles, stretches
+from endline.evidence.cycles.robot_files import cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
-from endline.feature_set import make_features
 from endline.robot_signals import CATEGORIES, GROUPS, META, SIGNALS, axis_of, stem
 
 DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[4] / "shared/data")
@@ -79,7 +80,7 @@ def test_the_reader_returns_exactly_the_published_columns_order_and_split():
     found = index_cycles(FIXTURE.parent, CycleIndexing())
     assert found.rejected.empty
     assert found.published_split
-    assert found.signals == SIGNALS
+    assert tuple(found.facts["signals"]) == SIGNALS
     order = table["sample"].unique()
     assert found.samples["sample_id"].tolist() == [f"{FIXTURE.name}/{sample}" for sample in order]
     by_id = found.samples.set_index("sample_id")
@@ -99,7 +100,7 @@ def test_the_reader_returns_exactly_the_published_columns_order_and_split():
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_groups_of_the_fixture_are_read_in_order(group):
     found = index_cycles(FIXTURE.parent, CycleIndexing(signals=group))
-    assert found.signals == GROUPS[group]
+    assert tuple(found.facts["signals"]) == GROUPS[group]
 
 
 @real
@@ -107,8 +108,9 @@ def test_the_fixture_at_its_own_rate_is_as_it_was_recorded(tmp_path):
     found = index_cycles(FIXTURE.parent, CycleIndexing(rate=100))
     length = common_length(found.samples, 100)
     assert length == 100
-    settings = CycleSettings(found.signals, length, 100.0)
-    batch = make_features(cycle_features(found.samples, FIXTURE.parent, settings), tmp_path).read()
+    preparation = CyclePreparation(tuple(found.facts["signals"]), length, 100.0)
+    store = ArrayStore(tmp_path)
+    batch = store.make(preparation.recipe(found.samples, FIXTURE.parent, store)).read()
     table = pd.read_parquet(FIXTURE)
     for number, (_, rows) in enumerate(table.groupby("sample", sort=False)):
         steps = len(rows)
@@ -122,22 +124,23 @@ def test_pieces_of_any_size_give_the_same_cycles(tmp_path, monkeypatch):
     path = robot_folder(tmp_path, table, row_group_size=64) / "robot.parquet"
     for size in (1, 7, 64, 1000):
         monkeypatch.setattr("endline.evidence.cycles.robot_files.STEPS", size)
-        found = stretches(path)
-        assert [(one.sample, one.first, one.rows) for one in found] == [(1, 0, 50), (5, 50, 50), (2, 100, 50)]
+        found = list(segments(path, ["motor_iq_2", "robot_voltage"]))
+        assert [(one.labels.sample, one.first, one.rows) for one in found] == [(1, 0, 50), (5, 50, 50), (2, 100, 50)]
+        assert np.array_equal(found[1].cycle.values, table.loc[50:99, ["motor_iq_2", "robot_voltage"]].to_numpy().T)
         read = list(cycles(path, [(0, 50), (100, 50)], ["motor_iq_2", "robot_voltage"]))
         assert np.array_equal(read[1].values, table.loc[100:, ["motor_iq_2", "robot_voltage"]].to_numpy().T)
         assert len(read) == 2
 
 
-def test_training_gain_keeps_a_share_of_the_published_training_cycles(tmp_path):
+def test_train_fraction_keeps_a_share_of_the_published_training_cycles(tmp_path):
     table = robot_table({**dict.fromkeys(range(20), (12, 72)), 30: (12, 73), 31: (4, 9)}, steps=4)
     folder = robot_folder(tmp_path, table)
-    some = index_cycles(folder, CycleIndexing(gain=0.25, seed=1)).samples
-    other = index_cycles(folder, CycleIndexing(gain=0.25, seed=2)).samples
+    some = index_cycles(folder, CycleIndexing(train_fraction=0.25, seed=1)).samples
+    other = index_cycles(folder, CycleIndexing(train_fraction=0.25, seed=2)).samples
     assert some["split"].value_counts().to_dict() == {"train": 5, "test": 2}
     assert some["sample_id"].tolist() != other["sample_id"].tolist()
-    with pytest.raises(EndlineError, match="training_gain=0 is no share"):
-        index_cycles(folder, CycleIndexing(gain=0))
+    with pytest.raises(EndlineError, match="train_fraction=0 is no share"):
+        index_cycles(folder, CycleIndexing(train_fraction=0))
 
 
 # Bad files of many cycles
@@ -188,7 +191,7 @@ def test_a_sample_whose_rows_lie_apart_is_rejected_whole(tmp_path):
         [table[table["sample"] == 7].head(10), table[table["sample"] < 7], table[table["sample"] == 7][10:]]
     )
     found = index_cycles(robot_folder(tmp_path, apart), CycleIndexing())
-    assert found.rejected["reason"].tolist() == ["its rows lie apart, between those of others"] * 2
+    assert found.rejected["reason"].tolist() == ["its rows lie apart, between those of others"]
     assert len(found.samples) == 4
 
 
@@ -271,7 +274,7 @@ def test_a_plain_folder(tmp_path):
     found = index_cycles(folder_of(tmp_path), CycleIndexing(group="press"))
     assert found.samples["kind"].value_counts().to_dict() == {"normal": 5, "stuck": 1}
     assert not found.published_split
-    assert found.signals == ("force", "way")
+    assert found.facts["signals"] == ["force", "way"]
     assert set(found.samples["group"]) == {"press"}
 
 
@@ -338,8 +341,8 @@ def test_unknown_signals_are_told(tmp_path):
         EndlineError, match=r"There is no signal 'speed': choose a group \(all\) or a list of force, way"
     ):
         index_cycles(folder, CycleIndexing(signals="speed"))
-    assert index_cycles(folder, CycleIndexing(signals=["way"])).signals == ("way",)
-    assert index_cycles(folder, CycleIndexing(signals="way, force")).signals == ("force", "way")
+    assert index_cycles(folder, CycleIndexing(signals=["way"])).facts["signals"] == ["way"]
+    assert index_cycles(folder, CycleIndexing(signals="way, force")).facts["signals"] == ["force", "way"]
 
 
 def test_one_new_cycle(tmp_path):
@@ -387,14 +390,15 @@ def test_arrays_are_padded_cut_and_masked(tmp_path):
     folder = folder_of(tmp_path)
     samples = index_cycles(folder, CycleIndexing(rate=50)).samples
     samples["split"] = np.where(samples["path"].isin(["normal/0.csv", "normal/1.csv"]), "train", "test")
-    assert common_length(samples, 50.0) == 31  # of 0.6 s
-    settings = CycleSettings(("force", "way"), 31, 50.0, ("cycle", "valid", "scale"))
-    batch = make_features(cycle_features(samples, folder, settings), tmp_path / "store").read()
+    assert common_length(samples[samples["split"] == "train"], 50.0) == 31  # of 0.6 s
+    preparation = CyclePreparation(("force", "way"), 31, 50.0, ("cycle", "valid", "scale"))
+    store = ArrayStore(tmp_path / "store")
+    batch = store.make(preparation.recipe(samples, folder, store)).read()
     assert batch["cycle"].shape == (6, 2, 31)
     assert batch["scale_0"].shape == (6, 2, 1, 31)
     assert batch["valid"].sum(1).tolist() == [30, 31, 31, 31, 31, 30]
     assert batch["cycle"][0, 1, :30].tolist() == pytest.approx(np.arange(0, 60, 2), abs=1e-3)
-    assert cycle_settings(json.loads(json.dumps(plain(settings)))) == settings
+    assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
 
 
 @pytest.mark.parametrize("rate", [9.0, 501.0])
@@ -407,6 +411,41 @@ def test_rates_out_of_range(tmp_path, rate):
 def test_other_settings_other_key(tmp_path):
     folder = folder_of(tmp_path)
     samples = index_cycles(folder, CycleIndexing()).samples
-    keys = {cycle_features(samples, folder, CycleSettings(("way",), n, 50.0)).key for n in (10, 11)}
-    keys |= {cycle_features(samples, folder, CycleSettings(("force",), 10, 50.0)).key}
-    assert len(keys) == 3
+    settings = [(("way",), 10), (("way",), 11), (("force",), 10)]
+    preparations = [CyclePreparation(signals, length, 50.0) for signals, length in settings]
+    recipes = [each.recipe(samples, folder, ArrayStore(tmp_path)) for each in preparations]
+    assert len({recipe.keys["cycle"] for recipe in recipes}) == 3
+
+
+@pytest.mark.parametrize("value", [1e20, -1e39, 3.4e38])
+def test_a_value_beyond_any_sensor_is_refused_by_name(tmp_path, value):
+    folder = folder_of(tmp_path)
+    table = pd.read_csv(folder / "normal/0.csv")
+    table.loc[7, "force"] = value
+    table.to_csv(folder / "normal/0.csv", index=False)
+    found = index_cycles(folder, CycleIndexing())
+    assert found.rejected["path"].tolist() == ["normal/0.csv"]
+    assert found.rejected["reason"].iloc[0] == f"signal 'force' is {value:g} at step 7, beyond any sensor"
+
+
+def test_a_file_of_many_cycles_is_passed_twice_at_most(tmp_path, monkeypatch):
+    table = robot_table({**dict.fromkeys(range(4), (12, 72)), 9: (4, 9)}, steps=30)
+    folder, passes = robot_folder(tmp_path, table), []
+    opened = robot_files.pq.ParquetFile
+    monkeypatch.setattr(
+        robot_files.pq, "ParquetFile", lambda *args, **options: passes.append(1) or opened(*args, **options)
+    )
+    found = index_cycles(folder, CycleIndexing())
+    store = ArrayStore(tmp_path / "store")
+    preparation = CyclePreparation(tuple(found.facts["signals"]), 30, 100.0)
+    assert len(store.make(preparation.recipe(found.samples, folder, store))) == 5
+    assert len(passes) == 2
+
+
+def test_the_digest_of_a_cycle_follows_its_values_alone(tmp_path):
+    table = robot_table({1: (12, 72), 2: (12, 72)}, steps=20)
+    before = index_cycles(robot_folder(tmp_path / "a", table), CycleIndexing()).samples["digest"].tolist()
+    table.loc[3, "motor_iq_2"] += 1
+    after = index_cycles(robot_folder(tmp_path / "b", table), CycleIndexing()).samples["digest"].tolist()
+    assert before[0] != after[0]
+    assert before[1] == after[1]

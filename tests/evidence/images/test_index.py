@@ -103,7 +103,8 @@ def test_a_category_of_mvtec(tmp_path):
         "test/scratch/001.png": "ground_truth/scratch/001_mask.png",
     }
     assert samples[["domain", "part"]].isna().all(axis=None)
-    assert not samples[["control", "simulated"]].any(axis=None)
+    assert not samples["simulated"].any()
+    assert samples["unit"].tolist() == samples["path"].tolist()
     check_samples(samples)
 
 

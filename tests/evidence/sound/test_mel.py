@@ -2,9 +2,11 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from torchaudio.transforms import MelSpectrogram
 
-from endline.evidence.sound.mel import MelSettings, mel_image
+from endline.evidence.sound.mel import MelSettings, mel_image, mel_power
 
 SETTINGS = MelSettings()
 
@@ -14,7 +16,7 @@ def tone(frequency, amplitude=0.01, seconds=1.0):
     return (amplitude * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
 
 
-def test_the_image_has_the_papers_size_whatever_the_length():
+def test_the_image_has_the_published_size_whatever_the_length():
     for seconds in (0.6, 2.1, 3.0):
         image = mel_image(tone(1000, seconds=seconds), SETTINGS)
         assert image.shape == (256, 384)
@@ -63,3 +65,23 @@ def test_noise_at_the_floor_is_equally_dark_in_all_bands_and_a_tone_stands_out_b
     assert abs(float(rows[20:].mean()) - 0.5) < 0.05
     louder = mel_image(10 ** (6 / 20) * noise, settings, floor).mean(1) - rows
     np.testing.assert_allclose(louder[20:].numpy(), 6 / 40, atol=0.01)
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filterbank has all zero values")
+@pytest.mark.parametrize("changes", [{}, {"n_mels": 64, "n_fft": 2048}, {"sample_rate": 16_000, "hop_length": 128}])
+def test_powers_are_those_of_torchaudio(changes):
+    settings = replace(SETTINGS, **changes)
+    noise = np.random.default_rng(0).standard_normal(settings.sample_rate).astype(np.float32)
+    sound = noise * np.geomspace(1e-4, 1.0, len(noise), dtype=np.float32)  # of any loudness
+    transform = MelSpectrogram(
+        settings.sample_rate,
+        settings.n_fft,
+        settings.win_length,
+        settings.hop_length,
+        n_mels=settings.n_mels,
+        normalized="window",
+    )
+    expected = transform(torch.from_numpy(sound))
+    # A bin far below its frame's loudest has the rounding of that one.
+    torch.testing.assert_close(mel_power(sound, settings), expected, rtol=2e-4, atol=1e-12)
+    torch.testing.assert_close(mel_power(sound, settings).sum(0), expected.sum(0), rtol=2e-6, atol=0)

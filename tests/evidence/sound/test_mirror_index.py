@@ -52,14 +52,14 @@ def rejection(folder: Path) -> tuple[str, str]:
     return row["reason"], row["remedy"]
 
 
-def test_three_rows_a_recording(folder):
+def test_two_rows_a_recording(folder):
     found = index(folder)
     samples = found.samples
-    assert len(samples) == 15
+    assert len(samples) == 10
     assert found.rejected.empty
     assert found.rejected.columns.tolist() == ["path", "reason", "remedy"]
-    assert samples["sample_id"].tolist()[:3] == [f"data000.wav#{part}" for part in ("fold", "standstill", "unfold")]
-    assert samples["control"].tolist()[:3] == [False, True, False]
+    assert samples["sample_id"].tolist()[:2] == ["data000.wav#fold", "data000.wav#unfold"]
+    assert samples["unit"].tolist()[:2] == ["data000.wav"] * 2
     assert set(samples["group"]) == {"left"}
     assert not samples["simulated"].any()
     assert samples.drop_duplicates("path")["label"].tolist() == [0, 0, 0, 1, 1]
@@ -68,12 +68,12 @@ def test_three_rows_a_recording(folder):
 
 
 def test_spans_are_those_of_the_motions(folder):
-    rows = index(folder).samples.set_index("part").loc[["fold", "standstill", "unfold"]].groupby("part")
-    spans = rows[["start", "stop"]].mean()
-    np.testing.assert_allclose(spans.loc["fold"], [0.2, 1.2], atol=0.03)
-    np.testing.assert_allclose(spans.loc["unfold"], [1.8, 2.8], atol=0.03)
-    assert 1.2 < spans.loc["standstill", "start"] < 1.3
-    assert 1.7 < spans.loc["standstill", "stop"] < 1.8
+    rows = index(folder).samples.set_index("part").groupby("part")
+    spans = rows[["start", "stop", "rest_start", "rest_stop"]].mean()
+    np.testing.assert_allclose(spans.loc["fold", ["start", "stop"]], [0.2, 1.2], atol=0.03)
+    np.testing.assert_allclose(spans.loc["unfold", ["start", "stop"]], [1.8, 2.8], atol=0.03)
+    assert 1.2 < spans.loc["fold", "rest_start"] < 1.3
+    assert 1.7 < spans.loc["unfold", "rest_stop"] < 1.8
 
 
 def test_digest_is_that_of_the_file(folder):
@@ -295,7 +295,7 @@ def test_a_folder_named_wav_and_other_files_are_no_recordings(folder):
 @pytest.mark.parametrize("name", ["a.WAV", "a.flac", "a.ogg", "a.aiff"])
 def test_every_format_of_libsndfile_counts(tmp_path, name):
     soundfile.write(tmp_path / name, sound(1), RATE)
-    assert index(tmp_path).samples["path"].tolist() == [name] * 3
+    assert index(tmp_path).samples["path"].tolist() == [name] * 2
 
 
 def test_missing_and_empty_folders_are_told(tmp_path):

@@ -1,6 +1,7 @@
 """The simulated robot: that its records obey mechanics, what each fault does, how a set is drawn and stored."""
 
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from endline.errors import EndlineError
 from endline.robot_signals import AXES, CATEGORIES, META, SIGNALS, TRAINING_SETTING
+from endline.simulation.robot.recorded_cycle import Cycle, cycle
 from endline.simulation.robot.robot_cell import Motion, run
-from endline.simulation.robot.robot_cycle import Cycle, RobotSimulation, cycle, simulate
+from endline.simulation.robot.robot_cycle import RobotSimulation, simulate
 from endline.simulation.robot.robot_faults import AXIS_WEIGHTS, CAN_WEIGHTS, PLATFORM_HZ, VARIANTS, Fault, setting
 from endline.simulation.robot.robot_motion import (
     FRONT,
@@ -534,3 +536,12 @@ def test_settings_that_cannot_be_are_refused_with_a_remedy(settings: dict[str, i
 def test_unknown_fault_is_refused() -> None:
     with pytest.raises(EndlineError, match=r"knows no fault 'rust'; choose axis_friction, .*, normal\."):
         made("rust")
+
+
+def test_a_missing_mujoco_is_a_sentence_that_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("recorded_cycle", "robot_cell", "robot_plant", "robot_motion", "robot_motors"):
+        monkeypatch.delitem(sys.modules, f"endline.simulation.robot.{module}")
+    monkeypatch.setitem(sys.modules, "mujoco", None)  # as if it were not installed
+    with pytest.raises(EndlineError, match=r"MuJoCo, which is not installed: run pip install 'endline\[simulation\]'"):
+        simulate(tmp_path / "set", RobotSimulation(normals=1, test_normals=0, faulty=0))
+    assert not (tmp_path / "set").exists()

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.signals import ElementDetector, Standardisation, cycle_shape, measured_batches, prepared
-from endline.detectors.progress import Progress
+from endline.detectors.cycles.cycle_detector import ElementDetector
+from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured_batches, prepared
+from endline.detectors.fitting import Training
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 LAYERS, KERNEL, STRIDE = 3, 7, 2
 
@@ -23,6 +24,10 @@ class ConvAutoencoderConfig(TrainingSettings):
     Attributes:
         hidden: channels of the convolutions.
         latent: numbers that a cycle is pressed into.
+
+    Example:
+        >>> ConvAutoencoderConfig().latent
+        200
     """
 
     hidden: int = 220
@@ -48,6 +53,12 @@ class Autoencoder(nn.Module):
     Args:
         signals, steps: of a cycle.
         config: the settings.
+
+    Example:
+        >>> import torch
+        >>> model = Autoencoder(3, 41, ConvAutoencoderConfig(hidden=4, latent=2))
+        >>> model(torch.zeros(2, 3, 41)).shape
+        torch.Size([2, 3, 41])
     """
 
     def __init__(self, signals: int, steps: int, config: ConvAutoencoderConfig) -> None:
@@ -82,19 +93,30 @@ class ConvAutoencoder(ElementDetector[ConvAutoencoderConfig]):
     As described by Rudolph 2024, section 8.2.1: three convolutions of kernel 7 and stride 2 over time, 220 channels,
     a latent vector of 200, transposed convolutions back. Activations are not given there; ours are leaky. Padding is
     seen as zeros, and the error counts at valid elements alone, in training too. The map is the squared error.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = ConvAutoencoder(ConvAutoencoderConfig(hidden=4, latent=2, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = ConvAutoencoderConfig
     model: Autoencoder
 
-    def build(self, shapes: Shapes, samples: int) -> Autoencoder:
+    def _build(self, shapes: Shapes, samples: int) -> Autoencoder:
         """The autoencoder at its start."""
         return Autoencoder(*cycle_shape(shapes), self.config)
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train the autoencoder."""
-        self.model.standardise.fit(measured_batches(train_set))
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.standardise.fit(measured_batches(training.features))
+        return train(self.model, self.loss, training, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error of a valid element."""

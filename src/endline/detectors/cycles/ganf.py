@@ -7,19 +7,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.lstm_vae import surprise
+from endline.detectors.cycles.cycle_detector import StepDetector
 from endline.detectors.cycles.signals import (
     CHUNK,
+    DEVIATION_FLOOR,
     Standardisation,
-    StepDetector,
     cycle_shape,
     measured_batches,
     prepared,
 )
-from endline.detectors.progress import Progress
+from endline.detectors.fitting import Training
+from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 LARGEST = 1e16  # of the penalty, as the authors
 ACYCLIC = 1e-4  # a graph this near to none with cycles is pressed no more, as the authors
@@ -31,14 +32,18 @@ class GANFConfig(TrainingSettings):
 
     Attributes:
         hidden: of the LSTM, the graph and the density.
-        every: steps that become one by their mean.
+        downsampling: steps that become one by their mean.
         rise_steps: optimizer steps between two rises of the multipliers that make the graph acyclic.
         clip_norm: none. The penalty's gradient grows without bound, and one norm of all gradients would hold back those
             of the density; Adam goes its own way with each.
+
+    Example:
+        >>> GANFConfig().downsampling
+        5
     """
 
     hidden: int = 32
-    every: int = 5
+    downsampling: int = 5
     rise_steps: int = 100
     epochs: int = 20
     batch_size: int = 16
@@ -49,9 +54,9 @@ class GANFConfig(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.hidden, self.every, self.rise_steps) < 1:
+        if min(self.hidden, self.downsampling, self.rise_steps) < 1:
             raise EndlineError(
-                f"ganf has hidden={self.hidden}, every={self.every}, rise_steps={self.rise_steps}: "
+                f"ganf has hidden={self.hidden}, downsampling={self.downsampling}, rise_steps={self.rise_steps}: "
                 "choose at least 1 of each."
             )
 
@@ -65,6 +70,11 @@ class SignalGraph(nn.Module):
     Args:
         signals: their number.
         rise_steps: calls of `rise` of which one acts.
+
+    Example:
+        >>> graph = SignalGraph(signals=3, rise_steps=10)
+        >>> graph.adjacency().diagonal().tolist()
+        [0.0, 0.0, 0.0]
     """
 
     def __init__(self, signals: int, rise_steps: int) -> None:
@@ -81,7 +91,7 @@ class SignalGraph(nn.Module):
 
     def adjacency(self) -> Tensor:
         """Weight (signals, signals) of each signal (row) in each other (column); none acts on itself."""
-        return self.weights * (1 - torch.eye(len(self.weights)))
+        return self.weights * (1 - torch.eye(len(self.weights), device=self.weights.device))
 
     def cyclicity(self) -> Tensor:
         """tr(exp(A * A)) - n, which is 0 without cycles and more with; float64, for it is a small difference."""
@@ -111,6 +121,10 @@ class GraphDensity(nn.Module):
     Args:
         signals: their number.
         config: the settings.
+
+    Example:
+        >>> GraphDensity(3, GANFConfig(hidden=4))(torch.zeros(2, 3, 10)).shape
+        torch.Size([2, 3, 10])
     """
 
     def __init__(self, signals: int, config: GANFConfig) -> None:
@@ -124,13 +138,13 @@ class GraphDensity(nn.Module):
         self.density = nn.Sequential(nn.Linear(config.hidden, config.hidden), nn.Tanh(), nn.Linear(config.hidden, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        """`surprise` (batch, signals, steps) of every value."""
+        """`bounded_normal_nll` (batch, signals, steps) of every value."""
         hidden = self.lstm(x.flatten(0, 1)[..., None])[0].unflatten(0, x.shape[:2])  # (batch, signals, steps, hidden)
         mixed = torch.einsum("bitd,ij->bjtd", hidden, self.graph.adjacency())
         previous = functional.pad(hidden[:, :, :-1], (0, 0, 1, 0))
         state = self.state(functional.relu(self.others(mixed) + self.own(previous)))
         mean, width = self.density(state).unbind(-1)
-        return surprise(x, mean, width)
+        return bounded_normal_nll(x, mean, width, DEVIATION_FLOOR)
 
 
 class GANF(StepDetector[GANFConfig]):
@@ -145,23 +159,34 @@ class GANF(StepDetector[GANFConfig]):
 
     The authors train until the graph is acyclic, then 30 epochs more, and keep the best on held-out data; here the
     multipliers rise during the one training (`SignalGraph`), and its end counts.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = GANF(GANFConfig(hidden=4, downsampling=3, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = GANFConfig
     model: GraphDensity
 
-    def build(self, shapes: Shapes, samples: int) -> GraphDensity:
+    def _build(self, shapes: Shapes, samples: int) -> GraphDensity:
         """The density at its start."""
         return GraphDensity(cycle_shape(shapes)[0], self.config)
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train graph and density together."""
-        self.model.standardise.fit(measured_batches(train_set))
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.standardise.fit(measured_batches(training.features))
+        return train(self.model, self.loss, training, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-density of a valid element, and the graph's constraint."""
-        x, valid = prepared(batch, self.model.standardise, self.config.every)
+        x, valid = prepared(batch, self.model.standardise, self.config.downsampling)
         graph = self.model.graph
         cyclicity = graph.cyclicity()
         if self.model.training:
@@ -172,6 +197,6 @@ class GANF(StepDetector[GANFConfig]):
 
     def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Negative log-density (batch, signals, fewer steps) and mask (batch, 1, fewer steps)."""
-        x, valid = prepared(batch, self.model.standardise, self.config.every)
+        x, valid = prepared(batch, self.model.standardise, self.config.downsampling)
         # A few at a time: there is a hidden state for every signal at every step.
         return torch.cat([self.model(part) for part in torch.split(x, CHUNK)]), valid

@@ -12,20 +12,22 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
+from endline.detectors.base import Shapes
+from endline.detectors.cycles.cycle_detector import StepwiseDetector
 from endline.detectors.cycles.signals import (
-    CycleDetector,
+    DEVIATION_FLOOR,
     Standardisation,
     cycle_shape,
     masked_mean,
     measured_batches,
     prepared,
 )
-from endline.detectors.progress import Progress
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
-FLOOR = 0.05**2  # least variance of a standardised signal, in a state and in a window
+FLOOR = DEVIATION_FLOOR**2  # least variance, in a state and in a window
 PSEUDO = 1e-6  # transitions that are counted beside those seen, so that none is impossible
 GAIN = 1e-4  # of the log-likelihood of an observation: EM stops below it
 Fitted = dict[str, NDArray[np.float64]]
@@ -37,22 +39,26 @@ class HMMConfig:
 
     Attributes:
         states: numbers of states to choose from by the BIC; published: 1 to 12, of which 7 was best.
-        every: steps that become one by their mean.
-        window: thinned steps of the running window.
+        downsampling: steps that become one by their mean.
+        window: downsampled steps of the running window.
         iterations: of expectation maximisation, at most.
+
+    Example:
+        >>> HMMConfig().states
+        (3, 5, 7)
     """
 
     states: tuple[int, ...] = (3, 5, 7)
-    every: int = 5
+    downsampling: int = 5
     window: int = 5
     iterations: int = 30
 
     def __post_init__(self) -> None:
         if not self.states or min(self.states) < 1:
             raise EndlineError(f"hmm has states={self.states}: choose one or more numbers of at least 1.")
-        if self.every < 1 or self.iterations < 1 or self.window < 2:
+        if self.downsampling < 1 or self.iterations < 1 or self.window < 2:
             raise EndlineError(
-                f"hmm has every={self.every}, iterations={self.iterations}, window={self.window}: "
+                f"hmm has downsampling={self.downsampling}, iterations={self.iterations}, window={self.window}: "
                 "choose at least 1, 1 and 2."
             )
 
@@ -63,12 +69,17 @@ class MarkovModel(nn.Module):
     Args:
         signals: their number.
         states: the most that it may have.
-        every: steps that become one.
+        downsampling: steps that become one.
+
+    Example:
+        >>> model = MarkovModel(signals=2, states=3, downsampling=1)
+        >>> model.filtered(torch.zeros(1, 2, 10).double(), torch.ones(1, 1, 10).double()).shape
+        torch.Size([1, 10, 1])
     """
 
-    def __init__(self, signals: int, states: int, every: int) -> None:
+    def __init__(self, signals: int, states: int, downsampling: int) -> None:
         super().__init__()
-        self.every = every
+        self.downsampling = downsampling
         self.standardise = Standardisation(signals)
         self.register_buffer("count", torch.tensor(1))  # a single standard normal, until it is fitted
         self.register_buffer("start", torch.ones(states).double())
@@ -77,8 +88,8 @@ class MarkovModel(nn.Module):
         self.register_buffer("variance", torch.ones(states, signals).double())
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Standardised thinned signals (batch, signals, fewer steps), and their mask (batch, 1, fewer steps)."""
-        x, valid = prepared(batch, self.standardise, self.every)
+        """Standardised downsampled signals (batch, signals, fewer steps), and their mask (batch, 1, fewer steps)."""
+        x, valid = prepared(batch, self.standardise, self.downsampling)
         return x.double(), valid.double()
 
     def fill(self, fitted: Fitted) -> None:
@@ -108,7 +119,7 @@ class MarkovModel(nn.Module):
         return torch.stack(states, 1).log_softmax(-1)
 
 
-class HMM(CycleDetector[HMMConfig]):
+class HMM(StepwiseDetector[HMMConfig]):
     """Hellinger distance between the emission of the current state and the signals of a running window.
 
     The online method of Azzalini et al., "HMMs for Anomaly Detection in Autonomous Robots", AAMAS 2020, with diagonal
@@ -118,43 +129,57 @@ class HMM(CycleDetector[HMMConfig]):
     current state is the most likely one given the signals up to now. Windows end at their step; they count once they
     are full, or as soon as they are as long as the cycle. The score is the mean over these steps, and the map holds
     the distance of each signal alone.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = HMM(HMMConfig(states=(2,), downsampling=2))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = HMMConfig
     model: MarkovModel
 
-    def build(self, shapes: Shapes, samples: int) -> MarkovModel:
+    def _build(self, shapes: Shapes, samples: int) -> MarkovModel:
         """A model of one state."""
-        return MarkovModel(cycle_shape(shapes)[0], max(self.config.states), self.config.every)
+        return MarkovModel(cycle_shape(shapes)[0], max(self.config.states), self.config.downsampling)
 
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
-        """Fit a model of every allowed number of states, keep that of the least BIC; no losses."""
-        self.model.standardise.fit(measured_batches(train))
+    def _learn(self, training: Training) -> tuple[float, ...]:
+        """Fit a model of every allowed number of states, keep that of the least BIC; no losses. hmmlearn
+        computes on the CPU.
+        """
+        self.model.standardise.fit(measured_batches(training.features))
         cycles = []
-        for values, mask in (self.model.prepared(batch) for batch in train.batches(64)):
-            cycles += [x[:, valid[0] > 0].T.numpy() for x, valid in zip(values, mask, strict=True)]
+        for values, mask in (self.model.prepared(batch) for batch in training.features.batches(64)):
+            cycles += [x[:, valid[0] > 0].T.cpu().numpy() for x, valid in zip(values, mask, strict=True)]
         lengths = [len(cycle) for cycle in cycles if len(cycle)]
         if lengths:
             x = np.concatenate(cycles)
             size = x.shape[1]
             enough = [states for states in self.config.states if states * (states + 2 * size) <= x.size]
-            models = [fitted_model(x, lengths, states, self.config.iterations, seed) for states in enough or [1]]
+            models = [
+                fitted_model(x, lengths, states, self.config.iterations, training.seed) for states in enough or [1]
+            ]
             self.model.fill(min(models, key=lambda model: model[1])[0])
         return ()
 
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Score of every thinned step, and the mask of those that count: (batch, fewer steps) each."""
+    def _step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score of every downsampled step, and the mask of those that count: (batch, fewer steps) each."""
         exponents, counts = self._exponents(batch)
         return hellinger(exponents.mean(1)), counts
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,) and map (batch, signals, steps)."""
         exponents, counts = self._exponents(batch)
 
         def distances() -> Tensor:
             each, steps = hellinger(exponents) * counts[:, None], batch["cycle"].shape[-1]
-            return each.repeat_interleave(self.config.every, -1)[..., :steps]
+            return each.repeat_interleave(self.config.downsampling, -1)[..., :steps]
 
         return Scored(masked_mean(hellinger(exponents.mean(1)), counts), distances)
 

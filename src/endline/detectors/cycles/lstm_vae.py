@@ -4,22 +4,21 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from endline.detectors.base import Shapes
+from endline.detectors.cycles.cycle_detector import StepDetector
 from endline.detectors.cycles.signals import (
+    DEVIATION_FLOOR,
     Standardisation,
-    StepDetector,
     cycle_shape,
     measured_batches,
     prepared,
 )
-from endline.detectors.progress import Progress
+from endline.detectors.fitting import Training
+from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
-
-FLOOR = 0.05  # least standard deviation of a standardised signal: a constant one would be expected ever more exactly
+from endline.feature_set import Batch
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,16 @@ class LSTMVAEConfig(TrainingSettings):
     Attributes:
         hidden: of the LSTMs.
         latent: dimensions of a step's latent variable.
-        every: steps that become one by their mean: LSTMs have trouble with long cycles (published: 10 Hz).
+        downsampling: steps that become one by their mean: LSTMs have trouble with long cycles (published: 10 Hz).
+
+    Example:
+        >>> LSTMVAEConfig().hidden
+        128
     """
 
     hidden: int = 128
     latent: int = 32
-    every: int = 5
+    downsampling: int = 5
     epochs: int = 90
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -43,9 +46,9 @@ class LSTMVAEConfig(TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.hidden, self.latent, self.every) < 1:
+        if min(self.hidden, self.latent, self.downsampling) < 1:
             raise EndlineError(
-                f"lstm_vae has hidden={self.hidden}, latent={self.latent}, every={self.every}: "
+                f"lstm_vae has hidden={self.hidden}, latent={self.latent}, downsampling={self.downsampling}: "
                 "choose at least 1 of each."
             )
 
@@ -56,6 +59,12 @@ class RecurrentAutoencoder(nn.Module):
     Args:
         signals: their number.
         config: the settings.
+
+    Example:
+        >>> model = RecurrentAutoencoder(3, LSTMVAEConfig(hidden=4, latent=2))
+        >>> mean, log_variance = model.inferred(torch.zeros(2, 3, 10))
+        >>> mean.shape
+        torch.Size([2, 10, 2])
     """
 
     def __init__(self, signals: int, config: LSTMVAEConfig) -> None:
@@ -71,10 +80,10 @@ class RecurrentAutoencoder(nn.Module):
         mean, log_variance = self.posterior(self.encoder(x.transpose(1, 2))[0]).chunk(2, -1)
         return mean, log_variance
 
-    def surprise(self, x: Tensor, latent: Tensor) -> Tensor:
-        """`surprise` (batch, signals, steps) of the signals, given latent variables (batch, steps, latent)."""
+    def nll(self, x: Tensor, latent: Tensor) -> Tensor:
+        """`bounded_normal_nll` (batch, signals, steps) of signals, given latent variables (batch, steps, latent)."""
         mean, width = self.expected(self.decoder(latent)[0]).transpose(1, 2).chunk(2, 1)
-        return surprise(x, mean, width)
+        return bounded_normal_nll(x, mean, width, DEVIATION_FLOOR)
 
 
 class LSTMVAE(StepDetector[LSTMVAEConfig]):
@@ -85,42 +94,41 @@ class LSTMVAE(StepDetector[LSTMVAEConfig]):
     There the prior of a latent variable follows the progress of the task, and noise is added to the inputs; here the
     prior is a standard normal and the inputs are clean. Nothing is drawn when cycles are scored. The map is the
     negative log-likelihood of every signal at every step.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = LSTMVAE(LSTMVAEConfig(hidden=4, latent=2, downsampling=3, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = LSTMVAEConfig
     model: RecurrentAutoencoder
 
-    def build(self, shapes: Shapes, samples: int) -> RecurrentAutoencoder:
+    def _build(self, shapes: Shapes, samples: int) -> RecurrentAutoencoder:
         """The autoencoder at its start."""
         return RecurrentAutoencoder(cycle_shape(shapes)[0], self.config)
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train the autoencoder."""
-        self.model.standardise.fit(measured_batches(train_set))
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.standardise.fit(measured_batches(training.features))
+        return train(self.model, self.loss, training, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Negative evidence lower bound of a valid element, from one draw of the latent variables."""
-        x, valid = prepared(batch, self.model.standardise, self.config.every)
+        x, valid = prepared(batch, self.model.standardise, self.config.downsampling)
         mean, log_variance = self.model.inferred(x)
         latent = mean + (log_variance / 2).exp() * torch.randn_like(mean)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1) / 2
-        each = self.model.surprise(x, latent).sum(1) + divergence
+        each = self.model.nll(x, latent).sum(1) + divergence
         return (each * valid[:, 0]).sum() / (valid.sum() * x.shape[1]).clamp(min=1)
 
     def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Negative log-likelihood (batch, signals, fewer steps) and mask (batch, 1, fewer steps)."""
-        x, valid = prepared(batch, self.model.standardise, self.config.every)
-        return self.model.surprise(x, self.model.inferred(x)[0]), valid
-
-
-def surprise(x: Tensor, mean: Tensor, width: Tensor) -> Tensor:
-    """Negative log-density of normal variables, above the least that `FLOOR` allows: at least 0.
-
-    Args:
-        x: values of any shape.
-        mean: as expected, of that shape.
-        width: any real numbers of that shape; the standard deviation is their softplus above the floor.
-    """
-    deviation = functional.softplus(width) + FLOOR
-    return (deviation / FLOOR).log() + ((x - mean) / deviation).square() / 2
+        x, valid = prepared(batch, self.model.standardise, self.config.downsampling)
+        return self.model.nll(x, self.model.inferred(x)[0]), valid

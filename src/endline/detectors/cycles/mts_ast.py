@@ -2,17 +2,18 @@
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
+from endline.detectors.base import Shapes
+from endline.detectors.cycles.cycle_detector import StepwiseDetector
 from endline.detectors.cycles.mts_flow import MTSFlowConfig, TimeSeriesFlow, mean_likelihood
-from endline.detectors.cycles.signals import CycleDetector, cycle_shape, masked_mean, signal_gradient
-from endline.detectors.progress import Progress
+from endline.detectors.cycles.signals import cycle_shape, masked_mean, signal_gradient
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.detectors.training import train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,15 @@ class MTSASTConfig(MTSFlowConfig):
     """Settings of `MTSAST`: those of its teacher (`MTSFlowConfig`, without `score` and `summed`), and these.
 
     Attributes:
-        teacher_epochs: passes of the teacher's training; `epochs` are those of the student, alike otherwise.
+        teacher_epochs: passes of the teacher's training; `epochs` are those of the student, all else is the same.
         student_hidden: channels of the student; 0 = twice the signals, at least 32.
         student_blocks: its residual blocks, of which each looks twice as far along time as the one before.
         student_kernel: odd length of its kernels.
         slope: of its LeakyReLU below 0.
+
+    Example:
+        >>> MTSASTConfig().student_blocks
+        4
     """
 
     teacher_epochs: int = 20
@@ -48,6 +53,10 @@ class TimeStudent(nn.Module):
     Args:
         signals: signals that come in and go out.
         config: the settings.
+
+    Example:
+        >>> TimeStudent(3, MTSASTConfig(student_hidden=4))(torch.zeros(2, 3, 20)).shape
+        torch.Size([2, 3, 20])
     """
 
     def __init__(self, signals: int, config: MTSASTConfig) -> None:
@@ -81,6 +90,12 @@ class TeacherAndTimeStudent(nn.Module):
     Args:
         signals: their number.
         config: the settings.
+
+    Example:
+        >>> model = TeacherAndTimeStudent(3, MTSASTConfig(student_hidden=4, min_hidden=4, blocks=1))
+        >>> steps, valid = model.distance({"cycle": torch.zeros(2, 3, 20), "valid": torch.ones(2, 20)})
+        >>> steps.shape
+        torch.Size([2, 20])
     """
 
     def __init__(self, signals: int, config: MTSASTConfig) -> None:
@@ -91,34 +106,44 @@ class TeacherAndTimeStudent(nn.Module):
     def distance(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Squared distance of student and teacher at every step, a signal, and the steps' mask: (batch, steps) each."""
         x, valid = self.teacher.prepared(batch)
-        (wanted,), _ = self.teacher.flow.by_position((x,))
-        return (self.student(x) - wanted).square().mean(1), valid[:, 0]
+        (target,), _ = self.teacher.flow.by_position((x,))
+        return (self.student(x) - target).square().mean(1), valid[:, 0]
 
 
-class MTSAST(CycleDetector[MTSASTConfig]):
+class MTSAST(StepwiseDetector[MTSASTConfig]):
     """Distance of a convolutional student to the latents of MTS-Flow.
 
     The outlook of Rudolph 2024, section 8.3: MTS-Flow (chapter 8) as the teacher of AST (chapter 6). Nobody has
     published it; the student is ours. The score is the mean squared distance over the valid steps, the map its input
     gradient.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = MTSAST(MTSASTConfig(student_hidden=4, min_hidden=4, blocks=1, epochs=1, teacher_epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = MTSASTConfig
     model: TeacherAndTimeStudent
 
-    def build(self, shapes: Shapes, samples: int) -> TeacherAndTimeStudent:
+    def _build(self, shapes: Shapes, samples: int) -> TeacherAndTimeStudent:
         """Teacher and student at their start."""
         return TeacherAndTimeStudent(cycle_shape(shapes)[0], self.config)
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise, train the teacher, then the student to the frozen teacher's latents."""
         c, model = self.config, self.model
-        model.teacher.fit_standards(train_set)
+        model.teacher.fit_standards(training.features)
         teacher = replace(c, epochs=c.teacher_epochs)
-        stage = progress.stage("teacher")
-        losses = train(model.teacher, self.teacher_loss, train_set, teacher, seed=seed, progress=stage)
+        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher, static=True)
         model.teacher.requires_grad_(False)
-        return losses + train(model.student, self.loss, train_set, c, seed=seed, progress=progress)
+        return losses + train(model.student, self.loss, training, c, static=True)
 
     def teacher_loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood of an element under the teacher."""
@@ -129,12 +154,11 @@ class MTSAST(CycleDetector[MTSASTConfig]):
         steps, valid = self.model.distance(batch)
         return (steps * valid).sum() / valid.sum()
 
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Score of every step, and the steps' mask: (batch, steps) each."""
         return self.model.distance(batch)
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
         return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, self.model.teacher.standardise))
 

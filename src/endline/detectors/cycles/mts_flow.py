@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Scored, Shapes
+from endline.detectors.base import Shapes
+from endline.detectors.cycles.cycle_detector import StepwiseDetector
+from endline.detectors.cycles.segment_statistics import StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import (
     BATCH,
-    CycleDetector,
     Standardisation,
     cycle_shape,
     masked_mean,
@@ -18,8 +19,8 @@ from endline.detectors.cycles.signals import (
     signal_gradient,
     window_spectra,
 )
-from endline.detectors.cycles.stretch_statistics import StatisticsGaussian, stretch_statistics
-from endline.detectors.progress import Progress
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -36,7 +37,7 @@ class MTSFlowConfig(TrainingSettings):
 
     Attributes:
         blocks: coupling blocks.
-        scale: hidden signals of the subnets, as a multiple of the signals, but no fewer than `least_hidden`.
+        scale: hidden signals of the subnets, as a multiple of the signals, but no fewer than `min_hidden`.
         kernel, dilation: of the subnets' first convolution, in steps.
         layers: hidden layers of the subnets that see single steps.
         alpha: bound of the log-scale.
@@ -47,16 +48,20 @@ class MTSFlowConfig(TrainingSettings):
         noise: standard deviation of the Gaussian noise that standardised training signals receive, afresh each step.
         window: steps of the windows whose spectra stand for the signals; 0 = the signals themselves.
         score: `likelihood` (negative log-likelihood), `latent` (z^2 / 2), or `statistics`: how unusual the means,
-            deviations, minima and maxima are, in stretches of the cycle, of the latents and of what the flow sees, see
-            `stretch_statistics`.
-        stretches: of equal length that a cycle is cut into, for `statistics`.
+            deviations, minima and maxima are, in segments of the cycle, of the latents and of what the flow sees, see
+            `segment_statistics`.
+        segments: of equal length that a cycle is cut into, for `statistics`.
         summed: True sums likelihood or latents over the elements of a cycle, as published; False takes their mean,
             which does not grow with a cycle's length.
+
+    Example:
+        >>> MTSFlowConfig().score
+        'likelihood'
     """
 
     blocks: int = 4
     scale: float = 2.0
-    least_hidden: int = 64
+    min_hidden: int = 64
     kernel: int = 13
     dilation: int = 2
     layers: int = 0
@@ -68,7 +73,7 @@ class MTSFlowConfig(TrainingSettings):
     noise: float = 0.0
     window: int = 0
     score: str = "likelihood"
-    stretches: int = 1
+    segments: int = 1
     summed: bool = False
     epochs: int = 20
     batch_size: int = 32
@@ -81,10 +86,10 @@ class MTSFlowConfig(TrainingSettings):
             raise EndlineError(f"mts_flow has no clamp '{self.clamp}': choose one of {', '.join(CLAMPS)}.")
         if self.score not in SCORES:
             raise EndlineError(f"mts_flow has no score '{self.score}': choose one of {', '.join(SCORES)}.")
-        if self.kernel % 2 == 0 or min(self.kernel, self.dilation, self.blocks, self.stretches) < 1:
+        if self.kernel % 2 == 0 or min(self.kernel, self.dilation, self.blocks, self.segments) < 1:
             raise EndlineError(
                 f"mts_flow has kernel={self.kernel}, dilation={self.dilation}, blocks={self.blocks}, "
-                f"stretches={self.stretches}: the kernel is odd, and all are at least 1."
+                f"segments={self.segments}: the kernel is odd, and all are at least 1."
             )
         if self.window < 0 or self.window % 2:
             raise EndlineError(f"mts_flow has window={self.window}: choose an even number of steps, or 0 for none.")
@@ -98,6 +103,11 @@ class TimeSeriesFlow(nn.Module):
     Args:
         signals: their number.
         config: the settings.
+
+    Example:
+        >>> model = TimeSeriesFlow(3, MTSFlowConfig(blocks=1, min_hidden=4, window=8))
+        >>> model.flow_signals  # 5 bins of each spectrum
+        15
     """
 
     def __init__(self, signals: int, config: MTSFlowConfig) -> None:
@@ -111,7 +121,7 @@ class TimeSeriesFlow(nn.Module):
         self.flow = time_series_flow(
             count,
             blocks=config.blocks,
-            hidden=max(config.least_hidden, round(config.scale * count), 1),
+            hidden=max(config.min_hidden, round(config.scale * count), 1),
             kernel=config.kernel,
             dilation=config.dilation,
             layers=config.layers,
@@ -119,7 +129,7 @@ class TimeSeriesFlow(nn.Module):
             gamma=config.gamma,
             clamp=CLAMPS[config.clamp],
         )
-        self.statistics = StatisticsGaussian(2 * count, config.stretches) if config.score == "statistics" else None
+        self.statistics = StatisticsGaussian(2 * count, config.segments) if config.score == "statistics" else None
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
@@ -133,11 +143,11 @@ class TimeSeriesFlow(nn.Module):
             valid = functional.pad(valid, (0, missing))[..., :: self.pairs]
         return x, valid if self.config.masked else torch.ones_like(valid)
 
-    def fit_standards(self, train_set: FeatureSet) -> None:
+    def fit_standards(self, features: FeatureSet) -> None:
         """Standardise signals, and spectra, on the training steps."""
-        self.standardise.fit(measured_batches(train_set))
+        self.standardise.fit(measured_batches(features))
         if self.spectra is not None:
-            standardised = ((self.standardise(*pair), pair[1]) for pair in measured_batches(train_set))
+            standardised = ((self.standardise(*pair), pair[1]) for pair in measured_batches(features))
             self.spectra.fit(window_spectra(*pair, self.config.window) for pair in standardised)
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +156,7 @@ class TimeSeriesFlow(nn.Module):
         return z.square().sum(1) / 2, log_det
 
 
-class MTSFlow(CycleDetector[MTSFlowConfig]):
+class MTSFlow(StepwiseDetector[MTSFlowConfig]):
     """Likelihood of the signals under a flow that couples them and looks along time (Rudolph 2024, chapter 8).
 
     As published the score is the negative log-likelihood; the map is the input gradient (section 8.1.3). Text and
@@ -154,50 +164,60 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     alpha, padded steps that count, and a loss without the 1/2. `conf/paper` follows the program; here padding is masked
     and the loss is the density's. `conf/base` scores by `statistics`, which is ours; there the map is the gradient
     times the signal.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = MTSFlow(MTSFlowConfig(blocks=1, min_hidden=4, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = MTSFlowConfig
     model: TimeSeriesFlow
 
-    def build(self, shapes: Shapes, samples: int) -> TimeSeriesFlow:
+    def _build(self, shapes: Shapes, samples: int) -> TimeSeriesFlow:
         """The flow at its start."""
         return TimeSeriesFlow(cycle_shape(shapes)[0], self.config)
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train the flow."""
-        self.model.fit_standards(train_set)
-        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.fit_standards(training.features)
+        losses = train(self.model, self.loss, training, self.config, static=True)
         if self.model.statistics is not None:
             with torch.no_grad():
-                found = [self._statistics(batch) for batch in train_set.batches(BATCH)]
-            self.model.statistics.fit(torch.cat(found))
+                statistics = [self._statistics(batch) for batch in training.features.batches(BATCH)]
+            self.model.statistics.fit(torch.cat(statistics))
         return losses
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood of an element (equation 8.5)."""
         return mean_likelihood(self.model, batch)
 
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Likelihood (or latent) score of every step of the flow, a signal, and the mask: (batch, its steps) each."""
         x, valid = self.model.prepared(batch)
         latent, log_det = self.model.parts(x)
         each = latent if self.config.score == "latent" else latent - log_det
         return each / x.shape[1], valid[:, 0]
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        whole = self.model.statistics is not None
+        by_statistics = self.model.statistics is not None
         return Scored(
             self._scores(batch),
-            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=whole),
+            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=by_statistics),
         )
 
     def _scores(self, batch: Batch) -> Tensor:
         if self.model.statistics is not None:
-            unusual: Tensor = self.model.statistics(self._statistics(batch))
-            return unusual
-        steps, valid = self.step_scores(batch)
+            distances: Tensor = self.model.statistics(self._statistics(batch))
+            return distances
+        steps, valid = self._step_scores(batch)
         if self.config.summed:
             return (steps * valid).sum(1) * self.model.flow_signals
         return masked_mean(steps, valid)
@@ -205,7 +225,7 @@ class MTSFlow(CycleDetector[MTSFlowConfig]):
     def _statistics(self, batch: Batch) -> Tensor:
         x, valid = self.model.prepared(batch)
         (z,), _ = self.model.flow((x,))
-        return stretch_statistics(torch.cat([z, x], 1), valid, self.config.stretches)
+        return segment_statistics(torch.cat([z, x], 1), valid, self.config.segments)
 
 
 def mean_likelihood(model: TimeSeriesFlow, batch: Batch) -> Tensor:

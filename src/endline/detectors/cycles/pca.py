@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.signals import ElementDetector, Standardisation, cycle_shape, measured, measured_batches
-from endline.detectors.progress import Progress
+from endline.detectors.cycles.cycle_detector import ElementDetector
+from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured, measured_batches
+from endline.detectors.fitting import Training
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 
@@ -21,6 +22,10 @@ class PCAConfig:
 
     Attributes:
         components: principal components that are normal; one less than the training cycles where they are fewer.
+
+    Example:
+        >>> PCAConfig().components
+        90
     """
 
     components: int = 90
@@ -36,6 +41,11 @@ class Subspace(nn.Module):
     Args:
         signals, steps: of a cycle.
         components: their number.
+
+    Example:
+        >>> model = Subspace(2, 10, components=3)
+        >>> model.residual(torch.ones(1, 2, 10), torch.ones(1, 1, 10)).shape
+        torch.Size([1, 2, 10])
     """
 
     def __init__(self, signals: int, steps: int, components: int) -> None:
@@ -56,19 +66,19 @@ class Subspace(nn.Module):
         x = self.centred(values, valid)
         return (x - (x @ self.components.T) @ self.components).view_as(values)
 
-    def fit(self, train_set: FeatureSet) -> None:
+    def fit(self, features: FeatureSet) -> None:
         """Eigenvectors of the covariance through those of the Gram matrix, n x n for n training cycles.
 
         A cycle may have more values than memory holds vectors of that length, so that the matrix is made from pairs
         of batches: the cycles are read again for every batch of rows.
         """
-        self.standardise.fit(measured_batches(train_set))
-        none = torch.zeros(1).double()
+        self.standardise.fit(measured_batches(features))
+        none = torch.zeros(1, device=self.mean.device).double()
         self.mean.zero_()
-        self.mean = (sum((x.sum(0) for _, x in self._parts(train_set)), none) / len(train_set)).float()
-        gram = torch.zeros(len(train_set), len(train_set)).double()
-        for rows, x in self._parts(train_set):
-            for columns, y in self._parts(train_set):
+        self.mean = (sum((x.sum(0) for _, x in self._parts(features)), none) / len(features)).float()
+        gram = torch.zeros(len(features), len(features), device=self.mean.device).double()
+        for rows, x in self._parts(features):
+            for columns, y in self._parts(features):
                 if columns.start > rows.start:
                     break
                 products = x @ y.T
@@ -76,12 +86,12 @@ class Subspace(nn.Module):
         values, vectors = (part.flip(-1)[..., : len(self.components)] for part in torch.linalg.eigh(gram))
         spanned = values > max(RANK * float(values[0]), 1e-12)
         weights = torch.where(spanned, vectors / values.clamp(min=1e-12).sqrt(), 0.0)
-        self.components = sum((weights[rows].T @ x for rows, x in self._parts(train_set)), none).float()
+        self.components = sum((weights[rows].T @ x for rows, x in self._parts(features)), none).float()
 
-    def _parts(self, train_set: FeatureSet) -> Iterator[tuple[slice, Tensor]]:
+    def _parts(self, features: FeatureSet) -> Iterator[tuple[slice, Tensor]]:
         """Rows of the training cycles, and these, centred, in float64."""
         start = 0
-        for pair in measured_batches(train_set):
+        for pair in measured_batches(features):
             x = self.centred(*pair).double()
             yield slice(start, start + len(x)), x
             start += len(x)
@@ -93,18 +103,29 @@ class PCA(ElementDetector[PCAConfig]):
     Hornung et al., "Model-free robot anomaly detection", IROS 2014, on whole cycles as by Rudolph 2024, section 8.2.1
     (90 components). Padding is projected as measured zeros, as published; the residual counts at valid elements
     alone, and its square is the map.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = PCA(PCAConfig(components=3))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
     """
 
     Config = PCAConfig
     model: Subspace
 
-    def build(self, shapes: Shapes, samples: int) -> Subspace:
+    def _build(self, shapes: Shapes, samples: int) -> Subspace:
         """A subspace of nothing."""
         return Subspace(*cycle_shape(shapes), min(self.config.components, samples - 1))
 
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
-        self.model.fit(train)
+        self.model.fit(training.features)
         return ()
 
     def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:

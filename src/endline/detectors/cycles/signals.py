@@ -1,18 +1,17 @@
-"""What detectors on cycles share: standardised signals with a mask, time steps thinned, where a score comes from."""
+"""What detectors on cycles share: standardised signals with a mask, fewer steps, spectra, where a score comes from."""
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import ConfigT, Detector, Scored, Shapes
+from endline.detectors.base import Shapes
 from endline.feature_set import Batch, FeatureSet
 
 BATCH = 32
 CHUNK = 8  # cycles whose gradients are in memory at once
 POWER_FLOOR = 1e-3  # of signals of variance 1: what lies below is noise
+DEVIATION_FLOOR = 0.05  # least standard deviation of a standardised signal that a method believes
 CONSTANT = 1e-6  # float32 signals that vary by less than this share of their size vary by rounding alone
 
 
@@ -24,6 +23,13 @@ class Standardisation(nn.Module):
 
     Args:
         signals: their number.
+
+    Example:
+        >>> standardise = Standardisation(1)
+        >>> values, valid = torch.tensor([[[1.0, 3.0, 99.0]]]), torch.tensor([[[1.0, 1.0, 0.0]]])
+        >>> standardise.fit([(values, valid)])
+        >>> standardise(values, valid)
+        tensor([[[-1.,  1.,  0.]]])
     """
 
     mean: Tensor
@@ -40,8 +46,7 @@ class Standardisation(nn.Module):
         Args:
             batches: values (batch, signals, steps) and mask (batch, 1, steps).
         """
-        signals = len(self.mean)
-        count, mean, squares = 0.0, torch.zeros(signals).double(), torch.zeros(signals).double()
+        count, mean, squares = 0.0, torch.zeros_like(self.mean).double(), torch.zeros_like(self.mean).double()
         for values, valid in batches:
             values, valid = values.double(), valid.double()
             added = max(float(valid.sum()), 1e-12)
@@ -60,62 +65,14 @@ class Standardisation(nn.Module):
         return (values - self.mean[:, None]) * self.gain[:, None] * valid
 
 
-class CycleDetector(Detector[ConfigT]):
-    """A detector that reads the kinds `cycle` (signals, steps) and `valid` (steps,)."""
-
-    inputs = ("cycle", "valid")
-
-
-class ElementDetector(CycleDetector[ConfigT]):
-    """A detector whose score is the mean of what it says of every valid element, and whose map are the elements."""
-
-    every = 1  # steps of the cycle in one of the elements
-
-    @abstractmethod
-    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Scores (batch, signals, its steps) and mask (batch, 1, its steps)."""
-
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
-        """Score (batch,) and map (batch, signals, steps)."""
-        each, valid = self.elements(batch)
-        shown = (each * valid).repeat_interleave(self.every, -1)[..., : batch["cycle"].shape[-1]]
-        return Scored(masked_mean(each.mean(1), valid[:, 0]), shown)
-
-
-class ThinnedConfig(Protocol):
-    """Settings of a detector that makes one step of `every`."""
-
-    @property
-    def every(self) -> int:
-        """Steps that become one."""
-        ...
-
-
-ThinnedT = TypeVar("ThinnedT", bound=ThinnedConfig)
-
-
-class StepDetector(ElementDetector[ThinnedT]):
-    """An `ElementDetector` on thinned cycles that judges every step by itself, as a running cycle wants."""
-
-    def __init__(self, config: ThinnedT) -> None:
-        super().__init__(config)
-        self.every = config.every
-
-    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Score of every thinned step, a signal, and the steps' mask: (batch, fewer steps) each."""
-        each, valid = self.elements(batch)
-        return each.mean(1), valid[:, 0]
-
-
 def measured(batch: Batch) -> tuple[Tensor, Tensor]:
     """The cycles (batch, signals, steps) and their mask (batch, 1, steps)."""
     return batch["cycle"], batch["valid"][:, None]
 
 
-def measured_batches(train: FeatureSet) -> Iterator[tuple[Tensor, Tensor]]:
+def measured_batches(features: FeatureSet) -> Iterator[tuple[Tensor, Tensor]]:
     """`measured` of a feature set, batch after batch."""
-    return (measured(batch) for batch in train.batches(BATCH))
+    return (measured(batch) for batch in features.batches(BATCH))
 
 
 def cycle_shape(shapes: Shapes) -> tuple[int, int]:
@@ -124,29 +81,34 @@ def cycle_shape(shapes: Shapes) -> tuple[int, int]:
     return signals, steps
 
 
-def thinned(x: Tensor, valid: Tensor, every: int) -> tuple[Tensor, Tensor]:
-    """Means of `every` steps each, as far as they are valid; the last may be of fewer.
+def downsampled(x: Tensor, valid: Tensor, downsampling: int) -> tuple[Tensor, Tensor]:
+    """Means of `downsampling` steps each, as far as they are valid; the last may be of fewer.
 
     Args:
         x: (batch, signals, steps).
         valid: (batch, 1, steps).
-        every: steps that become one; 1 = none.
+        downsampling: steps that become one; 1 = none.
 
     Returns:
-        x and valid of ceil(steps / every) steps.
+        x and valid of ceil(steps / downsampling) steps.
+
+    Example:
+        >>> x, valid = downsampled(torch.tensor([[[1.0, 3.0, 5.0]]]), torch.ones(1, 1, 3), 2)
+        >>> x.tolist()
+        [[[2.0, 5.0]]]
     """
-    if every == 1:
+    if downsampling == 1:
         return x, valid
-    missing = -x.shape[-1] % every
-    x, valid = (nn.functional.pad(part, (0, missing)).view(*part.shape[:2], -1, every) for part in (x, valid))
+    missing = -x.shape[-1] % downsampling
+    x, valid = (nn.functional.pad(part, (0, missing)).view(*part.shape[:2], -1, downsampling) for part in (x, valid))
     count = valid.sum(-1)
     return (x * valid).sum(-1) / count.clamp(min=1), (count > 0).to(x.dtype)
 
 
-def prepared(batch: Batch, standardise: Standardisation, every: int = 1) -> tuple[Tensor, Tensor]:
-    """Standardised, `thinned` cycles (batch, signals, fewer steps) and their mask (batch, 1, fewer steps)."""
+def prepared(batch: Batch, standardise: Standardisation, downsampling: int = 1) -> tuple[Tensor, Tensor]:
+    """Standardised, `downsampled` cycles (batch, signals, fewer steps) and their mask (batch, 1, fewer steps)."""
     values, valid = measured(batch)
-    return thinned(standardise(values, valid), valid, every)
+    return downsampled(standardise(values, valid), valid, downsampling)
 
 
 def window_spectra(x: Tensor, valid: Tensor, window: int) -> tuple[Tensor, Tensor]:
@@ -164,12 +126,18 @@ def window_spectra(x: Tensor, valid: Tensor, window: int) -> tuple[Tensor, Tenso
     half = window // 2
     missing = max(window - x.shape[-1], -(x.shape[-1] - window) % half)
     x, valid = (nn.functional.pad(part, (0, missing)) for part in (x, valid))
-    power = torch.fft.rfft(x.unfold(-1, window, half) * torch.hann_window(window)).abs().square()
+    weights = torch.hann_window(window, device=x.device)
+    power = torch.fft.rfft(x.unfold(-1, window, half) * weights).abs().square()
     return (power + POWER_FLOOR).log().transpose(2, 3).flatten(1, 2), valid[..., half - 1 : -half : half]
 
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Mean over the valid steps, (batch,), of values (batch, steps); 0 without any."""
+    """Mean over the valid steps, (batch,), of values (batch, steps); 0 without any.
+
+    Example:
+        >>> masked_mean(torch.tensor([[1.0, 3.0, 9.0]]), torch.tensor([[1.0, 1.0, 0.0]]))
+        tensor([2.])
+    """
     return (values * valid).sum(1) / valid.sum(1).clamp(min=1)
 
 

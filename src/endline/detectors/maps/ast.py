@@ -7,14 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
-from endline.detectors.maps.cs_flow import kernel_sizes
+from endline.detectors.maps.flow_scores import kernel_sizes
 from endline.detectors.maps.scales import Scales, scale_names
-from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.position import position_code
 from endline.flows.subnets import ConvSubnet
@@ -45,7 +46,11 @@ class ASTConfig(TrainingSettings):
         score_by: `distance` of student and teacher, or the negative log-likelihood of the `teacher` alone.
         join: score of a sample from its map: `mean`, `max`, or `auto`, the maximum where there is a foreground mask,
             else the mean.
-        teacher_epochs, epochs: passes of the teacher's and of the student's training, which are alike otherwise.
+        teacher_epochs, epochs: passes of the teacher's and of the student's training, which share all other settings.
+
+    Example:
+        >>> ASTConfig().student
+        'conv'
     """
 
     scale: int = -1
@@ -83,6 +88,11 @@ class TeacherAndStudent(nn.Module):
     Args:
         shape: (channels, height, width) of the scale's maps, under its name.
         config: the settings.
+
+    Example:
+        >>> model = TeacherAndStudent({"scale_0": (6, 4, 4)}, ASTConfig(components=4, hidden=4, blocks=1))
+        >>> model.distance({"scale_0": torch.ones(2, 6, 4, 4)}).shape
+        torch.Size([2, 4, 4])
     """
 
     code: Tensor
@@ -102,7 +112,7 @@ class TeacherAndStudent(nn.Module):
         self.teacher.to(memory_format=torch.channels_last)
         self.student.to(memory_format=torch.channels_last)
 
-    def surprise(self, batch: Batch) -> Tensor:
+    def nll(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of the teacher at every position, a channel, (batch, H, W) (equation 6.3)."""
         (z,), (log_det,) = self.teacher.by_position(self.scales(batch), (self.code,))
         return (0.5 * z.square().sum(1) - log_det) / z.shape[1]
@@ -111,9 +121,9 @@ class TeacherAndStudent(nn.Module):
         """Squared distance of student and frozen teacher at every position, a channel, (batch, H, W) (equation 6.4)."""
         maps = self.scales(batch)
         with torch.no_grad():
-            (wanted,), _ = self.teacher.by_position(maps, (self.code,))
-        found: Tensor = self.student(maps[0], self.code)
-        return (found - wanted).square().mean(1)
+            (target,), _ = self.teacher.by_position(maps, (self.code,))
+        latents: Tensor = self.student(maps[0], self.code)
+        return (latents - target).square().mean(1)
 
 
 class AST(Detector[ASTConfig]):
@@ -126,13 +136,26 @@ class AST(Detector[ASTConfig]):
 
     A batch may hold a `mask` (batch, h, w) or (batch, 1, h, w), above 0 in the foreground: then background counts
     neither in training nor in the score.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = AST(ASTConfig(components=3, hidden=4, blocks=1, epochs=1, teacher_epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 4, 4])
     """
 
     Config = ASTConfig
-    input_type = "single"
+    default_input_type = "single"
+    optional = ("mask",)
     model: TeacherAndStudent
 
-    def build(self, shapes: Shapes, samples: int) -> TeacherAndStudent:
+    def _build(self, shapes: Shapes, samples: int) -> TeacherAndStudent:
         """Teacher and student at their start.
 
         Raises:
@@ -149,7 +172,7 @@ class AST(Detector[ASTConfig]):
 
     def teacher_loss(self, batch: Batch) -> Tensor:
         """Mean over foreground positions of the teacher's negative log-likelihood."""
-        return foreground_mean(self.model.surprise(batch), batch.get("mask"))
+        return foreground_mean(self.model.nll(batch), batch.get("mask"))
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean over foreground positions of what the score is made of."""
@@ -157,46 +180,47 @@ class AST(Detector[ASTConfig]):
             return self.teacher_loss(batch)
         return foreground_mean(self.model.distance(batch), batch.get("mask"))
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, train the teacher, then the student to the frozen teacher's output."""
         c, model = self.config, self.model
-        model.scales.fit(train_set)
-        losses = train(
-            model.teacher,
-            self.teacher_loss,
-            train_set,
-            replace(c, epochs=c.teacher_epochs),
-            seed=seed,
-            progress=progress.stage("teacher"),
-        )
+        model.scales.fit(training.features)
+        teacher = replace(c, epochs=c.teacher_epochs)
+        losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher, static=True)
         if c.score_by == "teacher":
             return losses
         model.teacher.requires_grad_(False)
-        return losses + train(model.student, self.loss, train_set, self.config, seed=seed, progress=progress)
+        return losses + train(model.student, self.loss, training, self.config, static=True)
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the scale; the background of the map is 0, or below."""
         distances = self.config.score_by == "distance"
-        heat = self.model.distance(batch) if distances else self.model.surprise(batch)
+        anomaly_map = self.model.distance(batch) if distances else self.model.nll(batch)
         mask = batch.get("mask")
         join = self.config.join
         if join == "auto":
             join = "mean" if mask is None else "max"
         if mask is None:
-            return Scored(heat.flatten(1).amax(1) if join == "max" else heat.mean((1, 2)), heat)
-        inside = foreground(mask, heat.shape[-2:])
-        lowest = heat.masked_fill(~inside, torch.inf).flatten(1).amin(1).clamp(max=0)
-        heat = torch.where(inside, heat, lowest[:, None, None])
-        count = inside.flatten(1).sum(1)
-        mean = heat.masked_fill(~inside, 0).flatten(1).sum(1) / count
-        return Scored(heat.masked_fill(~inside, -torch.inf).flatten(1).amax(1) if join == "max" else mean, heat)
+            score = anomaly_map.flatten(1).amax(1) if join == "max" else anomaly_map.mean((1, 2))
+            return Scored(score, anomaly_map)
+        inside = foreground(mask, anomaly_map.shape[-2:])
+        lowest = anomaly_map.masked_fill(~inside, torch.inf).flatten(1).amin(1).clamp(max=0)
+        anomaly_map = torch.where(inside, anomaly_map, lowest[:, None, None])
+        if join == "max":
+            return Scored(anomaly_map.masked_fill(~inside, -torch.inf).flatten(1).amax(1), anomaly_map)
+        total = anomaly_map.masked_fill(~inside, 0).flatten(1).sum(1)
+        return Scored(total / inside.flatten(1).sum(1), anomaly_map)
 
 
 def foreground(mask: Tensor, size: Sequence[int]) -> Tensor:
     """Positions (batch, H, W) of a map of some size whose part of the mask (batch, ..., h, w) is not all background.
 
     A sample without any foreground counts as a whole.
+
+    Example:
+        >>> mask = torch.zeros(1, 4, 4)
+        >>> mask[0, 0, 0] = 1
+        >>> foreground(mask, (2, 2)).tolist()
+        [[[True, False], [False, False]]]
     """
     pixels = mask.float().reshape(len(mask), 1, *mask.shape[-2:])
     inside = functional.adaptive_max_pool2d(pixels, tuple(size))[:, 0] > 0

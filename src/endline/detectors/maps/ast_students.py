@@ -16,13 +16,19 @@ class ConvStudent(nn.Module):
         hidden: channels between.
         blocks: residual blocks of two times convolution, batch norm and LeakyReLU.
         slope: of LeakyReLU below 0.
+
+    Example:
+        >>> import torch
+        >>> student = ConvStudent(channels=3, code=4, hidden=8, blocks=1, slope=0.2)
+        >>> student(torch.zeros(2, 3, 6, 6), torch.zeros(1, 4, 6, 6)).shape
+        torch.Size([2, 3, 6, 6])
     """
 
     def __init__(self, channels: int, code: int, hidden: int, blocks: int, slope: float) -> None:
         super().__init__()
         self.slope = slope
         self.enter = WideConv2d(channels, hidden, 3, padding=1)
-        self.place = nn.Conv2d(code, hidden, 3, padding=1, bias=False) if code else None
+        self.position = nn.Conv2d(code, hidden, 3, padding=1, bias=False) if code else None
 
         def half() -> list[nn.Module]:
             # Batch norm takes away what a bias would add.
@@ -35,8 +41,8 @@ class ConvStudent(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         """Maps (batch, channels, H, W) of maps of this shape and of the code (1, code, H, W)."""
         y = self.enter(x)
-        if self.place is not None:
-            y = y + self.place(code)
+        if self.position is not None:
+            y = y + self.position(code)
         y = functional.leaky_relu(y, self.slope)
         for block in self.blocks:
             y = y + block(y)
@@ -49,6 +55,14 @@ class FlowStudent(nn.Module):
 
     Args:
         flow: a conditional flow on one scale.
+
+    Example:
+        >>> import torch
+        >>> from endline.detectors.maps.ast import AST, ASTConfig
+        >>> detector = AST(ASTConfig(student="flow", components=2, hidden=4, blocks=1))
+        >>> model = detector._build({"scale_0": (4, 6, 6)}, samples=8)
+        >>> model.student(torch.zeros(2, 2, 6, 6), model.code).shape
+        torch.Size([2, 2, 6, 6])
     """
 
     def __init__(self, flow: CouplingFlow) -> None:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
 from endline.detectors.maps.scales import MEANS, Scales, likelihood_map
-from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -35,6 +36,10 @@ class CFlowConfig(TrainingSettings):
         vectors: feature vectors of a scale in a step, drawn afresh among those of all positions of the batch;
             0 = all of them.
         mean_of: `likelihood` (published) or `log_likelihood`: how the scales are joined, see `likelihood_map`.
+
+    Example:
+        >>> CFlowConfig().code
+        32
     """
 
     components: int = 64
@@ -61,6 +66,11 @@ class Decoders(nn.Module):
     Args:
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         config: the settings.
+
+    Example:
+        >>> model = Decoders({"scale_0": (6, 4, 4)}, CFlowConfig(components=4, code=4, blocks=1))
+        >>> model.log_likelihoods({"scale_0": torch.ones(2, 6, 4, 4)})[0].shape
+        torch.Size([2, 4, 4])
     """
 
     peaks: Tensor
@@ -80,18 +90,18 @@ class Decoders(nn.Module):
 
         Args:
             batch: the maps.
-            vectors: so many are drawn of all samples and positions instead, and come as (1, vectors, 1); 0 = all.
+            vectors: number that is drawn of all samples and positions instead, and comes as (1, vectors, 1); 0 = all.
         """
-        found: Maps = ()
+        likelihoods: Maps = ()
         for scale, (flow, x) in enumerate(zip(self.flows, self.scales(batch), strict=True)):
             code = self.get_buffer(f"code_{scale}")
             if 0 < vectors < x[:, 0].numel():
-                rows = torch.randperm(x[:, 0].numel())[:vectors]
+                rows = torch.randperm(x[:, 0].numel(), device=x.device)[:vectors]
                 x, code = _drawn(x, rows), _drawn(code, rows % code[0, 0].numel())
             assert isinstance(flow, CouplingFlow)  # for the type checker: a ModuleList forgets what it holds
             (z,), (log_det,) = flow.by_position((x,), (code,))
-            found += ((log_det - 0.5 * z.square().sum(1)) / z.shape[1] - 0.5 * math.log(2 * math.pi),)
-        return found
+            likelihoods += ((log_det - 0.5 * z.square().sum(1)) / z.shape[1] - 0.5 * math.log(2 * math.pi),)
+        return likelihoods
 
 
 class CFlow(Detector[CFlowConfig]):
@@ -103,40 +113,50 @@ class CFlow(Detector[CFlowConfig]):
     takes `vectors` of each scale from a batch of samples. A published block transforms one half of the channels, a
     block here both; the decoders start as the identity. The anomaly map is the negative logarithm of the scales' mean
     likelihood, the score its maximum.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = CFlow(CFlowConfig(components=3, code=4, blocks=1, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = CFlowConfig
-    input_type = "multifeature"
     model: Decoders
 
-    def build(self, shapes: Shapes, samples: int) -> Decoders:
+    def _build(self, shapes: Shapes, samples: int) -> Decoders:
         """A decoder for each scale at its start: the identity up to permutations."""
         return Decoders(shapes, self.config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean of -log sigmoid(log p / C) over vectors, summed over the scales."""
-        found = self.model.log_likelihoods(batch, self.config.vectors)
-        return torch.stack([-functional.logsigmoid(each).mean() for each in found]).sum()
+        likelihoods = self.model.log_likelihoods(batch, self.config.vectors)
+        return torch.stack([-functional.logsigmoid(each).mean() for each in likelihoods]).sum()
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, train all decoders, and take the scales' constants from normal samples."""
-        self.model.scales.fit(train_set)
-        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
-        self._take_peaks(train_set)
+        self.model.scales.fit(training.features)
+        losses = train(self.model, self.loss, training, self.config, static=True)
+        self._take_peaks(training.features)
         return losses
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Maximum of the map, (batch,), and the map (batch, H, W) at the size of the finest scale."""
-        found = self.model.log_likelihoods(batch)
-        above = tuple(each - peak for each, peak in zip(found, self.model.peaks, strict=True))
-        heat = likelihood_map(above, self.config.mean_of)
-        return Scored(heat.flatten(1).amax(1), heat)
+        likelihoods = self.model.log_likelihoods(batch)
+        above = tuple(each - peak for each, peak in zip(likelihoods, self.model.peaks, strict=True))
+        anomaly_map = likelihood_map(above, self.config.mean_of)
+        return Scored(anomaly_map.flatten(1).amax(1), anomaly_map)
 
     @torch.no_grad()
-    def _take_peaks(self, train_set: FeatureSet) -> None:
+    def _take_peaks(self, features: FeatureSet) -> None:
         self.model.peaks.fill_(-torch.inf)
-        for batch in train_set.batches(BATCH):
+        for batch in features.batches(BATCH):
             highest = torch.stack([each.amax() for each in self.model.log_likelihoods(batch)])
             self.model.peaks.copy_(torch.maximum(self.model.peaks, highest))
 

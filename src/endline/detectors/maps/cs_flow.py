@@ -1,24 +1,26 @@
 """CS-Flow: one flow on feature maps of several scales, which exchange what they see."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.maps.flow_scores import (
+    SCORES,
+    check_halving,
+    flow_score,
+    kernel_sizes,
+    negative_log_likelihood,
+    with_noise,
+)
 from endline.detectors.maps.scales import Scales, scale_names
-from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
-from endline.flows.base import Maps, standard_normal_log_prob
-from endline.flows.coupling import CouplingFlow
+from endline.feature_set import Batch
 from endline.flows.cross_scale import cross_scale_flow
-
-SCORES = ("latent", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class CSFlowConfig(TrainingSettings):
 
     Attributes:
         input_type: pyramid that the maps are made of where the station's is `auto`.
-        scales: so many scales are read at most, the coarsest ones; 0 = all.
+        scales: number of scales that are read at most, the coarsest ones; 0 = all.
         components: whitened principal components of the channels that stay, a scale; 0 = all.
         whiten: False feeds the maps to the flow as they are, as published.
         blocks: coupling blocks.
@@ -36,6 +38,10 @@ class CSFlowConfig(TrainingSettings):
         alpha: bound of the log-scale.
         noise: standard deviation of the Gaussian noise that training maps receive, afresh each step.
         score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
+
+    Example:
+        >>> CSFlowConfig().score
+        'latent'
     """
 
     input_type: str = "cross_scale"
@@ -67,6 +73,12 @@ class WhitenedCrossScaleFlow(nn.Module):
     Args:
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         config: the settings.
+
+    Example:
+        >>> shapes = {"scale_0": (6, 8, 8), "scale_1": (8, 4, 4)}
+        >>> model = WhitenedCrossScaleFlow(shapes, CSFlowConfig(components=4, hidden=4, blocks=1))
+        >>> model.scales.sizes
+        [(4, 8, 8), (4, 4, 4)]
     """
 
     def __init__(self, shapes: Shapes, config: CSFlowConfig) -> None:
@@ -85,13 +97,25 @@ class CSFlow(Detector[CSFlowConfig]):
     Whitening in front, few hidden channels and a short schedule stand for the published 275 million parameters and
     240 epochs; the paper's settings give the published form. Text and authors' program differ in Adam's betas and eps:
     the paper's settings follow the program. The anomaly map is the squared norm of z at the finest scale, halved.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = CSFlow(CSFlowConfig(components=3, hidden=4, blocks=1, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = CSFlowConfig
-    input_type = "cross_scale"
+    default_input_type = "cross_scale"
     model: WhitenedCrossScaleFlow
 
-    def build(self, shapes: Shapes, samples: int) -> WhitenedCrossScaleFlow:
+    def _build(self, shapes: Shapes, samples: int) -> WhitenedCrossScaleFlow:
         """The flow at its start: the identity up to permutations.
 
         Raises:
@@ -104,57 +128,13 @@ class CSFlow(Detector[CSFlowConfig]):
         maps = with_noise(self.model.scales(batch), self.config.noise)
         return negative_log_likelihood(self.model.flow, maps).mean()
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train the flow."""
-        self.model.scales.fit(train_set)
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.scales.fit(training.features)
+        return train(self.model, self.loss, training, self.config, static=True)
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the finest scale."""
         maps = self.model.scales(batch)
         z, log_det = self.model.flow(maps)
-        heat = z[0].square().sum(1) / 2
-        return Scored(flow_score(z, log_det, self.config.score), heat)
-
-
-def kernel_sizes(blocks: int, kernel: int, last_kernel: int) -> list[int]:
-    """Kernel size of each block."""
-    return [kernel] * (blocks - 1) + [last_kernel]
-
-
-def with_noise(maps: Maps, deviation: float) -> Maps:
-    """Maps with Gaussian noise from torch's global generator."""
-    return tuple(x + deviation * torch.randn_like(x) for x in maps) if deviation > 0 else maps
-
-
-def flow_score(z: Maps, log_det: Tensor, kind: str) -> Tensor:
-    """Mean of z^2 / 2 over all elements of all scales, or the negative log-likelihood a dimension, (batch,)."""
-    if kind == "likelihood":
-        dimensions = sum(x[0].numel() for x in z)
-        return -(standard_normal_log_prob(z) + log_det) / dimensions
-    return torch.cat([x.square().flatten(1) for x in z], 1).mean(1) / 2
-
-
-def negative_log_likelihood(flow: CouplingFlow, maps: Maps) -> Tensor:
-    """Of each sample, a dimension, (batch,)."""
-    z, log_det = flow(maps)
-    return flow_score(z, log_det, "likelihood")
-
-
-def check_halving(sizes: Sequence[tuple[int, ...]]) -> None:
-    """Refuse maps whose sides do not halve from scale to scale: a stride-2 convolution could not join them.
-
-    Args:
-        sizes: height and width of each scale, finest first; an odd side may be rounded up.
-
-    Raises:
-        EndlineError: when a side does not fit.
-    """
-    for finer, coarser in pairwise(sizes):
-        if tuple(math.ceil(side / 2) for side in finer) != tuple(coarser):
-            told = ", ".join(" x ".join(map(str, size)) for size in sizes)
-            raise EndlineError(
-                f"The maps of {told} do not halve from scale to scale: for a cross-scale flow choose an input_type and "
-                "an image size, or parts='each', whose maps do."
-            )
+        return Scored(flow_score(z, log_det, self.config.score), z[0].square().sum(1) / 2)

@@ -1,4 +1,4 @@
-"""The two artificial defects of CutPaste: a patch, or a thin turned scar, of the image itself at a wrong place."""
+"""The two artificial defects of CutPaste: a patch, or a thin turned scar, of the image itself, in another position."""
 
 import math
 
@@ -15,29 +15,33 @@ JITTER = 0.1  # largest change of brightness, contrast and saturation
 
 
 def cut_paste(images: Tensor) -> Tensor:
-    """Images (n, C, H, W) in [0, 1], in each of which a rectangle was copied to another place.
+    """Images (n, C, H, W) in [0, 1], in each of which a rectangle was copied elsewhere.
 
     Area and aspect ratio are drawn as published, the latter evenly in its logarithm, from torch's global generator.
+
+    Example:
+        >>> cut_paste(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 3, 32, 32])
     """
-    count, (height, width) = len(images), images.shape[-2:]
-    area = between(AREA, count) * height * width
-    aspect = between((math.log(ASPECT[0]), math.log(ASPECT[1])), count).exp()
+    height, width = images.shape[-2:]
+    area = between(AREA, images) * height * width
+    aspect = between((math.log(ASPECT[0]), math.log(ASPECT[1])), images).exp()
     heights, widths = (area / aspect).sqrt(), (area * aspect).sqrt()
-    return paste(images, heights.clamp(max=height), widths.clamp(max=width), torch.zeros(count))
+    return paste(images, heights.clamp(max=height), widths.clamp(max=width), torch.zeros_like(area))
 
 
 def cut_paste_scar(images: Tensor) -> Tensor:
-    """Images (n, C, H, W) in [0, 1], in each of which a thin strip was copied, turned, to another place.
+    """Images (n, C, H, W) in [0, 1], in each of which a thin strip was copied elsewhere, turned.
 
     Width, length and angle are drawn as published, the pixels in proportion to the image's shorter side.
     """
-    count, scale = len(images), min(images.shape[-2:]) / PUBLISHED_SIZE
-    lengths, widths = between(SCAR_LENGTH, count) * scale, between(SCAR_WIDTH, count) * scale
-    return paste(images, lengths.clamp(min=1), widths.clamp(min=1), between(SCAR_ANGLE, count))
+    scale = min(images.shape[-2:]) / PUBLISHED_SIZE
+    lengths, widths = between(SCAR_LENGTH, images) * scale, between(SCAR_WIDTH, images) * scale
+    return paste(images, lengths.clamp(min=1), widths.clamp(min=1), between(SCAR_ANGLE, images))
 
 
 def paste(images: Tensor, heights: Tensor, widths: Tensor, angles: Tensor) -> Tensor:
-    """Images (n, C, H, W) with a rectangle of their own, recoloured and turned, at a place drawn evenly.
+    """Images (n, C, H, W) with a rectangle of their own, recoloured and turned, at positions drawn evenly.
 
     Args:
         images: in [0, 1].
@@ -45,14 +49,16 @@ def paste(images: Tensor, heights: Tensor, widths: Tensor, angles: Tensor) -> Te
         widths: in pixels, (n,), at most W.
         angles: in degrees, (n,); corners that then stick out are cut off.
     """
-    count, (height, width) = len(images), images.shape[-2:]
+    count, (height, width), device = len(images), images.shape[-2:], images.device
     inside = torch.stack([heights, widths])
-    room = torch.tensor([[height], [width]]) - inside
-    source, target = (torch.rand(2, count) * room + inside / 2 for _ in range(2))  # centres, (row and column, n)
-    rows = (torch.arange(height) + 0.5)[None, :, None] - target[0, :, None, None]
-    columns = (torch.arange(width) + 0.5)[None, None, :] - target[1, :, None, None]
+    room = torch.tensor([[height], [width]], device=device) - inside
+    source, target = (
+        torch.rand(2, count, device=device) * room + inside / 2 for _ in range(2)
+    )  # centres, (row and column, n)
+    rows = (torch.arange(height, device=device) + 0.5)[None, :, None] - target[0, :, None, None]
+    columns = (torch.arange(width, device=device) + 0.5)[None, None, :] - target[1, :, None, None]
     turn = torch.deg2rad(angles)[:, None, None]
-    down = rows * turn.cos() + columns * turn.sin()  # place within the rectangle, from its centre, (n, H, W)
+    down = rows * turn.cos() + columns * turn.sin()  # position within the rectangle, from its centre, (n, H, W)
     right = columns * turn.cos() - rows * turn.sin()
     mask = (down.abs() < heights[:, None, None] / 2) & (right.abs() < widths[:, None, None] / 2)
     from_row = (source[0, :, None, None] + down).floor().long().clamp(0, height - 1)
@@ -68,7 +74,7 @@ def recoloured(images: Tensor, mask: Tensor) -> Tensor:
     The published change of hue is left out: it is none on grey images. Contrast is measured within the mask
     (n, 1, H, W).
     """
-    brightness, contrast, saturation = (1 + between((-JITTER, JITTER), len(images))[:, None, None, None] for _ in "bcs")
+    brightness, contrast, saturation = (1 + between((-JITTER, JITTER), images)[:, None, None, None] for _ in "bcs")
     images = images * brightness
     mean = (images * mask).sum((1, 2, 3), keepdim=True) / (mask.sum((1, 2, 3), keepdim=True) * images.shape[1] + 1e-6)
     images = mean + contrast * (images - mean)
@@ -76,6 +82,6 @@ def recoloured(images: Tensor, mask: Tensor) -> Tensor:
     return (grey + saturation * (images - grey)).clamp(0, 1)
 
 
-def between(bounds: tuple[float, float], count: int) -> Tensor:
-    """Values drawn evenly from an interval, (count,)."""
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(count)
+def between(bounds: tuple[float, float], images: Tensor) -> Tensor:
+    """Values drawn evenly from an interval, one for each image, (n,), on their device."""
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(len(images), device=images.device)

@@ -1,7 +1,7 @@
 """DifferNet: a normalizing flow on the pooled features of rotated views."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from endline.backbones.networks import Backbone, load_backbone
 from endline.backbones.pyramids import pooled_pyramid
 from endline.backbones.views import rotate, rotated_views
-from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
 from endline.detectors.maps.input_gradient import gradient_map, input_gradient
-from endline.detectors.progress import Progress
+from endline.detectors.maps.trunks import pyramid_of
+from endline.detectors.scored import Scored
+from endline.detectors.statistics import full_digits
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.base import Maps
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.whitening import ShrunkWhitening
@@ -41,11 +44,14 @@ class DifferNetConfig(TrainingSettings):
         score_views: views that are scored, evenly spaced, the first of them the image as it is; 0 = all.
         score: `latent` (mean of z^2, over the views too), `likelihood` (negative log-likelihood a dimension), or
             `mahalanobis`: how far the mean latent of a sample's views lies from those of the training samples.
-        map_views: rotated views of the image whose gradients make the anomaly map, each as dear as a training step
-            of the backbone; 0 = no map.
+        map_views: rotated views of the image whose gradients make the anomaly map, each as expensive as a training
+            step of the backbone; 0 = no map, and no images are read.
         blur: standard deviation of the map's Gaussian in pixels of the image.
-        backbone, weights, input_type: what the views were made with, see `load_backbone` and `pyramid`; the map needs
-            it.
+        input_type: pyramid that the views are pooled from where the station's is `auto`.
+
+    Example:
+        >>> DifferNetConfig().map_views
+        4
     """
 
     whiten: bool = True
@@ -59,8 +65,6 @@ class DifferNetConfig(TrainingSettings):
     score: str = "latent"
     map_views: int = 4
     blur: float = 3.0
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
     input_type: str = "cross_scale"
     epochs: int = 16
     batch_size: int = 24
@@ -82,6 +86,11 @@ class DenseSubnet(nn.Module):
     Args:
         inputs, outputs: length of the vectors that come in and go out, as lists of one.
         hidden: width of the layers.
+
+    Example:
+        >>> (out,) = DenseSubnet([6], [4], hidden=8)((torch.zeros(2, 6),))
+        >>> out.shape
+        torch.Size([2, 4])
     """
 
     def __init__(self, inputs: Sequence[int], outputs: Sequence[int], hidden: int) -> None:
@@ -104,6 +113,12 @@ class VectorFlow(nn.Module):
         samples: number of training samples.
         views: vectors of a sample.
         config: the settings.
+
+    Example:
+        >>> flow = VectorFlow(6, samples=8, views=2, config=DifferNetConfig(hidden=4, blocks=1, components=3))
+        >>> z, log_det = flow(torch.zeros(2, 6))
+        >>> z.shape, log_det.shape
+        (torch.Size([2, 6]), torch.Size([2]))
     """
 
     def __init__(self, length: int, samples: int, views: int, config: DifferNetConfig) -> None:
@@ -123,7 +138,9 @@ class VectorFlow(nn.Module):
 
     def forward(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Latents (n, length) and log-determinants (n,) of vectors (n, length)."""
-        (z,), log_det = self.flow((self.whitening(vectors),))
+        with full_digits(vectors):
+            whitened = self.whitening(vectors)
+        (z,), log_det = self.flow((whitened,))
         return z, log_det
 
 
@@ -138,19 +155,33 @@ class DifferNet(Detector[DifferNetConfig]):
     direction: principal components alone would miss what deviates where normal samples do not vary.
 
     The published score is the mean of z^2 over latents and views. `mahalanobis` is ours: what the views have in common
-    is told apart from what differs by the turn, and latents that the training left correlated are taken as they are.
+    is kept apart from what differs by the turn, and latents that the training left correlated are taken as they are.
 
-    The anomaly map is the gradient of the negative log-likelihood to the image. It runs through the backbone, which is
-    loaded by its name and is no part of the saved model.
+    The anomaly map is the gradient of the negative log-likelihood to the image. It runs through the backbone that the
+    views were made with, which is loaded by its name and is no part of the saved model.
+
+    Example:
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> views = np.random.default_rng(0).standard_normal((8, 4, 6)).astype("f4")
+        >>> features = FeatureSet({"views": views})
+        >>> detector = DifferNet(DifferNetConfig(hidden=4, blocks=1, components=3, epochs=1, map_views=0))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).score.shape
+        torch.Size([2])
     """
 
     Config = DifferNetConfig
-    inputs = ("views", "image")
-    input_type = "cross_scale"
+    default_input_type = "cross_scale"
     model: VectorFlow
     backbone: Backbone | None
 
-    def build(self, shapes: Shapes, samples: int) -> VectorFlow:
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The views, and the images where a map is drawn."""
+        return ("views", "image") if self.config.map_views else ("views",)
+
+    def _build(self, shapes: Shapes, samples: int) -> VectorFlow:
         """The flow, and the backbone of the map.
 
         Raises:
@@ -158,45 +189,45 @@ class DifferNet(Detector[DifferNetConfig]):
         """
         c, (views, length) = self.config, shapes["views"]
         model = VectorFlow(length, samples, views, c)  # before the backbone, which draws at random too
-        self.backbone = load_backbone(c.backbone, c.weights) if c.map_views else None
+        pyramid = pyramid_of(self)
+        self.backbone = load_backbone(pyramid.backbone, pyramid.weights) if c.map_views else None
         if self.backbone is not None:
             image = torch.zeros(1, *shapes["image"])
-            found = pooled_pyramid(image, self.backbone, c.input_type).shape[1]
-            if found != length:
+            made = pooled_pyramid(image, self.backbone, pyramid.input_type).shape[1]
+            if made != length:
                 raise EndlineError(
-                    f"The views have {length} features, and backbone={c.backbone} with input_type={c.input_type} makes "
-                    f"{found}: give differnet the backbone and input_type that the views were made with, or set "
-                    "map_views to 0."
+                    f"The views have {length} features, and {pyramid.backbone} with input_type={pyramid.input_type} "
+                    f"makes {made}: fit with the pyramid that the views were made with, or set map_views to 0."
                 )
         return model
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean negative log-likelihood a dimension of some views of each sample, drawn anew (equation 4.11)."""
         count, views = batch["views"].shape[:2]
-        drawn = torch.rand(count, views).argsort(1)[:, : self.config.views_per_step]
+        drawn = torch.rand(count, views, device=batch["views"].device).argsort(1)[:, : self.config.views_per_step]
         chosen = batch["views"].gather(1, drawn[:, :, None].expand(-1, -1, batch["views"].shape[2]))
         return self._negative_log_likelihood(chosen.flatten(0, 1)).mean()
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, on all views or those of some samples drawn, then train the flow."""
-        views = train_set.only(("views",))
+        views = training.features.only(("views",))
         if isinstance(self.model.whitening, ShrunkWhitening):
-            drawn = np.random.default_rng(seed).permutation(len(views))[: -(-WHITENED // views.shapes["views"][0])]
+            drawn = np.random.default_rng(training.seed).permutation(len(views))[
+                : -(-WHITENED // views.shapes["views"][0])
+            ]
             vectors = torch.cat([batch["views"].flatten(0, 1) for batch in views.batches(BATCH, drawn)])
             self.model.whitening.fit(vectors[:WHITENED])
-        losses = train(self.model, self.loss, views, self.config, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, replace(training, features=views), self.config, static=True)
         if self.model.mean_latent is not None:
-            some = np.random.default_rng(seed).permutation(len(views))[:WHITENED]
+            some = np.random.default_rng(training.seed).permutation(len(views))[:WHITENED]
             with torch.no_grad():
                 means = [self._mean_latents(self._scored(batch["views"])) for batch in views.batches(BATCH, some)]
             self.model.mean_latent.fit(torch.cat(means))
         return losses
 
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) of the image's size."""
-        with torch.no_grad():
-            score = self._scores(self._scored(batch["views"]))
-        backbone = self.backbone
+        score, backbone = self._scores(self._scored(batch["views"])), self.backbone
         return Scored(score, None if backbone is None else lambda: self._map(batch["image"], backbone))
 
     def _scored(self, views: Tensor) -> Tensor:
@@ -226,16 +257,17 @@ class DifferNet(Detector[DifferNetConfig]):
 
     def _map(self, images: Tensor, backbone: Backbone) -> Tensor:
         """Mean of the views' gradient maps turned back, over the views that show the pixel, (batch, H, W)."""
+        input_type = pyramid_of(self).input_type
 
-        def surprise(view: Tensor) -> Tensor:
-            features = pooled_pyramid(view, backbone, self.config.input_type, differentiable=True)
+        def nll(view: Tensor) -> Tensor:
+            features = pooled_pyramid(view, backbone, input_type, differentiable=True)
             return self._negative_log_likelihood(features)
 
         count = self.config.map_views
         total, seen = torch.zeros_like(images[:, :1]), torch.zeros_like(images[:1, :1])
         for index, view in enumerate(rotated_views(images, count)):
-            heat = gradient_map(input_gradient(surprise, view)[1], self.config.blur)
-            total += rotate(heat[:, None], -index * 360 / count)
+            drawn = gradient_map(input_gradient(nll, view)[1], self.config.blur)
+            total += rotate(drawn[:, None], -index * 360 / count)
             seen += rotate(torch.ones_like(seen), -index * 360 / count)
         return (total / seen)[:, 0]
 

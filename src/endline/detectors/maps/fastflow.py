@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Scored, Shapes
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
 from endline.detectors.maps.scales import MEANS, Scales, likelihood_map
-from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.subnets import ConvSubnet
 
@@ -28,6 +29,10 @@ class FastFlowConfig(TrainingSettings):
         hidden_ratio: hidden channels of a subnet as a share of those that come in.
         alpha: bound of the log-scale.
         mean_of: `likelihood` (published) or `log_likelihood`: how the scales are joined, see `likelihood_map`.
+
+    Example:
+        >>> FastFlowConfig().blocks
+        4
     """
 
     components: int = 32
@@ -52,6 +57,12 @@ class ScaleFlows(nn.Module):
     Args:
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         config: the settings.
+
+    Example:
+        >>> model = ScaleFlows({"scale_0": (6, 4, 4)}, FastFlowConfig(components=4, blocks=1))
+        >>> ((z, log_det),) = model({"scale_0": torch.ones(2, 6, 4, 4)})
+        >>> z.shape
+        torch.Size([2, 4, 4, 4])
     """
 
     def __init__(self, shapes: Shapes, config: FastFlowConfig) -> None:
@@ -62,8 +73,8 @@ class ScaleFlows(nn.Module):
 
     def forward(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """Latents (batch, channels, H, W) and log-determinants (batch,) of each scale."""
-        found = [flow((x,)) for flow, x in zip(self.flows, self.scales(batch), strict=True)]
-        return [(z, log_det) for (z,), log_det in found]
+        outputs = [flow((x,)) for flow, x in zip(self.flows, self.scales(batch), strict=True)]
+        return [(z, log_det) for (z,), log_det in outputs]
 
 
 class FastFlow(Detector[FastFlowConfig]):
@@ -73,13 +84,24 @@ class FastFlow(Detector[FastFlowConfig]):
     (arXiv 2111.07677). A published step transforms one half of the channels, a block here both; the blocks start as the
     identity. The anomaly map is the negative logarithm of the mean likelihood exp(-mean of z^2 / 2), the score
     its maximum.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = FastFlow(FastFlowConfig(components=3, blocks=1, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = FastFlowConfig
-    input_type = "multifeature"
     model: ScaleFlows
 
-    def build(self, shapes: Shapes, samples: int) -> ScaleFlows:
+    def _build(self, shapes: Shapes, samples: int) -> ScaleFlows:
         """A flow for each scale at its start: the identity up to permutations."""
         return ScaleFlows(shapes, self.config)
 
@@ -88,16 +110,16 @@ class FastFlow(Detector[FastFlowConfig]):
         losses = [(0.5 * z.square().flatten(1).sum(1) - log_det) / z[0].numel() for z, log_det in self.model(batch)]
         return torch.stack(losses).mean()
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train all flows together."""
-        self.model.scales.fit(train_set)
-        return train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        self.model.scales.fit(training.features)
+        return train(self.model, self.loss, training, self.config, static=True)
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Maximum of the map, (batch,), and the map (batch, H, W) at the size of the finest scale."""
-        heat = likelihood_map(tuple(-z.square().mean(1) / 2 for z, _ in self.model(batch)), self.config.mean_of)
-        return Scored(heat.flatten(1).amax(1), heat)
+        likelihoods = tuple(-z.square().mean(1) / 2 for z, _ in self.model(batch))
+        anomaly_map = likelihood_map(likelihoods, self.config.mean_of)
+        return Scored(anomaly_map.flatten(1).amax(1), anomaly_map)
 
 
 def _flow(channels: int, config: FastFlowConfig) -> CouplingFlow:

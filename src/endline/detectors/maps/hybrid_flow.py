@@ -1,15 +1,16 @@
 """The hierarchical flow for mirror motors: a cross-scale flow on pooled feature maps, made fit for few units."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Scored, Shapes
-from endline.detectors.maps.cs_flow import (
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.maps.flow_scores import (
     SCORES,
     check_halving,
     flow_score,
@@ -18,7 +19,7 @@ from endline.detectors.maps.cs_flow import (
     with_noise,
 )
 from endline.detectors.maps.scales import mean_map
-from endline.detectors.progress import Progress
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -50,9 +51,13 @@ class HybridFlowConfig(TrainingSettings):
         alpha: bound of the log-scale.
         noise: standard deviation of the Gaussian noise that whitened training maps receive, afresh each step.
         score: `latent` (mean of z^2 / 2) or `likelihood` (negative log-likelihood a dimension).
+
+    Example:
+        >>> HybridFlowConfig().pool
+        ('mean', 'std', 'max')
     """
 
-    least_epochs: ClassVar[int] = 0  # its start is a detector already: a Mahalanobis distance
+    min_epochs: ClassVar[int] = 0  # its start is a detector already: a Mahalanobis distance
     pool: tuple[str, ...] = ("mean", "std", "max")
     components: int = 0
     whiten: bool = True
@@ -88,6 +93,12 @@ class PooledFlow(nn.Module):
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         samples: number of training samples.
         config: the settings.
+
+    Example:
+        >>> shapes = {"scale_0": (3, 8, 12), "scale_1": (4, 4, 6)}
+        >>> model = PooledFlow(shapes, samples=8, config=HybridFlowConfig(hidden=4, blocks=1))
+        >>> [tuple(x.shape) for x in model.split(torch.zeros(2, 120))]
+        [(2, 9, 8, 1), (2, 12, 4, 1)]
     """
 
     def __init__(self, shapes: Shapes, samples: int, config: HybridFlowConfig) -> None:
@@ -119,7 +130,8 @@ class PooledFlow(nn.Module):
     def normal_rows(self) -> Maps:
         """What a channel shows at a height on average over time and normal samples, (channels, height, 1) a scale."""
         if not isinstance(self.whitening, ShrunkWhitening) or "mean" not in self.config.pool:
-            return tuple(torch.zeros(1) for _ in self.sizes)
+            device = next(self.flow.parameters()).device
+            return tuple(torch.zeros(1, device=device) for _ in self.sizes)
         which = self.config.pool.index("mean")
         pooled = self.split(self.whitening.mean[None])
         return tuple(x[0].chunk(len(self.config.pool))[which] for x in pooled)
@@ -132,18 +144,30 @@ class PooledFlow(nn.Module):
 class HybridFlow(Detector[HybridFlowConfig]):
     """Cross-scale flow on the chosen input type, pooled over time (after Lee et al. 2023, section 3).
 
-    Published is the flow on whole maps: `CSFlow` on the hybrid input. What tells units apart is what stays constant
+    Published is the flow on whole maps: `CSFlow` on the hybrid input. What sets units apart is what stays constant
     over a motion, and units are few. So the maps are pooled over time and whitened with a shrunk covariance; the flow
     starts as the identity, where its score is the Mahalanobis distance, and learns what that misses. The anomaly map is
     the gradient of the score times the deviation from the normal, where it raises the score.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = HybridFlow(HybridFlowConfig(hidden=4, blocks=1, epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = HybridFlowConfig
-    input_type = "hybrid"
+    default_input_type = "hybrid"
     parts = "joint"
     model: PooledFlow
 
-    def build(self, shapes: Shapes, samples: int) -> PooledFlow:
+    def _build(self, shapes: Shapes, samples: int) -> PooledFlow:
         """The flow at its start: the identity up to permutations."""
         return PooledFlow(shapes, samples, self.config)
 
@@ -151,25 +175,26 @@ class HybridFlow(Detector[HybridFlowConfig]):
         """Mean negative log-likelihood a dimension of the whitened maps."""
         return self._noisy_loss(self.model.whitened(batch))
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, then train the flow."""
-        loss = self.loss
+        loss, features = self.loss, training.features
         if isinstance(self.model.whitening, ShrunkWhitening):
             # Pooled samples are small: they are made once, and the epochs start from them.
-            pooled = torch.cat([self.model.vectors(batch) for batch in train_set.batches(BATCH)])
+            pooled = torch.cat([self.model.vectors(batch) for batch in features.batches(BATCH)])
             self.model.whitening.fit(pooled)
-            whitened = cross_whitened(pooled, self.config.components, seed) if self.config.epochs else pooled
-            train_set = FeatureSet({"vectors": whitened.numpy()}, key=train_set.fingerprint)
+            whitened = cross_whitened(pooled, self.config.components, training.seed) if self.config.epochs else pooled
+            vectors = FeatureSet({"vectors": whitened.cpu().numpy()}, key=features.fingerprint, device=features.device)
+            training = replace(training, features=vectors)
 
             def loss(batch: Batch) -> Tensor:
                 return self._noisy_loss(self.model.split(batch["vectors"]))
 
-        return train(self.model, loss, train_set, self.config, seed=seed, progress=progress)
+        return train(self.model, loss, training, self.config, static=True)
 
     def _noisy_loss(self, maps: Maps) -> Tensor:
         return negative_log_likelihood(self.model.flow, with_noise(maps, self.config.noise)).mean()
 
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the finest scale."""
         with torch.enable_grad():
             leaves = {name: batch[name].detach().requires_grad_() for name in self.model.names}
@@ -192,7 +217,7 @@ def cross_whitened(vectors: Tensor, components: int, seed: int) -> Tensor:
     whitened = torch.empty_like(vectors)
     for fold in np.array_split(order, min(FOLDS, len(vectors))):
         others = vectors[np.setdiff1d(order, fold)]
-        whitening = ShrunkWhitening(vectors.shape[1], len(others), components)
+        whitening = ShrunkWhitening(vectors.shape[1], len(others), components).to(vectors.device)
         whitening.fit(others)
         whitened[fold] = whitening(vectors[fold])
     return whitened

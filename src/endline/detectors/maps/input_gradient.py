@@ -15,6 +15,11 @@ def input_gradient(score: Callable[[Tensor], Tensor], images: Tensor) -> tuple[T
     Args:
         score: differentiable scores (m,) of images (m, C, H, W), none of which may depend on another image.
         images: they are taken a few at a time, so that the memory of the backward pass stays bounded.
+
+    Example:
+        >>> scores, slopes = input_gradient(lambda x: x.square().sum((1, 2, 3)), torch.ones(2, 3, 4, 4))
+        >>> scores.tolist(), slopes.unique().tolist()
+        ([48.0, 48.0], [2.0])
     """
     scores, slopes = [], []
     for chunk in torch.split(images.detach(), CHUNK):
@@ -33,6 +38,10 @@ def gradient_map(slopes: Tensor, blur: float) -> Tensor:
     Args:
         slopes: gradients to the images.
         blur: standard deviation of the Gaussian in pixels; 0 = none.
+
+    Example:
+        >>> gradient_map(-torch.ones(2, 3, 4, 4), blur=0.0).unique()
+        tensor([3.])
     """
     if blur > 0:
         radius = min(round(3 * blur), *(side - 1 for side in slopes.shape[-2:]))  # the border is mirrored

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Scored, Shapes
-from endline.detectors.progress import Progress
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 
@@ -26,6 +27,10 @@ class PadimConfig:
         components: channels that are taken, drawn at random from those of all scales; all where there are fewer.
         regularisation: variance that is added to that of every channel.
         join: score of an image from its map, `max` or `mean`.
+
+    Example:
+        >>> PadimConfig().components
+        64
     """
 
     components: int = 64
@@ -50,6 +55,11 @@ class PositionGaussians(nn.Module):
     Args:
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         components: channels that are drawn.
+
+    Example:
+        >>> model = PositionGaussians({"scale_0": (6, 4, 4)}, components=3)
+        >>> model.whitening.shape
+        torch.Size([16, 3, 3])
     """
 
     drawn: Tensor
@@ -69,17 +79,17 @@ class PositionGaussians(nn.Module):
 
     def vectors(self, batch: Batch, positions: slice) -> Tensor:
         """Drawn channels of a batch at some positions p, (p, batch, components)."""
-        place = torch.arange(positions.start, positions.stop)
-        row, column = place // self.width, place % self.width
+        position = torch.arange(positions.start, positions.stop, device=self.drawn.device)
+        row, column = position // self.width, position % self.width
         channels = torch.split(self.drawn, [size[0] for size in self.sizes.values()])
-        found = []
+        drawn = []
         for (name, (_, height, width)), own in zip(self.sizes.items(), channels, strict=True):
             here = row * height // self.height * width + column * width // self.width
-            found.append(batch[name].flatten(2)[:, own][:, :, here])
-        return torch.cat(found, 1).permute(2, 0, 1)
+            drawn.append(batch[name].flatten(2)[:, own][:, :, here])
+        return torch.cat(drawn, 1).permute(2, 0, 1)
 
     def parts(self, values: int, limit: int) -> Iterator[slice]:
-        """All positions in parts, so that at so many values a position a part stays below the limit."""
+        """All positions in parts, so that at N values a position a part stays below the limit."""
         size = max(1, limit // values)
         return (slice(start, min(start + size, self.positions)) for start in range(0, self.positions, size))
 
@@ -90,32 +100,43 @@ class Padim(Detector[PadimConfig]):
     Defard et al., "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and Localization", 2021
     (arXiv 2011.08785). Published with 550 channels of WideResNet50 and 100 of ResNet18, at strides 4, 8 and 16; our
     backbones give 8, 16 and 32. The map is not blurred.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = Padim(PadimConfig(components=3))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = PadimConfig
-    input_type = "multifeature"
     model: PositionGaussians
 
-    def build(self, shapes: Shapes, samples: int) -> PositionGaussians:
+    def _build(self, shapes: Shapes, samples: int) -> PositionGaussians:
         """Mean and whitening of every position, empty."""
         return PositionGaussians(shapes, self.config.components)
 
     @torch.no_grad()
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses. One pass over the samples, or several where the sums would be too large."""
         model = self.model
         count = model.mean.shape[1]
-        chosen = np.random.default_rng(seed).choice(len(model.drawn), count, replace=False)
-        model.drawn.zero_()[torch.from_numpy(chosen)] = True
-        identity = torch.eye(count, dtype=torch.float64)
+        chosen = np.random.default_rng(training.seed).choice(len(model.drawn), count, replace=False)
+        model.drawn.zero_()[torch.from_numpy(chosen).to(model.drawn.device)] = True
+        identity = torch.eye(count, dtype=torch.float64, device=model.mean.device)
         for positions in model.parts(count * count, SUMS):
-            mean, covariance = _moments(model, train, positions)
+            mean, covariance = _moments(model, training.features, positions)
             factor = torch.linalg.cholesky(covariance + self.config.regularisation * identity)
             model.mean[positions] = mean.float()
             model.whitening[positions] = torch.linalg.solve_triangular(factor, identity, upper=False).float()
         return ()
 
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Maximum (or mean) of the map, (batch,), and the map of distances (batch, H, W) at the finest scale."""
         model, samples = self.model, len(next(iter(batch.values())))
         distances = []
@@ -123,25 +144,24 @@ class Padim(Detector[PadimConfig]):
             away = model.vectors(batch, positions) - model.mean[positions, None]
             white = model.whitening[positions] @ away.mT
             distances.append(torch.linalg.vector_norm(white, dim=1))
-        heat = torch.cat(distances).T
-        score = heat.amax(1) if self.config.join == "max" else heat.mean(1)
-        return Scored(score, heat.reshape(samples, model.height, model.width))
+        anomaly_map = torch.cat(distances).T
+        score = anomaly_map.amax(1) if self.config.join == "max" else anomaly_map.mean(1)
+        return Scored(score, anomaly_map.reshape(samples, model.height, model.width))
 
 
-def _moments(model: PositionGaussians, train: FeatureSet, positions: slice) -> tuple[Tensor, Tensor]:
+def _moments(model: PositionGaussians, features: FeatureSet, positions: slice) -> tuple[Tensor, Tensor]:
     """Mean (p, d) and covariance (p, d, d) of the training vectors at some positions, float64."""
-    count = model.mean.shape[1]
-    guess = torch.zeros(0)
-    places = positions.stop - positions.start
-    total = torch.zeros(places, count, dtype=torch.float64)
-    products = torch.zeros(places, count, count, dtype=torch.float64)
-    for batch in train.batches(BATCH):
+    total = torch.zeros_like(model.mean[positions], dtype=torch.float64)
+    products = torch.zeros_like(model.whitening[positions], dtype=torch.float64)
+    guess: Tensor | None = None
+    for batch in features.batches(BATCH):
         vectors = model.vectors(batch, positions).double()
-        if not len(guess):  # sums are taken around a first guess of the mean, for precision
+        if guess is None:  # sums are taken around a first guess of the mean, for precision
             guess = vectors.mean(1)
         vectors = vectors - guess[:, None]
         total += vectors.sum(1)
         products.baddbmm_(vectors.mT, vectors)
-    shift = total / len(train)
-    products.baddbmm_(shift[:, :, None], shift[:, None], alpha=-len(train))
-    return guess + shift, products / (len(train) - 1)
+    shift = total / len(features)
+    products.baddbmm_(shift[:, :, None], shift[:, None], alpha=-len(features))
+    mean = shift if guess is None else guess + shift
+    return mean, products / (len(features) - 1)

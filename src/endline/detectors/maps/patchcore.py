@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.base import Detector, Scored, Shapes
-from endline.detectors.pooled.nearest_neighbour import distances_between
-from endline.detectors.progress import Progress
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
+from endline.detectors.statistics import distances_between
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 BATCH = 16
 PROJECTED = 128  # dimensions in which the bank is chosen (Johnson and Lindenstrauss)
@@ -31,6 +32,10 @@ class PatchcoreConfig:
         coreset: share in (0, 1] of the pool that the bank keeps.
         neighbours: patches of the bank by which the score of an image is weighted; 1 = not weighted.
         blur: standard deviation of the Gaussian that smooths the map, in positions of the map; 0 = none.
+
+    Example:
+        >>> PatchcoreConfig().scales
+        (0, 1)
     """
 
     scales: tuple[int, ...] = (0, 1)
@@ -63,6 +68,11 @@ class MemoryBank(nn.Module):
 
     Raises:
         EndlineError: when a scale is not there.
+
+    Example:
+        >>> bank = MemoryBank({"scale_0": (6, 4, 4)}, 8, PatchcoreConfig(scales=(0,), coreset=0.25))
+        >>> bank.bank.shape
+        torch.Size([32, 6])
     """
 
     mean: Tensor
@@ -123,43 +133,54 @@ class Patchcore(Detector[PatchcoreConfig]):
     evenly, so that memory stays bounded. At the border we average the positions that there are, where the authors'
     program pads with zeros; it does not weight the score either (`neighbours` 1). The published map is blurred by 4
     pixels of the image, half a position at stride 8; ours is blurred before it grows to the image.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = Patchcore(PatchcoreConfig())
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
     """
 
     Config = PatchcoreConfig
-    input_type = "multifeature"
     model: MemoryBank
 
-    def build(self, shapes: Shapes, samples: int) -> MemoryBank:
+    def _build(self, shapes: Shapes, samples: int) -> MemoryBank:
         """The bank, empty."""
         return MemoryBank(shapes, samples, self.config)
 
     @torch.no_grad()
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses. One pass over the samples, then the choice of the bank."""
-        model, rng = self.model, np.random.default_rng(seed)
+        model, rng = self.model, np.random.default_rng(training.seed)
         chosen = torch.from_numpy(np.sort(rng.choice(model.patches_in_all, model.pool, replace=False)))
-        pool, start, filled = torch.empty(model.pool, model.bank.shape[1]), 0, 0
-        for batch in train.batches(BATCH):
+        pool, start, filled = model.bank.new_empty(model.pool, model.bank.shape[1]), 0, 0
+        for batch in training.features.batches(BATCH):
             patches = model.patches(batch)
             inside = chosen[(chosen >= start) & (chosen < start + len(patches))] - start
-            pool[filled : filled + len(inside)] = patches[inside]
+            pool[filled : filled + len(inside)] = patches[inside.to(patches.device)]
             start, filled = start + len(patches), filled + len(inside)
         model.mean.copy_(pool.mean(0))
         pool -= model.mean
         model.bank.copy_(pool[k_centre(_projected(pool, rng), len(model.bank), int(rng.integers(len(pool))))])
         return ()
 
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Weighted largest distance (batch,), and the distances (batch, H, W) at the finest chosen scale, blurred."""
         model = self.model
         patches = model.patches(batch) - model.mean
         distances, rows = model.nearest(patches)
         samples = len(next(iter(batch.values())))
-        heat = distances.reshape(samples, -1)
-        largest, place = heat.max(1)
-        worst = place + torch.arange(samples) * heat.shape[1]
+        anomaly_map = distances.reshape(samples, -1)
+        largest, position = anomaly_map.max(1)
+        worst = position + torch.arange(samples, device=position.device) * anomaly_map.shape[1]
         score = largest * self._weight(patches[worst], rows[worst])
-        return Scored(score, _blurred(heat.reshape(samples, model.height, model.width), self.config.blur))
+        return Scored(score, _blurred(anomaly_map.reshape(samples, model.height, model.width), self.config.blur))
 
     def _weight(self, patches: Tensor, rows: Tensor) -> Tensor:
         """Weight (n,) of the distances of patches (n, dimensions) to their nearest rows of the bank (equation 7).
@@ -170,9 +191,11 @@ class Patchcore(Detector[PatchcoreConfig]):
         bank = self.model.bank
         count = min(self.config.neighbours, len(bank))
         if count < 2:
-            return torch.ones(len(patches))
+            return torch.ones_like(patches[:, 0])
         order = self.model.comparison(bank[rows])
-        order[torch.arange(len(rows)), rows] = -torch.inf  # first comes the row itself, also among equal ones
+        order[
+            torch.arange(len(rows), device=rows.device), rows
+        ] = -torch.inf  # first comes the row itself, also among equal ones
         around = bank[order.topk(count, largest=False).indices]
         distances: Tensor = torch.linalg.vector_norm(patches[:, None] - around, dim=2)
         return 1 - distances.softmax(1)[:, 0]
@@ -183,16 +206,20 @@ def k_centre(points: Tensor, count: int, first: int) -> Tensor:
 
     The greedy answer to the k-centre problem: the largest distance of a point to its nearest centre is at most twice
     the smallest possible. It costs count * n * d multiplications.
+
+    Example:
+        >>> k_centre(torch.tensor([[0.0], [1.0], [9.0], [5.0]]), 3, first=0).tolist()
+        [0, 2, 3]
     """
     squares = points.square().sum(1)
     nearest = torch.full_like(squares, torch.inf)
-    rows, new = [first], torch.tensor([first])
+    rows, new = [first], torch.tensor([first], device=points.device)
     while True:
         distances = torch.addmm(squares[:, None], points, points[new].T, alpha=-2) + squares[new]
         nearest = torch.minimum(nearest, distances.amin(1))
         nearest[new] = -torch.inf  # none is taken twice, however equal the points are
         if len(rows) == count:
-            return torch.tensor(rows)
+            return torch.tensor(rows, device=points.device)
         # Distances to the nearest centre only shrink. So as long as one of the farthest points still has the bound
         # or more, the next centre is among these few, and all other points may learn of the new ones later, at once.
         far, candidates = nearest.topk(min(FARTHEST, len(points) - len(rows)))
@@ -212,7 +239,7 @@ def _projected(points: Tensor, rng: np.random.Generator) -> Tensor:
     if points.shape[1] <= PROJECTED:
         return points
     directions = rng.standard_normal((points.shape[1], PROJECTED)) / np.sqrt(PROJECTED)
-    return points @ torch.from_numpy(directions).float()
+    return points @ torch.from_numpy(directions).float().to(points.device)
 
 
 def _blurred(maps: Tensor, deviation: float) -> Tensor:
@@ -220,7 +247,8 @@ def _blurred(maps: Tensor, deviation: float) -> Tensor:
     if deviation == 0:
         return maps
     radius = int(np.ceil(4 * deviation))
-    weights = torch.exp(-torch.arange(-radius, radius + 1).square() / (2 * deviation**2)).to(maps.dtype)
+    steps = torch.arange(-radius, radius + 1, device=maps.device)
+    weights = torch.exp(-steps.square() / (2 * deviation**2)).to(maps.dtype)
     weights = weights / weights.sum()
     padded = functional.pad(maps[:, None], (radius,) * 4, mode="replicate")
     rows = functional.conv2d(padded, weights.view(1, 1, 1, -1))

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
+from endline.detectors.statistics import full_digits
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.flows.base import Maps
@@ -15,7 +16,12 @@ MEANS = ("likelihood", "log_likelihood")
 
 
 def scale_names(shapes: Shapes) -> list[str]:
-    """Names of the feature maps among the arrays, finest first."""
+    """Names of the feature maps among the arrays, finest first.
+
+    Example:
+        >>> scale_names({"scale_1": (8, 4, 4), "mask": (16, 16), "scale_0": (6, 8, 8)})
+        ['scale_0', 'scale_1']
+    """
     return sorted(name for name in shapes if name.startswith("scale"))
 
 
@@ -29,6 +35,11 @@ class Scales(nn.Module):
 
     Raises:
         EndlineError: when a scale has a single channel, which no coupling can halve.
+
+    Example:
+        >>> scales = Scales({"scale_0": (6, 8, 8)}, components=4, whiten=True)
+        >>> scales.sizes
+        [(4, 8, 8)]
     """
 
     def __init__(self, shapes: Shapes, components: int, whiten: bool) -> None:
@@ -50,22 +61,28 @@ class Scales(nn.Module):
         """Channels that come out, a scale."""
         return [size[0] for size in self.sizes]
 
-    def fit(self, train: FeatureSet) -> None:
+    def fit(self, features: FeatureSet) -> None:
         """Fit on normal samples in closed form, batch by batch."""
         for name, whitening in zip(self.names, self.whitening, strict=False):
             assert isinstance(whitening, Whitening)  # for the type checker: a ModuleList forgets what it holds
-            whitening.fit(batch[name] for batch in train.batches(BATCH))
+            whitening.fit(batch[name] for batch in features.batches(BATCH))
 
     def forward(self, batch: Batch) -> Maps:
         """Maps (batch, channels[i], H_i, W_i), channels last, as convolutions are fastest."""
         maps = [batch[name] for name in self.names]
         if len(self.whitening):
-            maps = [whiten(x) for whiten, x in zip(self.whitening, maps, strict=True)]
+            with full_digits(maps[0]):
+                maps = [whiten(x) for whiten, x in zip(self.whitening, maps, strict=True)]
         return tuple(x.contiguous(memory_format=torch.channels_last) for x in maps)
 
 
 def mean_map(maps: Maps) -> Tensor:
-    """Mean of maps (batch, H_i, W_i), brought to the size of the first by bilinear interpolation."""
+    """Mean of maps (batch, H_i, W_i), brought to the size of the first by bilinear interpolation.
+
+    Example:
+        >>> mean_map((torch.zeros(1, 4, 4), torch.ones(1, 2, 2))).unique()
+        tensor([0.5000])
+    """
     size = maps[0].shape[-2:]
     raised = [functional.interpolate(x[:, None], size=size, mode="bilinear") for x in maps]
     return torch.cat(raised, 1).mean(1)
@@ -79,8 +96,12 @@ def likelihood_map(log_likelihoods: Maps, mean_of: str) -> Tensor:
 
     Args:
         log_likelihoods: (batch, H_i, W_i) a scale, about 0 for what is normal.
-        mean_of: `likelihood`, as published, where what one scale alone finds unlikely counts little: the others' mean
+        mean_of: `likelihood`, as published, where what is unlikely on one scale alone counts little: the others' mean
             stays; or `log_likelihood`, the geometric mean, where it counts in full.
+
+    Example:
+        >>> likelihood_map((torch.tensor([[[-1.0, -8.0]]]),), "likelihood").round()
+        tensor([[[1., 8.]]])
     """
     if mean_of == "log_likelihood":
         return -mean_map(log_likelihoods)

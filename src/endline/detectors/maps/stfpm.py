@@ -7,14 +7,16 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
-from endline.backbones.networks import STRIDES, Backbone, Trunk, load_backbone
+from endline.backbones.architectures import STRIDES
+from endline.backbones.networks import Backbone, Trunk, load_backbone
 from endline.backbones.pyramids import fit_size
-from endline.detectors.base import Detector, Scored, Shapes
-from endline.detectors.maps.trunks import parameters_below
-from endline.detectors.progress import Progress
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.maps.trunks import parameters_below, pyramid_of
+from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
 Features = dict[int, Tensor]
 
@@ -24,14 +26,14 @@ class STFPMConfig(TrainingSettings):
     """Settings of `STFPM`, and those of its training (`TrainingSettings`).
 
     Attributes:
-        backbone: name of the network of teacher and student.
-        weights: of the teacher, see `load_backbone`.
         strides: whose maps are compared, of 8, 16 and 32; published: 4, 8 and 16 of ResNet18.
         size: images are made smaller until their shorter side has this many pixels.
+
+    Example:
+        >>> STFPMConfig().strides
+        (8, 16)
     """
 
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
     strides: tuple[int, ...] = (8, 16)
     size: int = 128
     epochs: int = 10
@@ -48,19 +50,31 @@ class STFPM(Detector[STFPMConfig]):
     """Distance of a student's feature maps to its teacher's (Wang et al., "Student-Teacher Feature Pyramid Matching
     for Anomaly Detection", BMVC 2021).
 
-    Both are the same network. The teacher is frozen, loaded by its name and no part of the saved model; the student
-    starts from random weights, and its last epoch counts (published: the epoch that is best on a validation set).
+    Both are the same network, the backbone that the preparation states. The teacher is frozen, loaded by its name and
+    no part of the saved model; the student starts from random weights, and its last epoch counts (published: the
+    epoch that is best on a validation set).
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> images = np.random.default_rng(0).random((2, 3, 32, 32)).astype("f4")
+        >>> features, detector = FeatureSet({"image": images}), STFPM(STFPMConfig(strides=(8,), epochs=1))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read()).map.shape
+        torch.Size([2, 32, 32])
     """
 
     Config = STFPMConfig
-    inputs = ("image",)
+    required = ("image",)
     model: Trunk
     teacher: Backbone
 
-    def build(self, shapes: Shapes, samples: int) -> Trunk:
+    def _build(self, shapes: Shapes, samples: int) -> Trunk:
         """The untrained student; layers beyond the coarsest stride stay as they are."""
-        self.teacher = load_backbone(self.config.backbone, self.config.weights)
-        student = Trunk(self.config.backbone, "random")
+        pyramid = pyramid_of(self)
+        self.teacher = load_backbone(pyramid.backbone, pyramid.weights)
+        student = Trunk(pyramid.backbone, "random")
         used = parameters_below(student, max(self.config.strides))
         for parameter in student.parameters():
             parameter.requires_grad_(parameter in used)
@@ -70,23 +84,22 @@ class STFPM(Detector[STFPMConfig]):
         """Mean distance of a position, summed over the strides."""
         return torch.stack([distance.mean() for distance in self._distances(self._images(batch))]).sum()
 
-    def learn(self, train_set: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Train the student."""
-        losses = train(self.model, self.loss, train_set, self.config, seed=seed, progress=progress)
+        losses = train(self.model, self.loss, training, self.config)
         # The running averages of the batch norms lag behind the weights, the more so in a fit of few steps.
-        update_bn((self._images(batch) for batch in train_set.batches(self.config.batch_size)), self.model)
+        update_bn((self._images(batch) for batch in training.features.batches(self.config.batch_size)), self.model)
         return losses
 
-    @torch.no_grad()
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """Score (batch,): the largest value of the map (batch, height, width), which has the size of the images that
         the networks see.
         """
         images = self._images(batch)
-        heat = torch.ones_like(images[:, :1])
+        anomaly_map = torch.ones_like(images[:, :1])
         for distance in self._distances(images):
-            heat *= functional.interpolate(distance[:, None], size=images.shape[-2:], mode="bilinear")
-        return Scored(heat.flatten(1).amax(1), heat[:, 0])
+            anomaly_map *= functional.interpolate(distance[:, None], size=images.shape[-2:], mode="bilinear")
+        return Scored(anomaly_map.flatten(1).amax(1), anomaly_map[:, 0])
 
     def _images(self, batch: Batch) -> Tensor:
         return fit_size(batch["image"], self.config.size)

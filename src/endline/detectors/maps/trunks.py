@@ -1,9 +1,24 @@
-"""What detectors share that train a backbone's network themselves."""
+"""What detectors share that go back to the image through a backbone, or train its network themselves."""
+
+from typing import Any
 
 import torch
 from torch import nn
 
 from endline.backbones.networks import Trunk
+from endline.backbones.pyramids import PyramidSettings
+from endline.detectors.base import Detector
+
+
+def pyramid_of(detector: Detector[Any]) -> PyramidSettings:
+    """How maps and views were made of the training images; by the embedded backbone where `fit` got none.
+
+    Example:
+        >>> from endline.detectors.maps.stfpm import STFPM, STFPMConfig
+        >>> pyramid_of(STFPM(STFPMConfig())).backbone
+        'efficientnet_lite0'
+    """
+    return detector.pyramid or PyramidSettings(input_type=detector.input_type)
 
 
 def parameters_below(trunk: Trunk, stride: int) -> set[nn.Parameter]:

@@ -19,6 +19,10 @@ class IsolationForestConfig:
     Attributes:
         trees: number of trees.
         subsample: training samples that a tree is grown from; all of them where there are fewer.
+
+    Example:
+        >>> IsolationForestConfig(trees=100).trees
+        100
     """
 
     trees: int = 200
@@ -37,8 +41,19 @@ class IsolationForest(PooledDetector[IsolationForestConfig]):
 
     Liu, Ting and Zhou, "Isolation Forest", ICDM 2008; grown by scikit-learn. A tree is kept as its nodes: the
     feature and the threshold of a split, the two nodes below, and the path length that counts where a sample ends.
-    A leaf leads to itself, so that all samples take equally many steps. Samples beyond all training samples in every
-    feature share one score.
+    A leaf leads to itself, so that all samples take the same number of steps. Samples beyond all training samples in
+    every feature share one score.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> maps = np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")
+        >>> detector = IsolationForest(IsolationForestConfig(trees=20))
+        >>> history = detector.fit(FeatureSet({"scale_0": maps}), seed=0, progress=Progress())
+        >>> near, far = detector.score({"scale_0": torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])}).score
+        >>> bool(far > near)
+        True
     """
 
     Config = IsolationForestConfig
@@ -50,11 +65,11 @@ class IsolationForest(PooledDetector[IsolationForestConfig]):
         return {**whole, **{name: torch.zeros(shape, dtype=torch.float64) for name in ("threshold", "length")}}
 
     def learned(self, vectors: Tensor, seed: int) -> dict[str, Tensor]:
-        """Grow the trees."""
+        """Grow the trees, on the CPU: scikit-learn knows no other device."""
         subsample = self._subsample(len(vectors))
         forest = Forest(n_estimators=self.config.trees, max_samples=subsample, random_state=seed)
-        forest.fit(vectors.float().numpy())
-        nodes = self.empty(vectors.shape[1], len(vectors))
+        forest.fit(vectors.float().cpu().numpy())
+        nodes = self.empty(vectors.shape[1], len(vectors))  # loaded into the model, wherever that is
         for number, grown in enumerate(forest.estimators_):
             tree = grown.tree_
             count, depth = tree.node_count, np.zeros(tree.node_count)
@@ -79,8 +94,8 @@ class IsolationForest(PooledDetector[IsolationForestConfig]):
         )
         subsample = (feature.shape[1] + 1) // 2
         values = vectors.float()  # scikit-learn grows its trees on float32
-        trees = torch.arange(len(feature))
-        node = torch.zeros(len(vectors), len(feature), dtype=torch.int64)
+        trees = torch.arange(len(feature), device=values.device)
+        node = torch.zeros(len(vectors), len(feature), dtype=torch.int64, device=values.device)
         for _ in range(math.ceil(math.log2(subsample))):  # trees are cut at this depth
             goes_left = values.gather(1, feature[trees, node]) <= threshold[trees, node]
             node = torch.where(goes_left, left[trees, node], right[trees, node])
@@ -91,7 +106,12 @@ class IsolationForest(PooledDetector[IsolationForestConfig]):
 
 
 def average_path_length(samples: int) -> float:
-    """Mean path length of an unsuccessful search in a random binary tree of so many samples (equation 1)."""
+    """Mean path length of an unsuccessful search in a random binary tree of N samples (equation 1).
+
+    Example:
+        >>> round(average_path_length(256), 2)
+        10.24
+    """
     if samples <= 2:
         return float(samples - 1)
     return 2 * (math.log(samples - 1) + float(np.euler_gamma)) - 2 * (samples - 1) / samples

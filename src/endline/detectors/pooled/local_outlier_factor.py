@@ -1,4 +1,4 @@
-"""Local outlier factor on pooled features: how much thinner the neighbourhood is than those of the neighbours."""
+"""Local outlier factor on pooled features: how much sparser the neighbourhood is than those of the neighbours."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from endline.detectors.pooled.nearest_neighbour import nearest
 from endline.detectors.pooled.pooled_detector import PooledDetector
+from endline.detectors.statistics import nearest
 from endline.errors import EndlineError
 
 
@@ -17,6 +17,10 @@ class LocalOutlierFactorConfig:
 
     Attributes:
         neighbours: size of a neighbourhood; one less than the training samples where they are fewer.
+
+    Example:
+        >>> LocalOutlierFactorConfig().neighbours
+        20
     """
 
     neighbours: int = 20
@@ -31,6 +35,17 @@ class LocalOutlierFactor(PooledDetector[LocalOutlierFactorConfig]):
 
     Breunig et al., "LOF: Identifying Density-Based Local Outliers", SIGMOD 2000; as scikit-learn's of the same name
     with `novelty=True`.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> maps = np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")
+        >>> detector = LocalOutlierFactor(LocalOutlierFactorConfig(neighbours=5))
+        >>> history = detector.fit(FeatureSet({"scale_0": maps}), seed=0, progress=Progress())
+        >>> near, far = detector.score({"scale_0": torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])}).score
+        >>> bool(far > near)
+        True
     """
 
     Config = LocalOutlierFactorConfig
@@ -44,9 +59,9 @@ class LocalOutlierFactor(PooledDetector[LocalOutlierFactorConfig]):
         }
 
     def learned(self, vectors: Tensor, seed: int) -> dict[str, Tensor]:
-        """Densities of the training vectors, none its own neighbour; nothing is drawn."""
-        search = NearestNeighbors(n_neighbors=self._neighbours(len(vectors))).fit(vectors.numpy())
-        distances, rows = (torch.from_numpy(found) for found in search.kneighbors())
+        """Densities of the training vectors, none its own neighbour; scikit-learn searches on the CPU."""
+        search = NearestNeighbors(n_neighbors=self._neighbours(len(vectors))).fit(vectors.cpu().numpy())
+        distances, rows = (torch.from_numpy(part).to(vectors.device) for part in search.kneighbors())
         reach = distances[:, -1]
         return {"vectors": vectors, "reach": reach, "density": local_reachability_density(distances, reach[rows])}
 

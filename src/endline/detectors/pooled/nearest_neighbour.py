@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from endline.detectors.pooled.pooled_detector import PooledDetector
+from endline.detectors.statistics import nearest
 from endline.errors import EndlineError
 
 
@@ -15,6 +16,10 @@ class NearestNeighbourConfig:
 
     Attributes:
         neighbours: training samples whose distances are averaged; all of them where there are fewer.
+
+    Example:
+        >>> NearestNeighbourConfig().neighbours
+        2
     """
 
     neighbours: int = 2
@@ -29,6 +34,17 @@ class NearestNeighbour(PooledDetector[NearestNeighbourConfig]):
 
     DN2 (Bergman, Cohen and Hoshen, "Deep Nearest Neighbor Anomaly Detection", 2020) with 2 neighbours; ours
     standardises the features first.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> maps = np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")
+        >>> detector = NearestNeighbour(NearestNeighbourConfig())
+        >>> history = detector.fit(FeatureSet({"scale_0": maps}), seed=0, progress=Progress())
+        >>> near, far = detector.score({"scale_0": torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)])}).score
+        >>> bool(far > near)
+        True
     """
 
     Config = NearestNeighbourConfig
@@ -45,15 +61,3 @@ class NearestNeighbour(PooledDetector[NearestNeighbourConfig]):
         """Mean distance to the nearest, (batch,)."""
         distances, _ = nearest(vectors, self.model.get_buffer("vectors"), self.config.neighbours)
         return distances.mean(1)
-
-
-def nearest(vectors: Tensor, known: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
-    """Distances and rows (n, k) of the k = min(neighbours, m) nearest of known vectors (m, d) to vectors (n, d)."""
-    distances, rows = distances_between(vectors, known).topk(min(neighbours, len(known)), largest=False)
-    return distances, rows
-
-
-def distances_between(vectors: Tensor, known: Tensor) -> Tensor:
-    """Euclidean distances (n, m) of vectors (n, d) to known vectors (m, d), exact for equal vectors too."""
-    # By differences: products of matrices lose the small distances, and depend on the size of the batch.
-    return torch.cdist(vectors, known, compute_mode="donot_use_mm_for_euclid_dist")

@@ -5,10 +5,11 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import ConfigT, Detector, Scored, Shapes
-from endline.detectors.pooled.gaussian import pooled
-from endline.detectors.progress import Progress
-from endline.feature_set import Batch, FeatureSet
+from endline.detectors.base import ConfigT, Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.scored import Scored
+from endline.detectors.statistics import pooled
+from endline.feature_set import Batch
 
 BATCH = 64
 
@@ -19,13 +20,24 @@ class PooledDetector(Detector[ConfigT]):
     A feature that is constant over the training samples becomes 0. A method says which tensors it keeps
     (`empty`), how they are learned (`learned`) and what the score is (`anomaly`). All three are in float64, as
     scikit-learn computes, so that the scores are its own.
+
+    Example:
+        >>> class Norm(PooledDetector[None]):
+        ...     def empty(self, features, samples):
+        ...         return {}
+        ...     def learned(self, vectors, seed):
+        ...         return {}
+        ...     def anomaly(self, vectors):
+        ...         return vectors.norm(dim=1)
+        >>> Norm(None).required
+        ('scale',)
     """
 
-    input_type = "hybrid"
+    default_input_type = "hybrid"
 
     @abstractmethod
     def empty(self, features: int, samples: int) -> dict[str, Tensor]:
-        """Tensors that the method keeps, in their shapes, for so many features and training samples."""
+        """Tensors that the method keeps, in their shapes, for these numbers of features and training samples."""
 
     @abstractmethod
     def learned(self, vectors: Tensor, seed: int) -> dict[str, Tensor]:
@@ -35,7 +47,7 @@ class PooledDetector(Detector[ConfigT]):
     def anomaly(self, vectors: Tensor) -> Tensor:
         """Score (batch,) of standardised vectors (batch, features), float64."""
 
-    def build(self, shapes: Shapes, samples: int) -> nn.Module:
+    def _build(self, shapes: Shapes, samples: int) -> nn.Module:
         """Mean and gain (features,) of the standardisation, and the method's tensors."""
         features = sum(shape[0] for shape in shapes.values())
         model = nn.Module()
@@ -45,17 +57,17 @@ class PooledDetector(Detector[ConfigT]):
             model.register_buffer(name, tensor)
         return model
 
-    def learn(self, train: FeatureSet, *, seed: int, progress: Progress) -> tuple[float, ...]:
+    def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
-        vectors = torch.cat([pooled(batch) for batch in train.batches(BATCH)]).double()
+        vectors = torch.cat([pooled(batch) for batch in training.features.batches(BATCH)]).double()
         mean, deviation = vectors.mean(0), vectors.std(0, correction=0)
         # float32 features that vary by less than this share of their size vary by rounding alone.
         gain = torch.where(deviation > 1e-6 * mean.abs(), 1 / deviation, 0.0)
         standardised = (vectors - mean) * gain
-        self.model.load_state_dict({"mean": mean, "gain": gain, **self.learned(standardised, seed)})
+        self.model.load_state_dict({"mean": mean, "gain": gain, **self.learned(standardised, training.seed)})
         return ()
 
-    def score(self, batch: Batch) -> Scored:
+    def _score(self, batch: Batch) -> Scored:
         """The method's score, (batch,)."""
         mean, gain = self.model.get_buffer("mean"), self.model.get_buffer("gain")
         return Scored(self.anomaly((pooled(batch).double() - mean) * gain).float())

@@ -1,20 +1,23 @@
 """Features of the station `robot_cycle`: cycles resampled, and padded to one length with a mask."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from rich.progress import track
 
+from endline.array_store import ArrayStore, FeatureRecipe
+from endline.compute import CPU, Compute
 from endline.errors import EndlineError
-from endline.evidence.cycles.index import read_cycles
+from endline.evidence.cycles.index import index_cycle, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
-from endline.feature_set import FeatureRecipe
+from endline.evidence.station import Inspected, Preparation
+from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 16
@@ -23,82 +26,91 @@ ARRAYS = ("cycle", "valid", "scale")
 
 
 @dataclass(frozen=True)
-class CycleSettings:
-    """How a cycle becomes arrays.
+class CyclePreparation(Preparation):
+    """How a cycle becomes arrays: float32, since a collision may be a thousand times what is usual.
 
     Attributes:
         signals: their names, in the arrays' order.
         length: steps of the arrays; a shorter cycle is padded with zeros at its end, a longer one is cut.
-        rate: Hz, or None where every cycle is stretched to `length` steps.
-        arrays: kinds of arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the
-            cycle lasts, and `scale` (signals, 1, length), the cycle as the map of one row that image detectors read.
+        rate: Hz, or None where each cycle is stretched to `length` steps.
+        arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the cycle lasts, and
+            `scale` (signals, 1, length), the cycle as the map of one row that image detectors read.
         form: where the signals of a cycle's own file are found.
+
+    Example:
+        >>> CyclePreparation(("torque",), length=100, rate=50.0).arrays
+        ('cycle', 'valid')
     """
 
+    station: ClassVar[str] = "robot_cycle"
+    segments: ClassVar[bool] = True
     signals: tuple[str, ...]
     length: int
     rate: float | None
     arrays: tuple[str, ...] = ("cycle", "valid")
     form: CycleFormat = field(default_factory=CycleFormat)
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The preparation that `plain` wrote."""
+        form = CycleFormat(**{**plain["form"], "normal": tuple(plain["form"]["normal"])})
+        lists = {key: tuple(plain[key]) for key in ("signals", "arrays")}
+        return cls(**{**plain, **lists, "form": form})
 
-def cycle_settings(parameters: Mapping[str, Any]) -> CycleSettings:
-    """Settings as `plain` writes them, or as Parquet and JSON give them back."""
-    form = CycleFormat(**{**parameters["form"], "normal": tuple(parameters["form"]["normal"])})
-    lists = {key: tuple(parameters[key]) for key in ("signals", "arrays")}
-    return CycleSettings(**{**parameters, **lists, "form": form})
+    def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
+        """Recipe of the arrays of all cycles."""
 
+        def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[np.float32]]]:
+            waiting: list[Cycle] = []
+            read = read_cycles(samples, folder, self.signals, self.form)
+            for number, cycle in enumerate(track(read, "Resampling the cycles", len(samples), transient=True), 1):
+                waiting.append(cycle)
+                if len(waiting) == BATCH or number == len(samples):
+                    yield self.made(waiting)
+                    waiting = []
 
-def plain(settings: CycleSettings) -> dict[str, Any]:
-    """Settings as JSON can write them."""
-    return asdict(settings)
+        evidence = content_key(samples["digest"].tolist(), {**self.plain(), "arrays": None}, "recipe 1")
+        names = {"scale": "scale_0"}
+        arrays = [names.get(name, name) for name in self.arrays]
+        return FeatureRecipe(
+            arrays={name: (name,) for name in arrays},
+            keys={name: content_key(evidence, name) for name in arrays},
+            length=len(samples),
+            batches=batches,
+            dtypes=dict.fromkeys(arrays, "float32"),
+        )
+
+    def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
+        """Row of the sample table, and arrays, of one new file of a cycle.
+
+        Raises:
+            EndlineError: when it cannot be used.
+        """
+        rows, cycle = index_cycle(path, self.form, self.signals)
+        return rows, FeatureSet(self.made([cycle]))
+
+    def made(self, cycles: Sequence[Cycle]) -> dict[str, NDArray[np.float32]]:
+        """Arrays of some cycles, which have the preparation's signals: name -> (cycles, ...)."""
+        values = np.zeros((len(cycles), len(self.signals), self.length), np.float32)
+        valid = np.zeros((len(cycles), self.length), np.float32)
+        for number, cycle in enumerate(cycles):
+            if self.rate is None:
+                resampled = to_steps(cycle.times, cycle.values, self.length)
+            else:
+                resampled = at_rate(cycle.times, cycle.values, self.rate)[:, : self.length]
+            values[number, :, : resampled.shape[1]] = resampled
+            valid[number, : resampled.shape[1]] = 1
+        made = {"cycle": values, "valid": valid, "scale_0": values[:, :, np.newaxis]}
+        return {name: array for name, array in made.items() if name.split("_")[0] in self.arrays}
 
 
 def common_length(samples: pd.DataFrame, rate: float) -> int:
-    """Steps of the longest training cycle at a rate (Hz), at least 2.
+    """Steps of the longest of some cycles at a rate (Hz), at least 2.
 
     Raises:
         EndlineError: for a rate outside of 10 to 500 Hz.
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise EndlineError(f"rate={rate:g} Hz is out of range: choose {RATES[0]:g} to {RATES[1]:g} Hz.")
-    training = samples[samples["split"] == "train"]
-    lengths = (steps_at(d, s, rate) for d, s in zip(training["duration"], training["steps"], strict=True))
+    lengths = (steps_at(d, s, rate) for d, s in zip(samples["duration"], samples["steps"], strict=True))
     return max(2, *lengths)
-
-
-def cycle_arrays(cycles: list[Cycle], settings: CycleSettings) -> dict[str, NDArray[np.float32]]:
-    """Arrays of some cycles, which have the settings' signals: name -> (cycles, ...)."""
-    values = np.zeros((len(cycles), len(settings.signals), settings.length), np.float32)
-    valid = np.zeros((len(cycles), settings.length), np.float32)
-    for number, cycle in enumerate(cycles):
-        if settings.rate is None:
-            found = to_steps(cycle.times, cycle.values, settings.length)
-        else:
-            found = at_rate(cycle.times, cycle.values, settings.rate)[:, : settings.length]
-        values[number, :, : found.shape[1]] = found
-        valid[number, : found.shape[1]] = 1
-    made = {"cycle": values, "valid": valid, "scale_0": values[:, :, np.newaxis]}
-    return {name: array for name, array in made.items() if name.split("_")[0] in settings.arrays}
-
-
-def cycle_features(samples: pd.DataFrame, folder: Path, settings: CycleSettings) -> FeatureRecipe:
-    """Recipe of the arrays of all cycles: float32, since a collision may be a thousand times what is usual.
-
-    Args:
-        samples: the sample table.
-        folder: raw folder.
-        settings: of the arrays.
-    """
-
-    def batches() -> Iterator[dict[str, NDArray[np.float32]]]:
-        waiting: list[Cycle] = []
-        found = read_cycles(samples, folder, settings.signals, settings.form)
-        for number, cycle in enumerate(track(found, "Resampling the cycles", len(samples), transient=True), 1):
-            waiting.append(cycle)
-            if len(waiting) == BATCH or number == len(samples):
-                yield cycle_arrays(waiting, settings)
-                waiting = []
-
-    told = {**plain(settings), "recipe": 1}
-    return FeatureRecipe(content_key(samples["digest"].tolist(), told), len(samples), batches, "float32")

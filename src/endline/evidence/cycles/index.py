@@ -5,21 +5,24 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout
-from endline.evidence.cycles.robot_files import Stretch, check_columns, check_stretch, cycles, stretches
+from endline.evidence.cycles.robot_files import check_columns, check_labels, cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
+from endline.evidence.decoded import DECODED
 from endline.evidence.rejected import Rejections
-from endline.files import file_digest
 from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
-from endline.samples import NORMAL, Index
+from endline.samples import NORMAL, TEST, TRAIN, Index, sample_table
 
 LONGEST = 4.0  # times the usual duration that a normal cycle may last
+SORT = "sort the file by sample and time"
 SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
 log = logging.getLogger(__name__)
 Row = dict[str, object]
@@ -37,8 +40,12 @@ class CycleIndexing:
         stretched: whether they are stretched to one number of steps instead.
         file: file of many cycles, where there are several.
         form: where the signals of a cycle's own file are found.
-        gain: share in (0, 1] of the training cycles of a published split that train; the others are left out.
+        train_fraction: share in (0, 1] of the training cycles of a published split that train; the others are left out.
         seed: of their choice.
+
+    Example:
+        >>> CycleIndexing(rate=100.0).signals
+        'all'
     """
 
     group: str | None = None
@@ -48,53 +55,40 @@ class CycleIndexing:
     stretched: bool = False
     file: str | None = None
     form: CycleFormat = field(default_factory=CycleFormat)
-    gain: float = 1.0
+    train_fraction: float = 1.0
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class CycleIndex(Index):
-    """The sample table, and the signals that every cycle of it has.
+def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
+    """Read each cycle once: is it sound, and what does it show. One cycle is in memory at a time.
 
-    The table's own columns: `first_row, rows` (place in a file of many cycles, else missing), `steps`, `duration` in
-    seconds, `rate` in Hz.
-    """
-
-    signals: tuple[str, ...] = ()
-
-
-def index_cycles(folder: Path, settings: CycleIndexing) -> CycleIndex:
-    """Read every cycle once: is it sound, and what does it show. One cycle is in memory at a time.
+    Returns:
+        The sample table, with the columns `first_row, rows` (position in a file of many cycles, else missing), `steps`,
+        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have.
 
     Raises:
-        EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or `gain`
-            is out of range.
+        EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or
+            `train_fraction` is out of range.
     """
-    if not 0 < settings.gain <= 1:
-        raise EndlineError(f"training_gain={settings.gain} is no share: give a number above 0 and up to 1.")
+    if not 0 < settings.train_fraction <= 1:
+        raise EndlineError(f"train_fraction={settings.train_fraction} is no share: give a number above 0 and up to 1.")
     layout = find_layout(folder, settings.form.normal, settings.file)
     rejections = Rejections(folder, "cycle")
     if layout.robot_file is None:
         rows, signals = _of_files(folder, layout, settings, rejections)
-        count = len(layout.files)
-        published = layout.published_split
+        count, published = len(layout.files), layout.published_split
     else:
         signals = chosen_signals(SIGNALS, settings.signals)
-        found, rows = _of_robot(layout.robot_file, signals, settings, rejections)
-        count = len(found)
-        published = any(stretch.setting == TRAINING_SETTING for stretch in found)
+        rows, count, published = _of_robot(layout.robot_file, signals, settings, rejections)
     if rows:
-        rows = _alike(rows, settings, rejections)
+        rows = _usable(rows, settings, rejections)
     table = rejections.table(count, usable=bool(rows))
     if layout.left_out:
         log.warning("%d anomalous cycles below train/ are left out: nothing learns from them.", layout.left_out)
-    samples = pd.DataFrame(rows).astype(
-        {"label": "Int8", "kind": object, "domain": object, "part": object, "mask_path": object,
-         "first_row": "Int64", "rows": "Int64"}
-    )  # fmt: skip
+    samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
-        samples = _gained(samples, settings)
-    return CycleIndex(samples, table, published, signals)
+        samples = _reduced(samples, settings)
+    return Index(samples, table, published, {"signals": list(signals)})
 
 
 def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tuple[pd.DataFrame, Cycle]:
@@ -112,15 +106,13 @@ def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tupl
     except KeyError as problem:
         raise EndlineError(f"{path} is no csv, parquet or json file: export the cycle as one of them.") from problem
     chosen = chosen_signals(cycle.names, list(signals))
-    row = {**_row(path.name, "", None, False), "simulated": False, **_measured(cycle)}
-    table = pd.DataFrame([row]).astype({"label": "Int8", "kind": object})
-    return table, only(cycle, chosen)
+    return sample_table([{**_row(path.name, "", None, False), **_measured(cycle)}]), only(cycle, chosen)
 
 
 def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:
     """The cycle with these signals alone, in this order."""
-    places = [cycle.names.index(name) for name in signals]
-    return Cycle(signals, cycle.times, cycle.values[places])
+    rows = [cycle.names.index(name) for name in signals]
+    return Cycle(signals, cycle.times, cycle.values[rows])
 
 
 def _of_files(
@@ -132,14 +124,14 @@ def _of_files(
     ordered = sorted(layout.files, key=lambda file: file.kind != NORMAL)  # the normal ones say what is usual
     for file in track(ordered, "Reading the cycles", transient=True):
         with rejections.instead(file.path):
-            cycle = read_cycle(folder / file.path, settings.form)
+            cycle = decoded_cycle(folder / file.path, settings.form)
             names = names or cycle.names
             _check_names(cycle, names)
             digest = rejections.digest(file.path)
             group = settings.group or folder.resolve().name
             row = _row(file.path, group, file.kind, file.split == "train")
             rows.append({**row, "simulated": settings.simulated, "digest": digest, **_measured(cycle)})
-    order = {file.path: place for place, file in enumerate(layout.files)}
+    order = {file.path: number for number, file in enumerate(layout.files)}
     rows.sort(key=lambda row: order[str(row["path"])])
     return rows, chosen_signals(names, settings.signals) if names else ()
 
@@ -148,37 +140,40 @@ def _check_names(cycle: Cycle, names: tuple[str, ...]) -> None:
     missing = [name for name in names if name not in cycle.names]
     extra = [name for name in cycle.names if name not in names]
     if missing or extra:
-        told = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
-        raise FileRejected(told, "record all cycles with the same signals, or name those to use in robot_cycle.formats")
+        said = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
+        raise FileRejected(
+            said, "record all cycles with the same signals, or name those to use in robot_cycle.preparation.formats"
+        )
     if cycle.names != names:
-        raise FileRejected("its signals come in another order", "export all cycles alike")
+        raise FileRejected("its signals come in another order", "export all cycles in the same way")
 
 
 def _of_robot(
     path: Path, signals: tuple[str, ...], settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Stretch], list[Row]]:
-    """Rows of the cycles of one file, which is read piece by piece, its labels first."""
+) -> tuple[list[Row], int, bool]:
+    """Rows of the cycles of one file, the number of its cycles, and whether it has a published split; one pass."""
     check_columns(path)
-    found = stretches(path)
-    digest = file_digest(path)
-    places = [(stretch.first, stretch.rows) for stretch in found]
-    stretches_of = Counter(stretch.sample for stretch in found)
     rows: list[Row] = []
-    for stretch, cycle in zip(
-        track(found, "Reading the cycles", transient=True), cycles(path, places, signals), strict=True
-    ):
-        name = f"{path.name}/{stretch.sample}"
+    seen: Counter[int] = Counter()
+    published = False
+    for segment in track(segments(path, signals), "Reading the cycles", transient=True):
+        labels = segment.labels
+        seen[labels.sample] += 1
+        published |= labels.setting == TRAINING_SETTING
+        name = f"{path.name}/{labels.sample}"
+        if seen[labels.sample] > 1:  # reported once, below
+            continue
         with rejections.instead(name):
-            if stretches_of[stretch.sample] > 1:
-                raise FileRejected("its rows lie apart, between those of others", "sort the file by sample and time")
-            check_stretch(stretch)
-            cycle = checked(cycle)
-            kind = CATEGORIES[stretch.category]
-            row = _row(name, settings.group or path.stem, kind, stretch.setting == TRAINING_SETTING)
-            place = {"path": path.name, "first_row": stretch.first, "rows": stretch.rows}
-            about = {"simulated": settings.simulated, "digest": f"{digest}/{stretch.sample}"}
-            rows.append({**row, **about, **_measured(cycle), **place})
-    return found, rows
+            check_labels(labels)
+            cycle = checked(segment.cycle)
+            kind = CATEGORIES[labels.category]
+            row = _row(name, settings.group or path.stem, kind, labels.setting == TRAINING_SETTING)
+            where = {"path": path.name, "first_row": segment.first, "rows": segment.rows}
+            about = {"simulated": settings.simulated, "digest": cycle.digest}
+            rows.append({**row, **about, **_measured(cycle), **where})
+    apart = {f"{path.name}/{sample}" for sample, count in seen.items() if count > 1}
+    rejections.rows += [(name, "its rows lie apart, between those of others", SORT) for name in sorted(apart)]
+    return [row for row in rows if row["sample_id"] not in apart], seen.total(), published
 
 
 def _row(name: str, group: str, kind: str | None, training: bool) -> Row:
@@ -186,13 +181,9 @@ def _row(name: str, group: str, kind: str | None, training: bool) -> Row:
         "sample_id": name,
         "path": name,
         "group": group,
-        "split": "train" if training and kind == NORMAL else "test",
+        "split": TRAIN if training and kind == NORMAL else TEST,
         "label": None if kind is None else int(kind != NORMAL),
         "kind": kind,
-        "domain": None,
-        "part": None,
-        "mask_path": None,
-        "control": False,
     }
 
 
@@ -201,7 +192,7 @@ def _measured(cycle: Cycle) -> Row:
     return {"first_row": None, "rows": None, "steps": len(cycle.times), "duration": duration, "rate": cycle.rate}
 
 
-def _alike(rows: list[Row], settings: CycleIndexing, rejections: Rejections) -> list[Row]:
+def _usable(rows: list[Row], settings: CycleIndexing, rejections: Rejections) -> list[Row]:
     """Rows without normal cycles of a strange length, and without those recorded too slowly for the rate."""
     table = pd.DataFrame(rows)
     normal = (table["label"] == 0).to_numpy()
@@ -218,18 +209,29 @@ def _alike(rows: list[Row], settings: CycleIndexing, rejections: Rejections) -> 
             if not settings.stretched and rate < SLOW * wanted:
                 raise FileRejected(
                     f"recorded at {rate:.4g} Hz, too slowly for {wanted:.4g} Hz",
-                    f"record all cycles alike, or choose rate={np.floor(rate):.0f}",
+                    f"record all cycles at one rate, or choose rate={np.floor(rate):.0f}",
                 )
             kept.append(row)
     return kept
 
 
-def _gained(samples: pd.DataFrame, settings: CycleIndexing) -> pd.DataFrame:
-    """Table without the training cycles beyond the share `gain`."""
-    training = np.flatnonzero(samples["split"] == "train")
-    count = round(settings.gain * len(training))
+def _reduced(samples: pd.DataFrame, settings: CycleIndexing) -> pd.DataFrame:
+    """Table without the training cycles beyond the share `train_fraction`."""
+    training = np.flatnonzero(samples["split"] == TRAIN)
+    count = round(settings.train_fraction * len(training))
     out = np.random.default_rng(settings.seed).permutation(training)[count:]
     return samples.drop(index=samples.index[out]).reset_index(drop=True)
+
+
+def decoded_cycle(path: Path, form: CycleFormat) -> Cycle:
+    """Cycle of a file of its own, kept for the extraction; errors as `read_cycle`."""
+
+    def decode(file: Path) -> tuple[NDArray[Any], ...]:
+        cycle = read_cycle(file, form)
+        return np.array(cycle.names), cycle.times, cycle.values
+
+    names, times, values = DECODED.read(path, decode)
+    return Cycle(tuple(names.tolist()), times, values)
 
 
 def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], form: CycleFormat) -> Iterator[Cycle]:
@@ -239,12 +241,12 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
         EndlineError: when a file cannot be read any more.
     """
     if samples["first_row"].notna().any():  # then all lie in one file
-        places = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
-        yield from map(checked, cycles(folder / samples["path"].iloc[0], places, signals))
+        positions = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
+        yield from map(checked, cycles(folder / samples["path"].iloc[0], positions, signals))
         return
     for path in samples["path"]:
         try:
-            yield only(read_cycle(folder / path, form), signals)
+            yield only(decoded_cycle(folder / path, form), signals)
         except (FileRejected, OSError) as problem:
             raise EndlineError(
                 f"{folder / path} was read a moment ago and cannot be any more ({problem}): restore it, run again."

@@ -16,7 +16,12 @@ MARKER = "simulation.json"  # the note beside simulated files is no cycle
 
 @dataclass(frozen=True)
 class CycleFile:
-    """A file of one cycle, not yet opened: its path relative to the raw folder, kind (None = unknown) and split."""
+    """A file of one cycle, not yet opened: its path relative to the raw folder, kind (None = unknown) and split.
+
+    Example:
+        >>> CycleFile("stuck/7.csv", "stuck").split
+        'test'
+    """
 
     path: str
     kind: str | None
@@ -32,6 +37,10 @@ class CycleLayout:
         files: of one cycle each, in the order of their paths; empty where there is a robot file.
         published_split: whether the folder divides training and test.
         left_out: anomalous files below `train/`: nothing learns from them, and the published test is without them.
+
+    Example:
+        >>> CycleLayout(None, (CycleFile("normal/0.csv", "normal"),)).published_split
+        False
     """
 
     robot_file: Path | None
@@ -58,7 +67,7 @@ def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleL
         return CycleLayout(_chosen(folder, robot, file))
     words = NORMAL_WORDS | {word.lower() for word in normal}
     published = (folder / "train").is_dir() and (folder / "test").is_dir()
-    found: list[CycleFile] = []
+    files: list[CycleFile] = []
     left_out = 0
     for path in visible_files(folder, SUFFIXES):
         relative = path.relative_to(folder)
@@ -71,18 +80,18 @@ def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleL
         if split == "train" and shown != NORMAL:
             left_out += 1
             continue
-        found.append(CycleFile(relative.as_posix(), shown, split))
-    if not found:
+        files.append(CycleFile(relative.as_posix(), shown, split))
+    if not files:
         raise EndlineError(
             f"{folder} holds no cycle: put normal ones into {folder / NORMAL} (csv, parquet, json), or a Parquet file "
             "in the layout of voraus-AD there."
         )
-    if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in found):
+    if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
         raise EndlineError(
             f"{folder} holds no normal cycle to learn from: put normal ones into {folder / NORMAL}, or name their "
-            "folder in robot_cycle.formats (normal: [...])."
+            "folder in robot_cycle.preparation.formats (normal: [...])."
         )
-    return CycleLayout(None, tuple(found), published, left_out)
+    return CycleLayout(None, tuple(files), published, left_out)
 
 
 def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tuple[str, ...]:
@@ -100,9 +109,9 @@ def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tup
     unknown = [name for name in named if name not in available]
     if unknown or not named:
         groups = ", ".join(GROUPS) if tuple(available) == SIGNALS else "all"
-        told = f"There is no signal '{unknown[0]}'" if unknown else "No signal was chosen"
+        problem = f"There is no signal '{unknown[0]}'" if unknown else "No signal was chosen"
         raise EndlineError(
-            f"{told}: choose a group ({groups}) or a list of {', '.join(available[:6])}"
+            f"{problem}: choose a group ({groups}) or a list of {', '.join(available[:6])}"
             f"{', ...' if len(available) > 6 else ''} (--params=signals=...)."
         )
     return tuple(name for name in available if name in set(named))

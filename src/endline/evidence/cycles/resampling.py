@@ -36,7 +36,7 @@ def _is_rate(duration: float, steps: int, rate: float) -> bool:
 
 
 def to_steps(times: NDArray[np.float64], values: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
-    """Values (signals, steps) of a cycle that is stretched to so many even steps; arguments as `at_rate`."""
+    """Values (signals, steps) of a cycle that is stretched to `steps` even ones; arguments as `at_rate`."""
     return _at(times, values, np.linspace(times[0], times[-1], steps))
 
 

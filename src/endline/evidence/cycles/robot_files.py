@@ -19,19 +19,38 @@ _LABELS = ("sample", "anomaly", "category", "setting")
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Consecutive rows of a file that belong to one cycle: `first`, `rows`, and the labels of the first row."""
+class Labels:
+    """Labels of one row of a file.
+
+    Example:
+        >>> Labels(sample=1, anomaly=False, category=12, setting=72).category
+        12
+    """
 
     sample: int
     anomaly: bool
     category: int
     setting: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive rows of a file that belong to one cycle: labels of the first, where it lies, what it holds.
+
+    Example:
+        >>> cycle = Cycle(("robot_voltage",), np.array([0.0, 0.01]), np.zeros((1, 2)))
+        >>> Segment(Labels(1, False, 12, 72), first=0, rows=2, cycle=cycle).rows
+        2
+    """
+
+    labels: Labels
     first: int
     rows: int
+    cycle: Cycle
 
 
 def is_robot_file(path: Path) -> bool:
-    """Whether a Parquet file has at least the columns that tell the cycles of voraus-AD apart."""
+    """Whether a Parquet file has at least the columns by which cycles of voraus-AD are distinguished."""
     try:
         return set(_LABELS) <= set(pq.read_schema(path).names)
     except (OSError, pa.ArrowException):
@@ -52,9 +71,10 @@ def check_columns(path: Path) -> None:
     missing = [name for name in wanted if name not in schema.names]
     extra = [name for name in schema.names if name not in wanted and name not in ("index", "__index_level_0__")]
     if missing or extra:
-        told = " and ".join(f"{word} {_listed(names)}" for word, names in (("lacks", missing), ("has", extra)) if names)
+        differences = (("lacks", missing), ("has", extra))
+        said = " and ".join(f"{word} {_listed(names)}" for word, names in differences if names)
         raise EndlineError(
-            f"{path} is not in the layout of voraus-AD: it {told}. Export the {len(wanted)} published columns, or "
+            f"{path} is not in the layout of voraus-AD: it {said}. Export the {len(wanted)} published columns, or "
             "put every cycle into a file of its own (normal/*.csv)."
         )
     for name in wanted:
@@ -63,69 +83,79 @@ def check_columns(path: Path) -> None:
             raise EndlineError(f"{path}: the column '{name}' holds {kind}, not numbers: export it as numbers.")
 
 
-def stretches(path: Path) -> list[Stretch]:
-    """The cycles of a file in its order; a sample whose rows lie apart gives several.
+def segments(path: Path, signals: Sequence[str]) -> Iterator[Segment]:
+    """Segments of a file in its order, labels and signals in one pass; a sample whose rows lie apart gives several.
+
+    The memory is bounded by a piece and a cycle.
 
     Raises:
         EndlineError: when the file is damaged, or a label is missing.
     """
-    found: list[Stretch] = []
-    for first, piece in _pieces(path, _LABELS):
-        if piece.isna().any(axis=None):
+    held: list[NDArray[np.float64]] = []
+    labels, begun = None, 0
+    for first, piece in _pieces(path, (*_LABELS, "time", *signals)):
+        known = piece[list(_LABELS)]
+        if known.isna().any(axis=None):
             raise EndlineError(f"{path} lacks labels near row {first}: export sample, anomaly, category and setting.")
-        samples = piece["sample"].to_numpy()
+        values = piece[["time", *signals]].to_numpy(np.float64)
+        samples = known["sample"].to_numpy()
         starts = np.flatnonzero(np.r_[True, samples[1:] != samples[:-1]])
-        for start, rows in zip(starts, np.diff(np.r_[starts, len(samples)]), strict=True):
-            label = piece.iloc[start]
-            sample = int(label["sample"])
-            if found and start == 0 and found[-1].sample == sample:  # goes on from the piece before
-                last = found.pop()
-                found.append(
-                    Stretch(sample, last.anomaly, last.category, last.setting, last.first, last.rows + int(rows))
-                )
-                continue
-            labels = (bool(label["anomaly"]), int(label["category"]), int(label["setting"]))
-            found.append(Stretch(sample, *labels, first + int(start), int(rows)))
-    return found
+        for start, end in zip(starts, np.r_[starts[1:], len(samples)], strict=True):
+            if labels is not None and (start > 0 or labels.sample != int(samples[start])):
+                yield _segment(labels, begun, held, signals)
+                labels = None
+            if labels is None:
+                row = known.iloc[start]
+                labels = Labels(int(row["sample"]), bool(row["anomaly"]), int(row["category"]), int(row["setting"]))
+                held, begun = [], first + int(start)
+            held.append(values[start:end])
+    if labels is not None:
+        yield _segment(labels, begun, held, signals)
 
 
-def cycles(path: Path, places: Sequence[tuple[int, int]], signals: Sequence[str]) -> Iterator[Cycle]:
+def _segment(labels: Labels, first: int, held: Sequence[NDArray[np.float64]], signals: Sequence[str]) -> Segment:
+    whole = np.concatenate(held)
+    cycle = Cycle(tuple(signals), whole[:, 0].copy(), np.ascontiguousarray(whole[:, 1:].T))
+    return Segment(labels, first, len(whole), cycle)
+
+
+def cycles(path: Path, positions: Sequence[tuple[int, int]], signals: Sequence[str]) -> Iterator[Cycle]:
     """Cycles that lie at (first row, rows), in the file's order; the memory is bounded by a piece and a cycle.
 
     Raises:
         EndlineError: when the file is damaged.
     """
-    waiting = iter(places)
-    place = next(waiting, None)
+    waiting = iter(positions)
+    where = next(waiting, None)
     held: list[NDArray[np.float64]] = []
     for first, piece in _pieces(path, ("time", *signals)):
         values = piece.to_numpy(np.float64)
-        while place is not None and place[0] < first + len(values):
-            start, end = max(place[0] - first, 0), place[0] + place[1] - first
+        while where is not None and where[0] < first + len(values):
+            start, end = max(where[0] - first, 0), where[0] + where[1] - first
             held.append(values[start : min(end, len(values))])
             if end > len(values):
                 break
             whole = np.concatenate(held)
             yield Cycle(tuple(signals), whole[:, 0].copy(), np.ascontiguousarray(whole[:, 1:].T))
             held = []
-            place = next(waiting, None)
-        if place is None:
+            where = next(waiting, None)
+        if where is None:
             return
 
 
-def check_stretch(stretch: Stretch) -> None:
+def check_labels(labels: Labels) -> None:
     """Refuse labels that contradict each other.
 
     Raises:
         FileRejected: for a category that is not published, or one that does not go with `anomaly`.
     """
-    if not 0 <= stretch.category <= 12:
-        raise FileRejected(f"category {stretch.category} is not one of 0 to 12", "correct it; 12 is normal operation")
-    if stretch.anomaly != (stretch.category != 12):
-        told = (
-            "an anomaly of category 12, normal operation" if stretch.anomaly else f"no anomaly, yet {stretch.category}"
+    if not 0 <= labels.category <= 12:
+        raise FileRejected(f"category {labels.category} is not one of 0 to 12", "correct it; 12 is normal operation")
+    if labels.anomaly != (labels.category != 12):
+        contradiction = (
+            "an anomaly of category 12, normal operation" if labels.anomaly else f"no anomaly, yet {labels.category}"
         )
-        raise FileRejected(f"its labels contradict each other ({told})", "correct anomaly or category")
+        raise FileRejected(f"its labels contradict each other ({contradiction})", "correct anomaly or category")
 
 
 def _pieces(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -1,5 +1,6 @@
 """One cycle of signals: what it is, what makes it unusable, and reading it from a file of its own."""
 
+import hashlib
 import json
 import re
 import warnings
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from endline.errors import FileRejected
 
 SUFFIXES = (".csv", ".json", ".parquet")
-LEAST_STEPS = 2
+MIN_STEPS = 2
+LARGEST = 1e15  # of a value: no sensor gives more, and the squares of larger ones leave the range of float32
 REPEATED = 0.01  # share of the steps that may repeat the time before them: a slip of the recorder, not a fault
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # of a path into JSON: a key, or the number of an item
 
@@ -28,6 +30,10 @@ class CycleFormat:
         time: column of the time in seconds; in JSON a path such as `steps[0].graph.time values`.
         signals: name -> column (or path) of each signal; None takes all columns of numbers but the time.
         normal: names of folders that hold normal cycles, besides `normal`, `good`, `ok` and `0`.
+
+    Example:
+        >>> CycleFormat(time="t", signals={"torque": "Md [Nm]"}).signals
+        {'torque': 'Md [Nm]'}
     """
 
     time: str = "time"
@@ -43,11 +49,23 @@ class Cycle:
         names: of the signals.
         times: (steps,), seconds, strictly increasing.
         values: (signals, steps), finite.
+
+    Example:
+        >>> Cycle(("torque",), np.array([0.0, 0.01, 0.02]), np.zeros((1, 3))).rate
+        100.0
     """
 
     names: tuple[str, ...]
     times: NDArray[np.float64]
     values: NDArray[np.float64]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of names, times and values, 64 hexadecimal digits."""
+        digest = hashlib.sha256("\n".join(self.names).encode())
+        digest.update(np.ascontiguousarray(self.times).data)
+        digest.update(np.ascontiguousarray(self.values).data)
+        return digest.hexdigest()
 
     @property
     def rate(self) -> float:
@@ -59,9 +77,10 @@ def checked(cycle: Cycle) -> Cycle:
     """The cycle, without the few steps that repeat the time before them; others are refused.
 
     Raises:
-        FileRejected: for a single step, time that stands still or goes back, and values that are not finite.
+        FileRejected: for a single step, time that stands still or goes back, and values that are not finite or beyond
+            any measurement.
     """
-    if len(cycle.times) < LEAST_STEPS:
+    if len(cycle.times) < MIN_STEPS:
         raise FileRejected(f"a cycle of {len(cycle.times)} step(s)", "record it from its start to its end")
     if not np.isfinite(cycle.times).all():
         raise FileRejected("its time has gaps (NaN or infinite)", "export the time of every step")
@@ -72,14 +91,21 @@ def checked(cycle: Cycle) -> Cycle:
             f"signal '{cycle.names[signal]}' is not finite at step {step} ({len(broken)} such values)",
             "fill gaps before, or leave the signal out (signals=...)",
         )
+    beyond = np.argwhere(np.abs(cycle.values) > LARGEST)
+    if len(beyond):
+        signal, step = beyond[0]
+        raise FileRejected(
+            f"signal '{cycle.names[signal]}' is {cycle.values[signal, step]:g} at step {step}, beyond any sensor",
+            "look for a broken sensor or a damaged export, or leave the signal out (signals=...)",
+        )
     passed = np.diff(cycle.times)
     backward = np.flatnonzero(passed < 0)
     repeated = np.flatnonzero(passed == 0)
     if len(backward) or len(repeated) > REPEATED * len(passed):
-        place = int(backward[0] if len(backward) else repeated[0]) + 1
-        told = "goes back" if len(backward) else f"stands still at {len(repeated)} steps, first"
+        step = int(backward[0] if len(backward) else repeated[0]) + 1
+        said = "goes back" if len(backward) else f"stands still at {len(repeated)} steps, first"
         raise FileRejected(
-            f"its time {told} at step {place} ({cycle.times[place]:g} s)",
+            f"its time {said} at step {step} ({cycle.times[step]:g} s)",
             "sort the steps, keep each once, and one cycle a file",
         )
     if not len(repeated):
@@ -145,20 +171,21 @@ def _present(columns: Any, table: pd.DataFrame) -> list[str]:
 
 
 def _missing(column: str, columns: Sequence[str]) -> FileRejected:
-    told = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+    listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
     return FileRejected(
-        f"it has no column '{column}' (it has {told})", "export it, or name the right one in robot_cycle.formats"
+        f"it has no column '{column}' (it has {listed})",
+        "export it, or name the right one in robot_cycle.preparation.formats",
     )
 
 
 def _numbers(column: Any, name: str) -> NDArray[np.float64]:
     try:
-        found = np.asarray(column, dtype=np.float64)
+        numbers = np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise FileRejected(f"'{name}' holds something else than numbers", "export it as numbers") from error
-    if found.ndim != 1:
-        raise FileRejected(f"'{name}' is no list of numbers", "correct its path in robot_cycle.formats")
-    return found
+    if numbers.ndim != 1:
+        raise FileRejected(f"'{name}' is no list of numbers", "correct its path in robot_cycle.preparation.formats")
+    return numbers
 
 
 def _read_json(path: Path, form: CycleFormat) -> Cycle:
@@ -168,29 +195,29 @@ def _read_json(path: Path, form: CycleFormat) -> Cycle:
         raise FileRejected("the JSON file is damaged or cut short", "copy it again from its source") from error
     if form.signals is None:
         if not isinstance(content, dict):
-            raise FileRejected("it holds no signals by name", "name their paths in robot_cycle.formats")
+            raise FileRejected("it holds no signals by name", "name their paths in robot_cycle.preparation.formats")
         lists = [name for name, value in content.items() if isinstance(value, list) and name != form.time]
         paths = {name: name for name in lists}
     else:
         paths = dict(form.signals)
     times = _numbers(_at(content, form.time), form.time)
-    values = [_numbers(_at(content, place), place) for place in paths.values()]
+    values = [_numbers(_at(content, path), path) for path in paths.values()]
     lengths = {name: len(signal) for name, signal in zip(paths, values, strict=True)}
     wrong = {name: length for name, length in lengths.items() if length != len(times)}
     if wrong or not values:
-        told = ", ".join(f"{name} {length}" for name, length in wrong.items()) or "no signal"
-        raise FileRejected(f"its lists differ in length (time {len(times)}, {told})", "export whole cycles")
+        lengths_said = ", ".join(f"{name} {length}" for name, length in wrong.items()) or "no signal"
+        raise FileRejected(f"its lists differ in length (time {len(times)}, {lengths_said})", "export whole cycles")
     return Cycle(tuple(paths), times, np.stack(values))
 
 
-def _at(content: Any, place: str) -> Any:
+def _at(content: Any, path: str) -> Any:
     """What lies at a path such as `steps[0].graph.torque values`."""
-    for key, number in _STEP.findall(place):
+    for key, number in _STEP.findall(path):
         try:
             content = content[int(number)] if number else content[key]
         except (KeyError, IndexError, TypeError) as error:
             raise FileRejected(
-                f"it has nothing at '{place}' ('{key or number}' is not there)",
-                "record the cycle anew, or correct the path in robot_cycle.formats",
+                f"it has nothing at '{path}' ('{key or number}' is not there)",
+                "record the cycle anew, or correct the path in robot_cycle.preparation.formats",
             ) from error
     return content

@@ -8,40 +8,73 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from endline.evaluation.attribution import standing_out
+from endline.evaluation.map_values import has_maps, shared_limits
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
+from endline.feature_set import FeatureSet
+from endline.reporting.exhibit import Exhibit, exhibit_of
+from endline.reporting.palette import WIDTH
 from endline.reporting.pictures import map_overlay
-from endline.reporting.report import Exhibit, exhibit_of
-from endline.reporting.style import WIDTH, encode_png
+from endline.reporting.style import encode_png
 
 LONGEST = 512  # pixels of the longer side that a report shows
-NARROW = WIDTH * 0.44  # inches: pictures side by side tell more than one large one
+NARROW = WIDTH * 0.44  # inches: pictures side by side show more than one large one
 BAR = 0.7  # inches that the colour bar takes beside the map
+
+
+def image_exhibits(
+    shortlist: pd.DataFrame, scored: pd.DataFrame, maps: FeatureSet, hottest: pd.DataFrame, folder: Path
+) -> list[Exhibit]:
+    """Exhibits of the shortlisted photographs, in its order; no other map is read whole.
+
+    Args:
+        shortlist: rows of the scores, with `why`.
+        scored: the scored photographs, row by row with `maps`; column `sample_id`.
+        maps: array `map` (h, w) of each, or (0, 0) where the detector has none.
+        hottest: `sample_id, row, column`, as `hottest` gives it.
+        folder: raw folder.
+    """
+    limits = shared_limits(maps) if len(shortlist) else None
+    row_of = {name: row for row, name in enumerate(scored["sample_id"])}
+    positions = standing_out(hottest, limits).set_index("sample_id")[["row", "column"]]
+    shown = []
+    for row in shortlist.to_dict("records"):
+        verdict = {str(column): value for column, value in row.items()}
+        name = verdict["sample_id"]
+        anomaly_map = maps.read([row_of[name]])["map"].numpy()[0] if has_maps(maps) else None
+        where = tuple(positions.loc[name]) if name in positions.index else None
+        shown.append(image_exhibit(verdict, anomaly_map, folder, limits=limits, hottest=where))
+    return shown
 
 
 def image_exhibit(
     verdict: Mapping[str, Any],
-    heat: NDArray[np.float32] | None,
-    limits: tuple[float, float] | None,
+    anomaly_map: NDArray[np.float32] | None,
     folder: Path,
+    *,
+    limits: tuple[float, float] | None = None,
+    hottest: tuple[float, float] | None = None,
 ) -> Exhibit:
     """Exhibit of one photograph.
 
     Args:
         verdict: its row of the shortlist.
-        heat: its anomaly map (h, w), or None.
-        limits: smallest and largest map value of the colour bar, the same for all exhibits.
+        anomaly_map: (h, w), or None.
         folder: raw folder.
+        limits: smallest and largest map value of the colour bar, the same for all exhibits.
+        hottest: (row, column) of the map's largest value as shares of height and width, which a ring marks.
     """
     image = read_indexed_image(folder / verdict["path"])
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     picture = (image_tensor(image, size).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     figures = [("photograph", encode_png(map_overlay(picture, None, width=NARROW)))]
-    if heat is not None:
+    if anomaly_map is not None:
         # On grey, so that the colours are the map's alone.
         grey = np.repeat(picture.mean(2, keepdims=True), 3, axis=2).round().astype(np.uint8)
-        figures.append(("anomaly map", encode_png(map_overlay(grey, heat, limits=limits, width=NARROW + BAR))))
+        drawn = map_overlay(grey, anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
+        figures.append(("anomaly map; ring: its largest value" if hottest else "anomaly map", encode_png(drawn)))
     if not pd.isna(verdict["mask_path"]):
         mask = read_mask(folder / verdict["mask_path"], size)
         shaded = np.where(mask[..., None], picture, picture // 3).astype(np.uint8)

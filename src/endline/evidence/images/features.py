@@ -1,80 +1,118 @@
-"""Features of the station `surface_image`: from indexed photographs to the arrays that detectors read."""
+"""From indexed photographs to the arrays that detectors read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
 from rich.progress import track
+from torch import Tensor
 
-from endline.backbones.image_arrays import ArraySettings, check_size, described, image_arrays
-from endline.backbones.networks import Backbone, load_backbone
+from endline.array_store import ArrayStore, FeatureRecipe
+from endline.backbones.networks import load_backbone
+from endline.backbones.pyramids import PyramidSettings, check_size
+from endline.compute import CPU, Compute
+from endline.evaluation.controls import CONTROL
+from endline.evidence.decoded import DECODED
+from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
+from endline.evidence.images.index import index_image
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
-from endline.feature_set import Batch, FeatureRecipe
+from endline.evidence.station import Inspected, Preparation
+from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 8
 
 
 @dataclass(frozen=True)
-class ImageSettings:
+class ImagePreparation(Preparation):
     """How a photograph becomes arrays.
 
+    The array `control` holds height and width of the file in pixels, which say nothing of a defect.
+
     Attributes:
-        height, width: every photograph is resized to it, without a crop.
-        backbone: name of the frozen network.
-        weights: path or torchvision name of its weights; None for the packaged ones.
+        height, width: each photograph is resized to it, without a crop.
         arrays: which arrays are made.
+
+    Example:
+        >>> ImagePreparation(height=256, width=384).pyramid.backbone
+        'efficientnet_lite0'
     """
 
+    station: ClassVar[str] = "surface_image"
     height: int = 384
     width: int = 384
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
     arrays: ArraySettings = field(default_factory=ArraySettings)
 
+    @property
+    def pyramid(self) -> PyramidSettings:
+        """How feature maps are made."""
+        return self.arrays.pyramid
 
-def image_settings(parameters: Mapping[str, Any]) -> ImageSettings:
-    """Settings of the parameters `<station>.images`, resolved for a detector."""
-    plain = {key: parameters[key] for key in ("height", "width", "backbone", "weights")}
-    arrays = ArraySettings(tuple(parameters["arrays"]), parameters["input_type"], parameters["views"])
-    return ImageSettings(**plain, arrays=arrays)
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The preparation that `plain` wrote."""
+        return cls(**{**plain, "arrays": array_settings(plain["arrays"])})
 
+    def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
+        """Recipe of the arrays of all photographs.
 
-def surface_features(samples: pd.DataFrame, folder: Path, settings: ImageSettings) -> FeatureRecipe:
-    """Recipe of the arrays of all photographs.
+        Raises:
+            EndlineError: for an unknown backbone or input type, a size that does not suit it, or missing weights.
+        """
+        digests = samples["digest"].tolist()
+        parts = self._parts(content_key(digests, self.height, self.width), compute)
+        known = parts.stored_maps(store)
+        paths = [folder / path for path in samples["path"]]
+        sizes = samples[["height", "width"]].to_numpy(np.float32)
 
-    Args:
-        samples: the sample table.
-        folder: raw folder.
-        settings: of images, backbone and arrays.
+        def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
+            starts = range(0, len(paths), BATCH)
+            for start in track(starts, "Extracting features", transient=True):
+                rows = np.arange(start, min(start + BATCH, len(paths)))
+                made: dict[str, NDArray[Any]] = {CONTROL: sizes[rows]}
+                if set(wanted) - {CONTROL}:
+                    images = self.images([paths[row] for row in rows])
+                    maps = None if known is None else known.read(rows)
+                    made |= {name: x.numpy() for name, x in parts.make(images, wanted, maps).items()}
+                yield made
 
-    Raises:
-        EndlineError: for an unknown backbone or input type, an image size that does not suit it, or missing weights.
-    """
-    backbone = load_backbone(settings.backbone, settings.weights)
-    check_size((settings.height, settings.width), backbone, settings.arrays.input_type)
-    told = {**described(settings.arrays, backbone), "height": settings.height, "width": settings.width}
-    paths = samples["path"].tolist()
+        return FeatureRecipe(
+            arrays={**parts.arrays, CONTROL: (CONTROL,)},
+            keys={**parts.keys, CONTROL: content_key(CONTROL, digests)},
+            length=len(samples),
+            batches=batches,
+            dtypes={CONTROL: "float32"},
+        )
 
-    def batches() -> Iterator[dict[str, NDArray[Any]]]:
-        starts = range(0, len(paths), BATCH)
-        for start in track(starts, "Extracting features", transient=True):
-            files = [folder / path for path in paths[start : start + BATCH]]
-            yield {name: x.numpy() for name, x in photograph_arrays(files, settings, backbone).items()}
+    def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
+        """Row of the sample table, and arrays, of one new photograph.
 
-    return FeatureRecipe(content_key(samples["digest"].tolist(), told), len(samples), batches)
+        Raises:
+            EndlineError: when it cannot be used.
+        """
+        rows = index_image(path)
+        parts = self._parts("", compute)
+        made = parts.make(self.images([path]), parts.keys)
+        return rows, FeatureSet(
+            {name: [made[part].numpy() for part in joined] for name, joined in parts.arrays.items()}
+        )
 
+    def images(self, files: list[Path]) -> Tensor:
+        """Photographs as they are resized, (files, 3, height, width) in [0, 1].
 
-def photograph_arrays(files: list[Path], settings: ImageSettings, backbone: Backbone) -> Batch:
-    """Arrays (files, ...) of some photographs.
+        Raises:
+            EndlineError: when one cannot be read any more.
+        """
+        size = (self.height, self.width)
+        read = (DECODED.read(file, lambda path: (read_indexed_image(path),))[0] for file in files)
+        return torch.stack([image_tensor(image, size) for image in read])
 
-    Raises:
-        EndlineError: when one cannot be read any more.
-    """
-    size = (settings.height, settings.width)
-    images = torch.stack([image_tensor(read_indexed_image(file), size) for file in files])
-    return image_arrays(images, backbone, settings.arrays)
+    def _parts(self, evidence: str, compute: Compute) -> ImageParts:
+        backbone = load_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
+        check_size((self.height, self.width), backbone, self.pyramid.input_type)
+        return ImageParts(self.arrays, backbone, evidence)

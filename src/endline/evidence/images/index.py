@@ -8,11 +8,12 @@ import pandas as pd
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
+from endline.evidence.decoded import DECODED
 from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
 from endline.evidence.images.masks import decode_mask
 from endline.evidence.images.photographs import read_image
 from endline.evidence.rejected import Rejections
-from endline.samples import NORMAL, Index
+from endline.samples import NORMAL, Index, sample_table
 
 ORPHAN = ("a mask without an image", "restore its image or delete the mask")
 log = logging.getLogger(__name__)
@@ -27,11 +28,11 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
 
     Args:
         folder: raw folder.
-        group: category of an MVTec AD folder; `all` for all its categories together, told apart in `domain`; None for
-            the only one. For the other layouts a name.
+        group: category of an MVTec AD folder; `all` for all its categories together, which `domain` names; None for the
+            only one. For the other layouts a name.
         simulated: whether the photographs were simulated.
         shots: number of training photographs that are kept of each category, the others being left out; None for all.
-            Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws so many.
+            Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.
         seed: of this draw.
 
     Returns:
@@ -47,7 +48,7 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
     rows: list[dict[str, object]] = []
     for photograph in track(layout.photographs, "Reading the images", transient=True):
         with rejections.instead(photograph.path):
-            height, width, _ = read_image(folder / photograph.path).shape
+            height, width, _ = _size(folder / photograph.path)
             digest = rejections.digest(photograph.path, among=photograph.category)
             mask = _usable_mask(photograph, layout, rejections)
             read = {"mask_path": mask, "digest": digest, "height": height, "width": width}
@@ -55,7 +56,7 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
     orphans = layout.masks - {photograph.mask for photograph in layout.photographs}
     rejections.rows += [(mask, *ORPHAN) for mask in sorted(orphans)]
     table = rejections.table(len(layout.photographs), usable=bool(rows))
-    samples = pd.DataFrame(rows).astype({"label": "Int8", "kind": object, "mask_path": object})
+    samples = sample_table(rows)
     samples = _few_shots(samples, layout, shots, seed)
     unknown = int(samples["label"].isna().sum())
     if unknown:
@@ -70,14 +71,18 @@ def index_image(path: Path) -> pd.DataFrame:
         EndlineError: when the photograph cannot be used.
     """
     try:
-        read_image(path)
+        height, width, _ = _size(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     except OSError as problem:
         raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
     row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=""), "")
-    table = pd.DataFrame([{**row, "mask_path": None, "simulated": False}])
-    return table.astype({"label": "Int8", "kind": object, "mask_path": object})
+    return sample_table([{**row, "height": height, "width": width}])
+
+
+def _size(path: Path) -> tuple[int, ...]:
+    """Height, width and channels of a photograph that can be read; what was decoded is kept for the extraction."""
+    return DECODED.read(path, lambda file: (read_image(file),))[0].shape
 
 
 def _row(photograph: Photograph, group: str) -> dict[str, object]:
@@ -90,8 +95,6 @@ def _row(photograph: Photograph, group: str) -> dict[str, object]:
         "label": None if kind is None else int(kind != NORMAL),
         "kind": kind,
         "domain": photograph.category if group == ALL else None,
-        "part": None,
-        "control": False,
     }
 
 

@@ -22,6 +22,10 @@ class Photograph:
         kind: NORMAL, the kind of its defect, or None where that is unknown.
         category: the product it shows.
         split: `train` or `test` where the data set says so, else `test`.
+
+    Example:
+        >>> Photograph("normal/0.png", "masks/normal/0.png", "normal", "tile").split
+        'test'
     """
 
     path: str
@@ -41,6 +45,10 @@ class Layout:
         normal_folders: category -> folder in which its training images lie or belong.
         published_split: whether the data set divides training and test.
         group: name of the group.
+
+    Example:
+        >>> Layout([], set(), {"tile": Path("raw/normal")}, published_split=False, group="tile").group
+        'tile'
     """
 
     photographs: list[Photograph]
@@ -126,18 +134,20 @@ def _categories(folder: Path, group: str | None) -> dict[str, Path]:
     """Chosen categories of an MVTec AD folder, or the folder itself where it is one."""
     inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
     single = _is_category(folder)
-    found = {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
-    if not found:
+    categories = (
+        {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
+    )
+    if not categories:
         raise _no_layout(folder)
-    if group == ALL or (group is None and len(found) == 1):
-        return found
-    # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is told.
-    known = found if single else inside
+    if group == ALL or (group is None and len(categories) == 1):
+        return categories
+    # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is reported.
+    known = categories if single else inside
     if group in known:
         return {group: known[group]}
-    choices = f"choose one of {', '.join(found)}, or {ALL} (--params=group={next(iter(found))})."
+    choices = f"choose one of {', '.join(categories)}, or {ALL} (--params=group={next(iter(categories))})."
     if group is None:
-        raise EndlineError(f"{folder} holds {len(found)} categories: {choices}")
+        raise EndlineError(f"{folder} holds {len(categories)} categories: {choices}")
     raise EndlineError(f"{folder} holds no category '{group}': {choices}")
 
 

@@ -1,9 +1,9 @@
-"""Features of the station `mirror_audio`: from indexed recordings to feature maps."""
+"""From indexed recordings of mirror motors to the arrays that detectors read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -12,52 +12,159 @@ from numpy.typing import NDArray
 from rich.progress import track
 from torch import Tensor
 
-from endline.backbones.image_arrays import ArraySettings, check_size, described, image_arrays
-from endline.backbones.networks import Backbone, load_backbone
+from endline.array_store import ArrayStore, FeatureRecipe
+from endline.backbones.networks import load_backbone
+from endline.backbones.pyramids import PyramidSettings, check_size
+from endline.compute import CPU, Compute
 from endline.errors import EndlineError
+from endline.evaluation.controls import CONTROL
+from endline.evidence.decoded import DECODED
+from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
 from endline.evidence.sound.mel import MelSettings, mel_image
-from endline.evidence.sound.noise_floor import common_floor, level, standstill_power
-from endline.evidence.sound.recordings import Signal, read_recording, resample
-from endline.feature_set import Batch, FeatureRecipe
+from endline.evidence.sound.mirror_index import decoded, index_recording
+from endline.evidence.sound.noise_floor import band_levels, common_floor, level, standstill_power
+from endline.evidence.sound.recordings import Signal, resample
+from endline.evidence.station import Inspected, Preparation
+from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048
 
 
+class Heard(NamedTuple):
+    """What is made of one recording: mel images (draws, rows, height, width) in [0, 1], and the control (bands,)."""
+
+    images: Tensor
+    control: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
-class SoundSettings:
-    """How a recording becomes feature maps.
+class SoundPreparation(Preparation):
+    """How a recording becomes arrays.
+
+    The array `control` holds the levels of the standstill in 32 mel bands, in dB: the motor is off there, so nothing of
+    a fault can be in it.
 
     Attributes:
-        backbone: name of the frozen network.
-        weights: path or torchvision name of its weights; None for the packaged ones.
+        power: noise floor that recordings are raised to, power a bin (N_FFT // 2 + 1,); None leaves them as they are.
         arrays: which arrays are made of a mel image.
-        draws: how often the levelling noise is drawn; the maps are their mean, so that a verdict hangs less on one
+        draws: how often the levelling noise is drawn; the arrays are their mean, so that a verdict depends less on one
             draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
+
+    Example:
+        >>> SoundPreparation(draws=2).mel.sample_rate
+        44100
     """
 
-    backbone: str = "efficientnet_lite0"
-    weights: str | None = None
+    station: ClassVar[str] = "mirror_audio"
+    power: tuple[float, ...] | None = None
     arrays: ArraySettings = field(default_factory=ArraySettings)
     draws: int = 1
     mel: MelSettings = field(default_factory=MelSettings)
 
+    @property
+    def pyramid(self) -> PyramidSettings:
+        """How feature maps are made."""
+        return self.arrays.pyramid
 
-def sound_settings(parameters: Mapping[str, Any]) -> SoundSettings:
-    """Settings of the parameters `<station>.sound`, resolved for a detector."""
-    chosen = {key: parameters[key] for key in ("backbone", "weights", "draws")}
-    arrays = ArraySettings(tuple(parameters["arrays"]), parameters["input_type"], parameters["views"])
-    return SoundSettings(**chosen, arrays=arrays, mel=MelSettings(**parameters["mel"]))
+    @property
+    def levelled(self) -> bool:
+        """Whether recordings are raised to a common noise floor."""
+        return self.power is not None
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The preparation that `plain` wrote."""
+        power = None if plain["power"] is None else tuple(plain["power"])
+        return cls(power, array_settings(plain["arrays"]), plain["draws"], MelSettings(**plain["mel"]))
+
+    def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
+        """Recipe of the arrays of all motions of all recordings, the rows of a recording one after the other.
+
+        Raises:
+            EndlineError: for an unknown backbone or input type, or missing weights.
+        """
+        inputs = samples[["digest", "part", "start", "stop", "rest_start", "rest_stop"]].to_dict("list")
+        evidence = content_key(inputs, self.power, self.draws, asdict(self.mel))
+        parts = self._parts(evidence, compute)
+        known = parts.stored_maps(store) if self.draws == 1 or not self.levelled else None
+        recordings = [rows for _, rows in samples.groupby("path", sort=False)]
+
+        def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
+            start = 0
+            for rows in track(recordings, "Extracting features", transient=True):
+                maps = None if known is None else known.read(np.arange(start, start + len(rows)))
+                yield self._made(rows, folder, parts, wanted, maps)
+                start += len(rows)
+
+        return FeatureRecipe(
+            arrays={**parts.arrays, CONTROL: (CONTROL,)},
+            keys={**parts.keys, CONTROL: content_key(evidence, CONTROL)},
+            length=len(samples),
+            batches=batches,
+            dtypes={CONTROL: "float32"},
+        )
+
+    def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
+        """Rows of the sample table (two motions), and arrays, of one new recording.
+
+        Raises:
+            EndlineError: when it cannot be used.
+        """
+        rows = index_recording(path)
+        parts = self._parts("", compute)
+        made = self._made(rows, path.parent, parts, parts.keys)
+        return rows, FeatureSet({name: [made[part] for part in joined] for name, joined in parts.arrays.items()})
+
+    def hear(self, rows: pd.DataFrame, folder: Path) -> Heard:
+        """Mel images and control of one recording; one draw where it stays raw.
+
+        Args:
+            rows: the recording's rows of the sample table.
+            folder: raw folder.
+        """
+        first, rate = rows.iloc[0], self.mel.sample_rate
+        signal = load_sound(folder / first["path"], rate)
+        rest = (first["rest_start"], first["rest_stop"])
+        floor = None if self.power is None else np.asarray(self.power)
+        spans = [slice(round(a * rate), round(b * rate)) for a, b in zip(rows["start"], rows["stop"], strict=True)]
+        images, controls = [], []
+        for draw in range(1 if floor is None else self.draws):
+            heard = signal
+            if floor is not None:
+                seed = int(first["digest"][:12], 16) + draw  # the noise follows from the file and the draw alone
+                heard = level(signal, rate, standstill_power(signal, rate, rest, N_FFT), floor, seed)
+            images.append(torch.stack([mel_image(heard[span], self.mel, floor) for span in spans]))
+            controls.append(band_levels(standstill_power(heard, rate, rest, N_FFT), rate))
+        return Heard(torch.stack(images), np.mean(controls, 0, dtype=np.float32))
+
+    def _made(
+        self,
+        rows: pd.DataFrame,
+        folder: Path,
+        parts: ImageParts,
+        wanted: Collection[str],
+        known: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, NDArray[Any]]:
+        heard = self.hear(rows, folder)
+        made = parts.make(heard.images.flatten(0, 1)[:, None], wanted, known)
+        mean = {name: x.reshape(-1, len(rows), *x.shape[1:]).mean(0).numpy() for name, x in made.items()}
+        return {**mean, CONTROL: np.tile(heard.control, (len(rows), 1))}
+
+    def _parts(self, evidence: str, compute: Compute) -> ImageParts:
+        backbone = load_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
+        check_size((self.mel.height, self.mel.width), backbone, self.pyramid.input_type)
+        return ImageParts(self.arrays, backbone, evidence)
 
 
-def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: int) -> dict[str, Any]:
-    """The noise floor that all recordings are raised to, or none.
+def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: int) -> tuple[float, ...] | None:
+    """The noise floor that all recordings are raised to (N_FFT // 2 + 1 powers), or None.
 
     It is taken from the standstills of all recordings of the set, whatever their label: only so does no room stand
     out. A recording that comes later is raised to the same floor. `level_training` takes it from the training
-    recordings alone: rooms that are louder then stand out, which the control tells.
+    recordings alone: rooms that are louder then stand out, which the control shows.
 
     Args:
         samples: the sample table.
@@ -65,114 +172,24 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
         mode: `level`, `level_training`, `raw`, or `auto` (level real recordings, leave simulated ones).
         rate: rate in Hz that recordings are brought to.
 
-    Returns:
-        `mode` (`level` or `raw`), `rate`, and `power`: the floor (N_FFT // 2 + 1 values), None when raw.
-
     Raises:
         EndlineError: for an unknown mode.
     """
     if mode not in NOISE_FLOORS:
         raise EndlineError(f"There is no noise_floor '{mode}': choose one of {', '.join(NOISE_FLOORS)}.")
     if mode == "raw" or (mode == "auto" and bool(samples["simulated"].all())):
-        return {"mode": "raw", "rate": rate, "power": None}
-    controls = samples[samples["control"]]
+        return None
+    recordings = samples.drop_duplicates("path")
     if mode == "level_training":
-        controls = controls[controls["split"] == "train"]
+        recordings = recordings[recordings["split"] == "train"]
     powers = [
-        standstill_power(load_sound(folder / row["path"], rate), rate, (row["start"], row["stop"]), N_FFT)
-        for row in track(controls.to_dict("records"), "Measuring the standstills", transient=True)
+        standstill_power(load_sound(folder / row["path"], rate), rate, (row["rest_start"], row["rest_stop"]), N_FFT)
+        for row in track(recordings.to_dict("records"), "Measuring the standstills", transient=True)
     ]
-    return {"mode": "level", "rate": rate, "power": common_floor(np.stack(powers)).tolist()}
+    return tuple(common_floor(np.stack(powers)).tolist())
 
 
 def load_sound(path: Path, rate: int) -> Signal:
     """Recording (samples,) as one channel at `rate` Hz."""
-    signal, own_rate = read_recording(path)
-    return resample(signal, own_rate, rate)
-
-
-def levelled(
-    signal: Signal, standstill: tuple[float, float], digest: str, floor: Mapping[str, Any], draw: int = 0
-) -> Signal:
-    """Recording raised to the noise floor; the noise follows from the file's digest and the draw alone.
-
-    Args:
-        signal: (samples,) at the floor's rate.
-        standstill: span in seconds.
-        digest: SHA-256 of the file, hexadecimal.
-        floor: as `measure_noise_floor` returns it.
-        draw: number of the noise, from 0.
-    """
-    if floor["power"] is None:
-        return signal
-    power = standstill_power(signal, floor["rate"], standstill, N_FFT)
-    return level(signal, floor["rate"], power, np.asarray(floor["power"]), int(digest[:12], 16) + draw)
-
-
-def part_images(rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], mel: MelSettings, draws: int = 1) -> Tensor:
-    """Mel images (draws, rows, height, width) in [0, 1] of the parts of one recording; one draw if it stays raw.
-
-    Args:
-        rows: the recording's rows of the sample table, the standstill among them.
-        folder: raw folder.
-        floor: as `measure_noise_floor` returns it.
-        mel: settings of the image.
-        draws: how often the levelling noise is drawn.
-    """
-    first, rest = rows.iloc[0], rows[rows["control"]].iloc[0]
-    signal = load_sound(folder / first["path"], mel.sample_rate)
-    above = None if floor["power"] is None else np.asarray(floor["power"])
-    spans = [
-        slice(round(start * mel.sample_rate), round(stop * mel.sample_rate))
-        for start, stop in zip(rows["start"], rows["stop"], strict=True)
-    ]
-    images = []
-    for draw in range(1 if above is None else draws):
-        heard = levelled(signal, (rest["start"], rest["stop"]), first["digest"], floor, draw)
-        images.append(torch.stack([mel_image(heard[span], mel, above) for span in spans]))
-    return torch.stack(images)
-
-
-def sound_features(
-    samples: pd.DataFrame, folder: Path, floor: Mapping[str, Any], settings: SoundSettings
-) -> FeatureRecipe:
-    """Recipe of the feature maps of all parts of all recordings.
-
-    Args:
-        samples: the sample table, the rows of a recording one after the other.
-        folder: raw folder.
-        floor: as `measure_noise_floor` returns it.
-        settings: of the images and the backbone.
-
-    Raises:
-        EndlineError: for an unknown backbone or input type, or missing weights.
-    """
-    backbone = load_backbone(settings.backbone, settings.weights)
-    check_size((settings.mel.height, settings.mel.width), backbone, settings.arrays.input_type)
-    inputs = samples[["digest", "part", "start", "stop"]].to_dict("list")
-    told = {**described(settings.arrays, backbone), "mel": asdict(settings.mel), "draws": settings.draws}
-    recordings = [rows for _, rows in samples.groupby("path", sort=False)]
-
-    def batches() -> Iterator[dict[str, NDArray[Any]]]:
-        for rows in track(recordings, "Extracting features", transient=True):
-            maps = recording_maps(rows, folder, floor, settings, backbone)
-            yield {name: x.numpy() for name, x in maps.items()}
-
-    return FeatureRecipe(content_key(inputs, told, floor["power"]), len(samples), batches)
-
-
-def recording_maps(
-    rows: pd.DataFrame, folder: Path, floor: Mapping[str, Any], settings: SoundSettings, backbone: Backbone
-) -> Batch:
-    """Arrays (rows, ...) of the parts of one recording, the mean over the draws of the noise.
-
-    Args:
-        rows: the recording's rows of the sample table, the standstill among them.
-        folder: raw folder.
-        floor: as `measure_noise_floor` returns it.
-        settings: of the images.
-        backbone: the loaded backbone.
-    """
-    images = part_images(rows, folder, floor, settings.mel, settings.draws)
-    arrays = image_arrays(images.flatten(0, 1)[:, None], backbone, settings.arrays)
-    return {name: x.reshape(len(images), len(rows), *x.shape[1:]).mean(0) for name, x in arrays.items()}
+    signal, own_rate = DECODED.read(path, decoded)
+    return resample(signal, int(own_rate), rate)

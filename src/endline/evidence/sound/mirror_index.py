@@ -4,18 +4,21 @@ import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import soundfile
+from numpy.typing import NDArray
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
+from endline.evidence.decoded import DECODED
 from endline.evidence.rejected import Rejections
-from endline.evidence.sound.recordings import Motions, find_motions, read_recording
+from endline.evidence.sound.recordings import Motions, Signal, find_motions, read_recording
 from endline.files import file_digest
-from endline.samples import NORMAL, NORMAL_WORDS, Index
+from endline.samples import NORMAL, NORMAL_WORDS, Index, sample_table
 
 LABELS = "labels.csv"
-PARTS = ("fold", "standstill", "unfold")
+PARTS = ("fold", "unfold")
 log = logging.getLogger(__name__)
 
 
@@ -32,7 +35,8 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
         simulated: whether the recordings were simulated.
 
     Returns:
-        Three rows a recording (fold, standstill as control, unfold), with the columns `start, stop` in seconds.
+        Two rows a recording (fold, unfold), with the columns `start, stop` of the motion and `rest_start, rest_stop` of
+        the standstill, in seconds.
 
     Raises:
         EndlineError: when the folder is missing or holds no usable recording, or the label table cannot be read.
@@ -49,11 +53,11 @@ def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
     for path in track(files, "Looking for the motions", transient=True):
         name = path.relative_to(folder).as_posix()
         with rejections.instead(name):
-            motions = find_motions(*read_recording(path))
+            motions = _motions(path)
             digest = rejections.digest(name)
             rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
     table = rejections.table(len(files), usable=bool(rows))
-    samples = pd.DataFrame(rows).astype({"label": "Int8", "kind": object})
+    samples = sample_table(rows)
     unknown = int(samples["label"].isna().sum()) // len(PARTS)
     if unknown:
         log.warning("%d recordings have no label in %s: they are scored, but count in no figure.", unknown, folder)
@@ -67,13 +71,25 @@ def index_recording(path: Path) -> pd.DataFrame:
         EndlineError: when the recording cannot be used.
     """
     try:
-        signal, rate = read_recording(path)
-        motions = find_motions(signal, rate)
+        motions = _motions(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
-    digest = file_digest(path)
-    rows = _rows(path.name, None, motions, group="", simulated=False, digest=digest)
-    return pd.DataFrame(list(rows)).astype({"label": "Int8", "kind": object})
+    return sample_table(_rows(path.name, None, motions, group="", simulated=False, digest=file_digest(path)))
+
+
+def _motions(path: Path) -> Motions:
+    signal, rate = DECODED.read(path, decoded)
+    return find_motions(signal, int(rate))
+
+
+def decoded(path: Path) -> tuple[Signal, NDArray[np.int64]]:
+    """Recording as one channel and its rate, as arrays, for `DECODED`.
+
+    Raises:
+        FileRejected: as `read_recording`.
+    """
+    signal, rate = read_recording(path)
+    return signal, np.array(rate)
 
 
 def _rows(
@@ -86,16 +102,14 @@ def _rows(
             "sample_id": f"{name}#{part}",
             "path": name,
             "group": group,
-            "split": "test",
             "label": None if fault is None else 0 if normal else 1,
             "kind": NORMAL if normal else fault,
-            "domain": None,
             "part": part,
-            "mask_path": None,
-            "control": part == "standstill",
             "simulated": simulated,
             "start": start,
             "stop": stop,
+            "rest_start": motions.standstill[0],
+            "rest_stop": motions.standstill[1],
             "digest": digest,
         }
 

@@ -26,8 +26,7 @@ def standstill_power(samples: Signal, rate: int, standstill: Span, n_fft: int = 
 def common_floor(powers: Power, quantile: float = 0.98, factor: float = 4.0) -> Power:
     """Return the common noise floor (bins,) of standstill powers (n, bins): a factor above a quantile.
 
-    The factor leaves room for the added noise to outweigh what differs between the rooms (shared design,
-    data README, "A trap that must be told").
+    The factor leaves room for the added noise to outweigh what differs between the rooms.
     """
     floor: Power = factor * np.quantile(powers, quantile, axis=0)
     return floor
@@ -46,3 +45,19 @@ def level(samples: Signal, rate: int, power: Power, floor: Power, seed: int) -> 
     gain = np.sqrt(np.interp(grid, np.linspace(0.0, 1.0, len(missing)), missing))
     noise = np.fft.irfft(spectrum * gain, n=len(samples))
     return (samples + noise).astype(np.float32)
+
+
+def band_levels(power: Power, rate: int, bands: int = 32) -> NDArray[np.float64]:
+    """Mean power in dB (bands,) of a spectrum (bins,) in bands of equal width on the mel scale, 0 Hz to half the rate.
+
+    Example:
+        >>> band_levels(np.full(1025, 10.0), 44_100, bands=3)
+        array([10., 10., 10.])
+    """
+    top = 2595 * np.log10(1 + rate / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, bands + 1) / 2595) - 1) / (rate / 2) * (len(power) - 1)
+    starts = np.minimum(np.round(edges[:-1]).astype(int), len(power) - 1)
+    stops = np.maximum(np.round(edges[1:]).astype(int), starts + 1)
+    means = np.array([power[start:stop].mean() for start, stop in zip(starts, stops, strict=True)])
+    levels: NDArray[np.float64] = 10 * np.log10(np.maximum(means, 1e-20))
+    return levels

@@ -32,7 +32,12 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True)
 class Motions:
-    """Where the motor runs and rests in one recording; each span is (start, stop) in seconds."""
+    """Where the motor runs and rests in one recording; each span is (start, stop) in seconds.
+
+    Example:
+        >>> Motions(fold=(0.2, 2.3), standstill=(2.4, 2.7), unfold=(2.8, 4.9)).standstill
+        (2.4, 2.7)
+    """
 
     fold: Span
     standstill: Span
@@ -100,9 +105,9 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     level = _frame_levels(samples, rate)
     runs, quiet = _motor_runs(level)
     if len(runs) != 2:
-        found = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
+        heard = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
         raise FileRejected(
-            f"{found} found where one fold and one unfold are needed",
+            f"{heard} found where one fold and one unfold are needed",
             "record one fold and one unfold with a rest between, in a room quieter than the motor",
         )
     fold, unfold = runs

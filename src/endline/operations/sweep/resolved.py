@@ -11,13 +11,14 @@ from typing import Any
 from kedro.config import AbstractConfigLoader
 from kedro.framework.project import settings
 
-from endline.backbones.networks import ARCHITECTURES, load_backbone
-from endline.detectors.base import build_detector
+from endline.backbones.architectures import ARCHITECTURES
+from endline.backbones.networks import load_backbone
+from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 
 # Settings of `<station>.run` that change no figure: the raw files have a digest of their own, and a device gives the
 # same scores within rounding.
-NO_FIGURE = {"raw", "title", "checkpoints", "device"}
+NO_FIGURE = {"raw", "title", "checkpoints", "store", "device"}
 
 
 def configuration(project: Path, env: str | None, parameters: Mapping[str, Any]) -> AbstractConfigLoader:
@@ -48,7 +49,7 @@ def settings_content(project: Path, env: str | None, station: str, parameters: M
     try:
         detector = build_detector(name, detectors)
         config = asdict(detector.config)
-        if "views" not in detector.inputs:
+        if "views" not in (*detector.required, *detector.optional):
             own = {group: _without(values, "views") for group, values in own.items()}
     except EndlineError:  # the run itself will say so
         config = _without(detectors.get(name, {}), "type")

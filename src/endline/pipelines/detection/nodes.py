@@ -1,41 +1,58 @@
 """Nodes of the shared detection pipeline: they call the layers below and hold no mathematics."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from rich.progress import Progress as Bars
 
-from endline.detectors.base import build_detector
-from endline.detectors.fitting import Detectors, FitPlan, are_joint, fit_detectors, score_rows, units
+from endline.array_store import ArrayStore
+from endline.backbones.pyramids import PyramidSettings
+from endline.compute import Compute
+from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
-from endline.evaluation.controls import control_auroc
-from endline.evaluation.localisation import pixel_auroc
-from endline.evaluation.metrics import roc_curves
+from endline.detectors.registry import build_detector
+from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches
+from endline.evaluation.controls import control_auroc, control_numbers, missing_for_control
+from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
+from endline.evaluation.map_values import has_maps
+from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
 from endline.evaluation.thresholds import Calibration, calibrate
-from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.files import content_key
-from endline.reporting.figures import roc_figure, score_histogram, training_figure
+from endline.feature_set import FeatureSet
+from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import provenance
-from endline.reporting.report import Exhibit, render_report
+from endline.reporting.report import render_report
+from endline.samples import TEST
 
 Settings = Mapping[str, Any]
-Figures = dict[str, Figure]
 log = logging.getLogger(__name__)
+
+
+class Prepared(Protocol):
+    """What the fit must know of a station's preparation."""
+
+    @property
+    def pyramid(self) -> PyramidSettings | None:
+        """How feature maps were made."""
+        ...
+
+
+def compute_of(run: Settings) -> Compute:
+    """Device and precision of a run."""
+    return Compute(run["device"], run["precision"])
 
 
 def fit(
     samples: pd.DataFrame,
     features: FeatureSet,
+    preparation: Prepared,
     run: Settings,
     plan: Settings,
     detectors: Mapping[str, Settings],
@@ -56,10 +73,11 @@ def fit(
         fitted = fit_detectors(
             samples,
             features,
-            lambda: build_detector(name, detectors),
+            lambda: build_detector(name, detectors, compute_of(run)),
             FitPlan(**plan),
             seed=run["seed"],
             new_progress=new_progress,
+            pyramid=preparation.pyramid,
         )
     about = {
         "fit_seconds": fitted.seconds,
@@ -69,27 +87,38 @@ def fit(
 
 
 def score(
-    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, exhibits: int
-) -> tuple[pd.DataFrame, FeatureRecipe, dict[str, Any]]:
+    samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, run: Settings, exhibits: int
+) -> tuple[pd.DataFrame, FeatureSet, dict[str, Any]]:
     """Score every tested part (or joint item); returns scores, maps (0 x 0 without), and the time each took.
 
-    Maps are made where a report shows them or masks judge them.
+    Maps are made where a report shows them or masks judge them, and written batch by batch. The rows come in the order
+    in which they were scored: part after part where each has a detector of its own.
     """
-    tested = np.flatnonzero(((samples["split"] == "test") & ~samples["control"]).to_numpy(bool))
-    rows, view = units(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
-    start = time.perf_counter()
+    tested = np.flatnonzero((samples["split"] == TEST).to_numpy())
+    rows, view = detector_rows(samples.iloc[tested], features.take(tested), joint=are_joint(detectors))
     wanted = exhibits > 0 or bool(rows["mask_path"].notna().any())
-    scores, maps, map_seconds = score_rows(rows, view, detectors, maps=wanted)
+    order: list[NDArray[np.int64]] = []
+    scores: list[NDArray[np.float64]] = []
+    seconds = {"score": 0.0, "map": 0.0}
+
+    def maps() -> Iterator[NDArray[np.float32]]:
+        begun = time.perf_counter()
+        for batch in score_batches(rows, view, detectors, maps=wanted):
+            order.append(batch.rows)
+            scores.append(batch.scores)
+            seconds["map"] += batch.map_seconds
+            seconds["score"] += time.perf_counter() - begun - batch.map_seconds
+            yield np.zeros((len(batch.rows), 0, 0), np.float32) if batch.maps is None else batch.maps
+            begun = time.perf_counter()
+
+    kept = ArrayStore(Path(run["store"])).keep("map", maps(), len(rows))
     each = 1000 / max(1, len(rows))
     times = {
-        "score_ms_per_sample": each * (time.perf_counter() - start - map_seconds),
-        "map_ms_per_sample": None if maps is None else each * map_seconds,
+        "score_ms_per_sample": each * seconds["score"],
+        "map_ms_per_sample": each * seconds["map"] if has_maps(kept) else None,
     }
-    heat = np.zeros((len(rows), 0, 0), np.float32) if maps is None else maps
-    # Equal scores may come with other maps: the key is their content.
-    key = content_key("maps", heat.shape, hashlib.sha256(heat.data).hexdigest())
-    recipe = FeatureRecipe(key, len(rows), lambda: iter([{"map": heat}]), dtype="float32")
-    return rows.assign(score=scores), recipe, times
+    scored = rows.iloc[np.concatenate(order)].reset_index(drop=True).assign(score=np.concatenate(scores))
+    return scored, kept, times
 
 
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -103,7 +132,7 @@ def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) 
             100 * calibration.smallest_rate,
             100 * calibration.rate,
         )
-    return asdict(calibration), calibration.verdicts(part_scores)
+    return calibration.as_json(), calibration.verdicts(part_scores)
 
 
 def evaluate(
@@ -112,14 +141,20 @@ def evaluate(
     part_scores: pd.DataFrame,
     maps: FeatureSet,
     scores: pd.DataFrame,
+    held_out: pd.DataFrame,
     calibration: Settings,
     fitting: Settings,
     scoring: Settings,
-    source: Settings,
     run: Settings,
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Metrics of the run, and its ROC curves."""
-    control = control_auroc(samples, features)
+    masks: FeatureSet | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Metrics of the run, its AUROC intervals and ROC curves, and its scores in groups.
+
+    `masks` holds the array `defect` row by row with `part_scores`, where the evidence has defect masks.
+    """
+    limits = Calibration.from_json(calibration)
+    numbers = control_numbers(samples, features)
+    control = control_auroc(samples, numbers)
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},
         "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
@@ -127,76 +162,68 @@ def evaluate(
         **scoring,
         "feature_seconds": features.seconds,
         "control_auroc": None if control is None else control.auroc,
-        "pixel_auroc": pixel_auroc(part_scores, maps, Path(source["folder"])),
+        "control_auroc_low": None if control is None else control.low,
+        "control_auroc_high": None if control is None else control.high,
+        "control_auroc_reason": missing_for_control(samples, numbers),
+        "pixel_auroc": pixel_auroc(part_scores, maps, masks),
+        "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
     }
-    return summarise(scores, samples, calibration["threshold"], known), roc_curves(scores)
+    intervals = auroc_intervals(scores)
+    metrics = summarise(scores, samples, limits, intervals, known)
+    return metrics, intervals, roc_curves(scores), score_groups(scores, limits.verdicts(held_out))
 
 
 def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.DataFrame:
     """The items that the report shows in full, with the reason in `why`."""
-    return shortlist_items(scores, calibration["threshold"], exhibits)
+    return shortlist_items(scores, Calibration.from_json(calibration).threshold, exhibits)
 
 
-def figures(scores: pd.DataFrame, calibration: Settings, history: pd.DataFrame, curves: pd.DataFrame) -> Figures:
-    """The report's figures, each as a file of its own."""
-    drawn = {
-        "scores.png": score_histogram(scores, calibration["threshold"]),
-        "roc.png": roc_figure(_by_kind(curves)),
-        "training.png": training_figure(history),
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+def figures(
+    score_groups: pd.DataFrame, metrics: Settings, curves: pd.DataFrame, history: pd.DataFrame
+) -> dict[str, bytes]:
+    """The run's figures, file name -> PNG: drawn here once, the report takes them over."""
+    from endline.reporting.figures import run_figures  # imports matplotlib: only where something is drawn
+
+    return run_figures(score_groups, metrics, curves, history)
 
 
 def report(
     metrics: Settings,
     scores: pd.DataFrame,
-    held_out: pd.DataFrame,
-    calibration: Settings,
-    history: pd.DataFrame,
-    curves: pd.DataFrame,
+    intervals: pd.DataFrame,
+    figures: Mapping[str, bytes],
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     inputs: Settings,
     settings: Settings,
     detectors: Mapping[str, Settings],
+    *,
+    title: str,
+    evidence: str,
 ) -> str:
     """The report, one HTML page."""
     run = settings["run"]
-    limits = Calibration(**calibration)
-    calibrating = limits.verdicts(held_out).assign(split="train")
     page = render_report(
-        title=run["title"],
+        title=title,
         station=run["station"],
-        metrics={
-            **metrics,
-            "target_false_alarm_rate": limits.rate,
-            "n_calibration": len(limits.held_out),
-        },
-        scores=pd.concat([calibrating, scores], ignore_index=True),
-        history=history,
-        curves=_by_kind(curves),
+        metrics=metrics,
+        scores=scores,
+        intervals=intervals,
+        figures=figures,
         exhibits=exhibits,
         rejected=rejected,
         settings={**settings, run["detector"]: detectors[run["detector"]]},
         provenance=provenance(inputs),
         simulated=bool(metrics["simulated"]),
-        evidence=run["evidence"],
+        evidence=evidence,
     )
     area = metrics["auroc"]
     log.info(
         "%d of %d tested %s flagged; AUROC %s; %d files left out.",
-        int(scores["flagged"].sum()),
-        len(scores),
-        run["evidence"],
-        "not computed (no labelled anomaly)" if area is None else f"{area:.3f}",
+        metrics["n_flagged"],
+        metrics["n_tested"],
+        evidence,
+        f"not computed ({metrics['auroc_reason']})" if area is None else f"{area:.3f}",
         len(rejected),
     )
     return page
-
-
-def _by_kind(curves: pd.DataFrame) -> dict[str, tuple[pd.Series, pd.Series, float]]:
-    """ROC curve (false-alarm rates, recalls, area) of each kind."""
-    return {
-        str(kind): (rows["false_alarm_rate"], rows["recall"], float(rows["auroc"].iloc[0]))
-        for kind, rows in curves.groupby("kind", sort=False)
-    }

@@ -2,26 +2,34 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from endline.pipelines.bound import bound
 from endline.pipelines.detection import nodes
 
 
-def create_pipeline(station: str) -> Pipeline:
+def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = False) -> Pipeline:
     """Detection under the namespace of a station.
 
-    The station gives `source`, `samples`, `rejected`, `inputs`, `features`, and `exhibits` made from `shortlist` and
-    `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is shared.
+    Args:
+        station: its name.
+        title: of its reports.
+        evidence: what its items are, in the plural.
+        masks: whether the station gives `masks`, the defect masks row by row with `part_scores`.
+
+    The station gives `samples`, `rejected`, `inputs`, `preparation`, `features`, and `exhibits` made from `shortlist`
+    and `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is
+    shared.
     """
     return pipeline(
         [
             node(
                 nodes.fit,
-                ["samples", "features", "params:run", "params:fit", "params:detectors"],
+                ["samples", "features", "preparation", "params:run", "params:fit", "params:detectors"],
                 ["detectors", "history", "held_out", "fitting"],
                 name="fit",
             ),
             node(
                 nodes.score,
-                ["samples", "features", "detectors", "params:exhibits"],
+                ["samples", "features", "detectors", "params:run", "params:exhibits"],
                 ["part_scores", "maps", "scoring"],
                 name="score",
             ),
@@ -39,26 +47,25 @@ def create_pipeline(station: str) -> Pipeline:
                     "part_scores",
                     "maps",
                     "scores",
+                    "held_out",
                     "calibration",
                     "fitting",
                     "scoring",
-                    "source",
                     "params:run",
+                    *(["masks"] if masks else []),
                 ],
-                ["metrics", "curves"],
+                ["metrics", "intervals", "curves", "score_groups"],
                 name="evaluate",
             ),
             node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
-            node(nodes.figures, ["scores", "calibration", "history", "curves"], "figures", name="figures"),
+            node(nodes.figures, ["score_groups", "metrics", "curves", "history"], "figures", name="figures"),
             node(
-                nodes.report,
+                bound(nodes.report, title=title, evidence=evidence),
                 [
                     "metrics",
                     "scores",
-                    "held_out",
-                    "calibration",
-                    "history",
-                    "curves",
+                    "intervals",
+                    "figures",
                     "exhibits",
                     "rejected",
                     "inputs",

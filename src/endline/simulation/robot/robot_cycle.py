@@ -18,29 +18,23 @@ of 90 % variance leave over gives 0.79. Measured once, by hand, with RECIPE 1.
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from scipy.signal import firwin, upfirdn
 
 from endline.errors import EndlineError
 from endline.robot_signals import CATEGORIES, META, SIGNALS, TRAINING_SETTING
-from endline.simulation.robot.robot_cell import run
-from endline.simulation.robot.robot_faults import VARIANTS, Fault, setting
-from endline.simulation.robot.robot_motion import PAUSES, Array, Job, plan
-from endline.simulation.robot.robot_motors import record
-from endline.simulation.robot.robot_plant import Conditions
+from endline.simulation.robot.recording_rate import check_rate
+from endline.simulation.robot.robot_faults import VARIANTS, setting
 from endline.simulation.simulated_folder import SimulatedFolder
+
+if TYPE_CHECKING:
+    from endline.simulation.robot.recorded_cycle import Cycle
 
 RECIPE = 1  # raise it whenever the same settings would give other cycles
 TEST_SETTING = 73  # of normal cycles that test, as published; faults have 0 to 53 (`robot_faults.setting`)
-FULL_RATE = 500  # Hz
-BELT_PLACE, BELT_SPREAD = (0.55, -0.3), (0.05, 0.09)  # m: where cans stand, and how far off
-# s: spread of the pauses; up to the detection all cycles are nearly the same.
-PAUSE_SPREAD = (0.006, 0.015, 0.01, 0.02, 0.01, 0.01, 0.02, 0.02)
 CYCLES_A_GROUP = 20  # of rows in the file, so that it can be written and read in pieces
 COLUMNS = {"time": pa.float64(), "anomaly": pa.bool_(), "action": pa.uint8()}
 SCHEMA = pa.schema(
@@ -77,55 +71,9 @@ class RobotSimulation:
             value = getattr(self, name)
             if not value >= 0:  # also refuses NaN
                 raise EndlineError(f"The simulation's {name} is {value}; give at least 0.")
-        _check_rate(self.rate)
+        check_rate(self.rate)
         if self.normals + self.test_normals + self.faulty == 0:
             raise EndlineError("The simulation has no cycles; set normals, test_normals or faulty above 0.")
-
-
-@dataclass(frozen=True)
-class Cycle:
-    """One record: `time` in seconds and `action`, of shape (samples,), and `signals`, (samples, 130) as `SIGNALS`."""
-
-    time: Array
-    action: NDArray[np.uint8]
-    signals: NDArray[np.float32]
-
-
-def cycle(kind: str, rng: np.random.Generator, rate: int = 100, variant: int = 0) -> Cycle:
-    """Return one cycle that is "normal" or has a fault of a kind of `VARIANTS`.
-
-    The task, the plant, the control's noise, the records' noise and the fault draw from five children of `rng`: the
-    same generator with another kind gives the same task in the same plant, with and without the fault.
-
-    Args:
-        kind: one of `CATEGORIES`.
-        rng: source of all that is random.
-        rate: samples a second, a divisor of 500; slower records are low-pass filtered first.
-        variant: which of the kind's variants, counted around; normal cycles have one.
-    """
-    if kind not in CATEGORIES:
-        raise EndlineError(f"The simulation knows no fault {kind!r}; choose {', '.join(CATEGORIES)}.")
-    _check_rate(rate)
-    job_rng, plant_rng, control_rng, record_rng, fault_rng = rng.spawn(5)
-    fault = Fault()
-    if kind != "normal":
-        fault = VARIANTS[kind][variant % len(VARIANTS[kind])](fault_rng)
-    across, along = job_rng.uniform(-1, 1, 2) * BELT_SPREAD
-    place = (BELT_PLACE[0] + across, BELT_PLACE[1] + (along if fault.stop is None else fault.stop))
-    seen = job_rng.normal(place, 0.0015)  # what the camera makes of it
-    pauses = np.array(PAUSES) + np.clip(job_rng.standard_normal(len(PAUSES)), -2, 2) * PAUSE_SPREAD
-    pauses[1] += fault.delay
-    turn, height = job_rng.uniform(-0.3, 0.3), job_rng.normal(-0.001, 0.0007)
-    job = Job((float(seen[0]), float(seen[1])), turn, height, tuple(pauses.tolist()))
-    planned = plan(job)
-    conditions = Conditions.draw(place, plant_rng)
-    motion = run(planned, conditions, fault, control_rng)
-    signals = record(motion, planned, conditions, fault, record_rng)
-    factor = FULL_RATE // rate
-    kept = _decimate(signals, factor)
-    time = np.arange(len(kept)) / rate
-    time[1:] += record_rng.uniform(-2e-5, 2e-5, len(kept) - 1)  # the recorder's clock
-    return Cycle(time, planned.action[::factor], kept.astype(np.float32))
 
 
 def simulate(folder: Path, settings: RobotSimulation, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -142,7 +90,7 @@ def simulate(folder: Path, settings: RobotSimulation, progress: Callable[[int, i
         progress: called with (cycles written, cycles in all) after each cycle.
 
     Raises:
-        EndlineError: `folder` holds files that no simulation wrote, or the disk cannot be written.
+        EndlineError: `folder` holds files that no simulation wrote, the disk cannot be written, or MuJoCo is missing.
     """
     cycles = list(_deal(settings))
     name = f"voraus_simulated_{settings.rate}hz.parquet"
@@ -157,6 +105,7 @@ def simulate(folder: Path, settings: RobotSimulation, progress: Callable[[int, i
     )
 
     def write(beside: Path) -> None:
+        cycle = _physics()
         pending: list[pa.Table] = []
         with pq.ParquetWriter(beside / name, SCHEMA, **STORED) as writer:
             for sample, (kind, use, number) in enumerate(cycles):
@@ -174,9 +123,18 @@ def simulate(folder: Path, settings: RobotSimulation, progress: Callable[[int, i
     return simulated.fill(folder, write)
 
 
-def _check_rate(rate: int) -> None:
-    if not 50 <= rate <= FULL_RATE or FULL_RATE % rate:
-        raise EndlineError(f"The simulation's rate is {rate}; give 50, 100, 125, 250 or 500 samples a second.")
+def _physics() -> Callable[..., "Cycle"]:
+    """What makes a cycle: it needs MuJoCo, an extra that recorded cycles do without."""
+    try:
+        from endline.simulation.robot.recorded_cycle import cycle
+    except ModuleNotFoundError as error:
+        if error.name != "mujoco":
+            raise
+        raise EndlineError(
+            "Robot cycles are simulated with MuJoCo, which is not installed: run pip install 'endline[simulation]', or "
+            "give recorded cycles (--params=raw=...)."
+        ) from error
+    return cycle
 
 
 def _deal(settings: RobotSimulation) -> Iterator[tuple[str, int, int]]:
@@ -188,17 +146,7 @@ def _deal(settings: RobotSimulation) -> Iterator[tuple[str, int, int]]:
             yield kind, setting(kind, number), number
 
 
-def _decimate(signals: Array, factor: int) -> Array:
-    """Every `factor`-th row of `signals` (steps, 130), without what the lower rate cannot show."""
-    if factor == 1:
-        return signals
-    half = 4 * factor
-    taps = firwin(2 * half + 1, 0.8 / factor)
-    padded = np.pad(signals, ((half, half), (0, 0)), mode="edge")
-    return np.asarray(upfirdn(taps, padded, down=factor, axis=0)[8 : 8 + -(-len(signals) // factor)])
-
-
-def _table(made: Cycle, sample: int, kind: str, use: int) -> pa.Table:
+def _table(made: "Cycle", sample: int, kind: str, use: int) -> pa.Table:
     rows = len(made.time)
     meta = {
         "time": made.time,

@@ -1,0 +1,111 @@
+"""What kinds of detectors there are on cycles: of elements, of steps, of whole cycles."""
+
+from abc import abstractmethod
+from typing import Protocol, TypeVar, final
+
+import torch
+from torch import Tensor
+
+from endline.detectors.base import ConfigT, Detector
+from endline.detectors.cycles.signals import masked_mean
+from endline.detectors.scored import Scored
+from endline.feature_set import Batch
+
+
+class CycleDetector(Detector[ConfigT]):
+    """A detector that reads the arrays `cycle` (signals, steps) and `valid` (steps,).
+
+    Example:
+        >>> from endline.detectors.cycles.pca import PCA, PCAConfig
+        >>> PCA(PCAConfig()).required
+        ('cycle', 'valid')
+    """
+
+    required = ("cycle", "valid")
+
+
+class ElementDetector(CycleDetector[ConfigT]):
+    """A detector whose score is the mean of what it says of every valid element, and whose map are the elements.
+
+    Example:
+        >>> from endline.detectors.cycles.pca import PCA, PCAConfig
+        >>> PCA(PCAConfig()).downsampling
+        1
+    """
+
+    downsampling = 1  # steps of the cycle in one of the elements
+
+    @abstractmethod
+    def elements(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Scores (batch, signals, its steps) and mask (batch, 1, its steps)."""
+
+    def _score(self, batch: Batch) -> Scored:
+        """Score (batch,) and map (batch, signals, steps)."""
+        each, valid = self.elements(batch)
+        shown = (each * valid).repeat_interleave(self.downsampling, -1)[..., : batch["cycle"].shape[-1]]
+        return Scored(masked_mean(each.mean(1), valid[:, 0]), shown)
+
+
+class StepwiseDetector(CycleDetector[ConfigT]):
+    """A detector that judges every step by itself too, as a running cycle wants.
+
+    Example:
+        >>> from endline.detectors.cycles.hmm import HMM
+        >>> from endline.detectors.cycles.pca import PCA
+        >>> issubclass(HMM, StepwiseDetector), issubclass(PCA, StepwiseDetector)
+        (True, False)
+    """
+
+    @final
+    @torch.no_grad()
+    def step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score of every step, and the mask of those that count, on the CPU.
+
+        Args:
+            batch: `cycle` (batch, signals, steps) and `valid` (batch, steps), of any number of steps.
+
+        Returns:
+            (batch, the detector's steps) each; a step of the detector may be several of the cycle.
+
+        Raises:
+            EndlineError: when it is not fitted, or a value is not finite.
+        """
+        with self._exact():
+            scores, counts = self._step_scores(self._given(batch, None))
+        return scores.cpu(), counts.cpu()
+
+    @abstractmethod
+    def _step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`step_scores`, on the detector's device."""
+
+
+class DownsamplingConfig(Protocol):
+    """Settings of a detector that makes one step of several."""
+
+    @property
+    def downsampling(self) -> int:
+        """Steps that become one."""
+        ...
+
+
+DownsamplingT = TypeVar("DownsamplingT", bound=DownsamplingConfig)
+
+
+class StepDetector(ElementDetector[DownsamplingT], StepwiseDetector[DownsamplingT]):
+    """An `ElementDetector` on downsampled cycles that is stepwise.
+
+    Example:
+        >>> from endline.detectors.cycles.ganf import GANF, GANFConfig
+        >>> GANF(GANFConfig(downsampling=4)).downsampling
+        4
+    """
+
+    @property
+    def downsampling(self) -> int:  # type: ignore[override]
+        """Steps of the cycle in one of the elements."""
+        return self.config.downsampling
+
+    def _step_scores(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Score of every downsampled step, a signal, and the steps' mask: (batch, fewer steps) each."""
+        each, valid = self.elements(batch)
+        return each.mean(1), valid[:, 0]

@@ -1,0 +1,105 @@
+"""Mathematics that several detectors share: pooling, Gaussians, neighbours, densities."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from endline.feature_set import Batch
+
+
+def pooled(batch: Batch) -> Tensor:
+    """Mean over all positions of every array, joined in the arrays' order of names, (batch, features).
+
+    Example:
+        >>> pooled({"scale_1": torch.ones(2, 3, 4, 4), "scale_0": torch.zeros(2, 1, 8, 8)}).tolist()[0]
+        [0.0, 1.0, 1.0, 1.0]
+    """
+    return torch.cat(
+        [batch[name].flatten(2).mean(2) if batch[name].ndim > 2 else batch[name] for name in sorted(batch)], 1
+    )
+
+
+def shrunk_gaussian(vectors: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and precision (d, d) of vectors (n, d), float64.
+
+    The covariance becomes `(1 - shrinkage) * covariance + shrinkage * mean variance * identity`; a variance of
+    zero everywhere (equal samples) gives a tiny one, so that scores stay finite.
+
+    Args:
+        vectors: (n, d), float64.
+        shrinkage: share in [0, 1] of the mean variance.
+
+    Example:
+        >>> vectors = torch.tensor([[0.0, 1.0], [2.0, 1.0], [0.0, 3.0], [2.0, 3.0]]).double()
+        >>> mean, precision = shrunk_gaussian(vectors, 0.5)
+        >>> mean.tolist(), precision.diagonal().tolist()
+        ([1.0, 2.0], [1.0, 1.0])
+    """
+    mean = vectors.mean(0)
+    away = vectors - mean
+    covariance = away.T @ away / len(vectors)
+    variance = covariance.diagonal().mean().clamp(min=1e-12)
+    identity = torch.eye(len(mean), dtype=vectors.dtype, device=vectors.device)
+    precision = torch.linalg.inv((1 - shrinkage) * covariance + max(shrinkage, 1e-6) * variance * identity)
+    return mean, precision.contiguous()  # in rows, as it is loaded: another order of its memory rounds otherwise
+
+
+def squared_mahalanobis(away: Tensor, precision: Tensor) -> Tensor:
+    """Addends (n, d) of the squared Mahalanobis distances of deviations (n, d) from the mean.
+
+    Example:
+        >>> squared_mahalanobis(torch.tensor([[3.0, 4.0]]), torch.eye(2)).sum(1)
+        tensor([25.])
+    """
+    return (away @ precision) * away
+
+
+def nearest(vectors: Tensor, known: Tensor, neighbours: int) -> tuple[Tensor, Tensor]:
+    """Distances and rows (n, k) of the k = min(neighbours, m) nearest of known vectors (m, d) to vectors (n, d).
+
+    Example:
+        >>> distances, rows = nearest(torch.tensor([[0.0]]), torch.tensor([[5.0], [1.0], [2.0]]), 2)
+        >>> distances.tolist(), rows.tolist()
+        ([[1.0, 2.0]], [[1, 2]])
+    """
+    distances, rows = distances_between(vectors, known).topk(min(neighbours, len(known)), largest=False)
+    return distances, rows
+
+
+def distances_between(vectors: Tensor, known: Tensor) -> Tensor:
+    """Euclidean distances (n, m) of vectors (n, d) to known vectors (m, d), exact for equal vectors too.
+
+    Example:
+        >>> distances_between(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+        tensor([[5., 0.]])
+    """
+    # By differences: products of matrices lose the small distances, and depend on the size of the batch.
+    return torch.cdist(vectors, known, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def full_digits(x: Tensor) -> torch.autocast:
+    """Context in which autocast to few digits is off: whitening and the like subtract nearly equal numbers.
+
+    Example:
+        >>> with full_digits(torch.zeros(1)):
+        ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+        torch.float32
+    """
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def bounded_normal_nll(x: Tensor, mean: Tensor, width: Tensor, floor: float) -> Tensor:
+    """Negative log-density of normal variables above the least that a bound of their deviation allows: at least 0.
+
+    Args:
+        x: values of any shape.
+        mean: as expected, of that shape.
+        width: any real numbers of that shape; the standard deviation is their softplus above the floor.
+        floor: least standard deviation; without one, values that are constant are expected ever more exactly.
+
+    Example:
+        >>> bounded_normal_nll(torch.zeros(1), torch.zeros(1), torch.tensor([-100.0]), floor=0.05)
+        tensor([0.])
+    """
+    deviation = functional.softplus(width) + floor
+    return (deviation / floor).log() + ((x - mean) / deviation).square() / 2

@@ -1,0 +1,104 @@
+"""The station `robot_cycle`: cycles of many signals, of a robot or another machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.errors import EndlineError
+from endline.evaluation.attribution import cycle_attribution
+from endline.evaluation.nearest_cycles import nearest_training_cycles
+from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits
+from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
+from endline.evidence.cycles.index import CycleIndexing, index_cycles
+from endline.evidence.cycles.values import CycleFormat
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
+from endline.reporting.exhibit import Exhibit
+from endline.samples import TRAIN, Index
+
+
+def index(folder: Path, request: IndexRequest) -> Index:
+    """Sample table of a folder of cycles, see `index_cycles`."""
+    cycles = request.preparation
+    return index_cycles(
+        folder,
+        CycleIndexing(
+            group=request.group,
+            simulated=request.simulated,
+            signals=cycles["signals"],
+            rate=cycles["rate"],
+            stretched=cycles["steps"] is not None,
+            file=cycles["file"],
+            form=_format(cycles),
+            train_fraction=request.split["train_fraction"],
+            seed=request.seed,
+        ),
+    )
+
+
+def prepare(
+    samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
+) -> CyclePreparation:
+    """Signals, rate and length of the arrays: as long as the longest training cycle.
+
+    Raises:
+        EndlineError: for a detector that reads something else than cycles, or an unknown format.
+    """
+    if missing := [name for name in wanted.required if name not in ARRAYS]:
+        raise EndlineError(
+            f"The detector reads '{missing[0]}', which is made of images, not of cycles: choose one that reads cycles, "
+            "such as mts_flow, pca, nearest_cycle or gaussian."
+        )
+    steps, rate = parameters["steps"], parameters["rate"]
+    rate = None if steps is not None else rate or float(samples["rate"].median())
+    length = steps if rate is None else common_length(samples[samples["split"] == TRAIN], rate)
+    # The exhibits show every cycle beside its nearest normal one.
+    arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})
+    return CyclePreparation(tuple(facts["signals"]), length, rate, arrays, _format(parameters))
+
+
+def attribute(shown: Shown, preparation: CyclePreparation) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How much each signal counts in each scored cycle, and the normal cycles nearest to the shortlisted ones."""
+    # Without a shortlist nothing is shown, and no map was made: both tables are then empty.
+    scored = shown.part_scores.iloc[:0] if shown.shortlist.empty else shown.part_scores
+    names = shown.shortlist["sample_id"].tolist()
+    nearest = nearest_training_cycles(names, shown.samples, shown.features)
+    return cycle_attribution(scored, shown.maps, shown.samples, shown.features, preparation.signals), nearest
+
+
+def exhibits(shown: Shown, preparation: CyclePreparation) -> list[Exhibit]:
+    """The signals that count most of the shortlisted cycles, over the nearest normal cycle, with the map below."""
+    tables = CycleTables(shown.part_scores, shown.maps, shown.attribution, shown.nearest, shown.samples, shown.features)
+    return cycle_exhibits(shown.shortlist, tables, preparation)
+
+
+def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
+    """Simulate a robot arm that moves cans."""
+    from endline.simulation.robot import robot_cycle  # MuJoCo: only runs without data need it
+
+    return robot_cycle.simulate(folder, robot_cycle.RobotSimulation(**settings), progress)
+
+
+def _format(parameters: Mapping[str, Any]) -> CycleFormat:
+    formats = parameters["formats"]
+    if parameters["format"] not in formats:
+        raise EndlineError(
+            f"robot_cycle.preparation.formats has no '{parameters['format']}': choose one of "
+            f"{', '.join(sorted(formats))}."
+        )
+    return CycleFormat(**formats[parameters["format"]])
+
+
+STATION = Station(
+    name="robot_cycle",
+    title="Robot cycles",
+    evidence="cycles",
+    index=index,
+    prepare=prepare,
+    preparation=CyclePreparation,
+    attribute=attribute,
+    exhibits=exhibits,
+    simulate=simulate,
+    more_training="take more of them (train_fraction)",
+)

@@ -1,0 +1,38 @@
+"""Defect masks as arrays: what judges whether anomaly maps point at the defects."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from endline.evidence.images.masks import read_mask
+
+SIZE = (256, 256)  # of every mask, so that every image has the same weight
+BATCH = 16
+
+
+def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.bool_]]:
+    """Masks (at most `BATCH`, 256, 256) of the rows of a table, batch after batch; all False where a row has none.
+
+    Args:
+        samples: rows with `mask_path`, below `folder`; missing where there is no mask.
+        folder: raw folder.
+
+    Raises:
+        EndlineError: when a mask cannot be read.
+
+    Example:
+        >>> table = pd.DataFrame({"mask_path": [None, None]})
+        >>> [batch.shape for batch in defect_masks(table, Path("raw"))]
+        [(2, 256, 256)]
+    """
+    paths = samples["mask_path"].tolist()
+    for start in range(0, len(paths), BATCH):
+        batch = paths[start : start + BATCH]
+        masks = np.zeros((len(batch), *SIZE), np.bool_)
+        for row, path in enumerate(batch):
+            if not pd.isna(path):
+                masks[row] = read_mask(folder / path, SIZE)
+        yield masks

@@ -1,0 +1,56 @@
+"""The station `surface_image`: photographs of surfaces and parts."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.images.defect_masks import defect_masks
+from endline.evidence.images.exhibits import image_exhibits
+from endline.evidence.images.features import ImagePreparation
+from endline.evidence.images.index import index_images
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
+from endline.samples import Index
+
+
+def index(folder: Path, request: IndexRequest) -> Index:
+    """Sample table of a folder of photographs, see `index_images`."""
+    shots = request.split["shots"]
+    return index_images(folder, group=request.group, simulated=request.simulated, shots=shots, seed=request.seed)
+
+
+def prepare(
+    samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
+) -> ImagePreparation:
+    """How photographs become arrays; nothing is fitted."""
+    return ImagePreparation(parameters["height"], parameters["width"], wanted_arrays(parameters, wanted))
+
+
+def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
+    """Photograph, anomaly map and mask of the shortlisted photographs."""
+    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder)
+
+
+def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
+    """Simulate ground surfaces with defects."""
+    from endline.simulation.images import surface_image  # only runs without data need it
+
+    return surface_image.simulate(folder, surface_image.SurfaceSimulation(**settings), progress)
+
+
+STATION = Station(
+    name="surface_image",
+    title="Surfaces",
+    evidence="photographs",
+    index=index,
+    prepare=prepare,
+    preparation=ImagePreparation,
+    attribute=hottest_points,
+    exhibits=exhibits,
+    simulate=simulate,
+    more_training="take more of them (shots)",
+    masks=defect_masks,
+)

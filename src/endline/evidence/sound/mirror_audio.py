@@ -1,0 +1,57 @@
+"""The station `mirror_audio`: recordings of one fold and one unfold of a mirror motor."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.sound.exhibits import sound_exhibits
+from endline.evidence.sound.mel import MelSettings
+from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
+from endline.evidence.sound.mirror_index import index_recordings
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
+from endline.samples import Index
+
+
+def index(folder: Path, request: IndexRequest) -> Index:
+    """Sample table of a folder of recordings, see `index_recordings`."""
+    return index_recordings(folder, group=request.group or "mirror", simulated=request.simulated)
+
+
+def prepare(
+    samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
+) -> SoundPreparation:
+    """Measure the noise floor that the recordings are raised to, and how they become arrays."""
+    mel = MelSettings(**parameters["mel"])
+    power = measure_noise_floor(samples, folder, parameters["noise_floor"], mel.sample_rate)
+    return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel)
+
+
+def exhibits(shown: Shown, preparation: SoundPreparation) -> list[Exhibit]:
+    """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
+    return sound_exhibits(
+        shown.shortlist, shown.samples, shown.part_scores, shown.maps, shown.attribution, shown.folder, preparation
+    )
+
+
+def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
+    """Simulate recordings of mirror motors."""
+    from endline.simulation.sound import mirror_audio  # only runs without data need it
+
+    return mirror_audio.simulate(folder, mirror_audio.MirrorSimulation(**settings), progress)
+
+
+STATION = Station(
+    name="mirror_audio",
+    title="Mirror motors",
+    evidence="recordings",
+    index=index,
+    prepare=prepare,
+    preparation=SoundPreparation,
+    attribute=hottest_points,
+    exhibits=exhibits,
+    simulate=simulate,
+)

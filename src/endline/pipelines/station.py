@@ -1,0 +1,83 @@
+"""The one factory of a station's pipeline, made from its record: raw files -> sample table -> arrays -> detection."""
+
+from typing import Any
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from endline.evidence.station import Station
+from endline.pipelines import detection, station_nodes
+from endline.pipelines.bound import bound
+
+
+def create_pipeline(station: Station) -> Pipeline:
+    """The whole pipeline of a station, under the namespace of its name."""
+
+    def own(function: Any) -> Any:
+        return bound(function, station)
+
+    evidence = pipeline(
+        [
+            node(own(station_nodes.locate), ["params:run", "params:simulation"], "source", name="locate"),
+            node(
+                own(station_nodes.index),
+                ["source", "params:run", "params:split", "params:preparation"],
+                ["samples", "rejected", "inputs"],
+                name="index",
+            ),
+            node(
+                own(station_nodes.prepare),
+                ["samples", "source", "inputs", "params:run", "params:preparation", "params:detectors"],
+                "preparation",
+                name="prepare",
+            ),
+            node(station_nodes.extract, ["samples", "source", "preparation", "params:run"], "features", name="extract"),
+            *(
+                [node(own(station_nodes.masks), ["part_scores", "source", "params:run"], "masks", name="masks")]
+                if station.masks
+                else []
+            ),
+            node(
+                own(station_nodes.attribute),
+                ["shortlist", "samples", "features", "part_scores", "maps", "source", "preparation"],
+                ["attribution", "nearest"],
+                name="attribute",
+            ),
+            node(
+                own(station_nodes.exhibits),
+                [
+                    "shortlist",
+                    "samples",
+                    "features",
+                    "part_scores",
+                    "maps",
+                    "source",
+                    "attribution",
+                    "nearest",
+                    "preparation",
+                ],
+                "exhibits",
+                name="exhibits",
+            ),
+            node(
+                own(station_nodes.publish),
+                [
+                    "detectors",
+                    "preparation",
+                    "calibration",
+                    "samples",
+                    "features",
+                    "held_out",
+                    "metrics",
+                    "report",
+                    "params:run",
+                ],
+                "model",
+                name="publish",
+            ),
+        ],
+        namespace=station.name,
+        parameters={"params:detectors": "params:detectors"},
+    )
+    return evidence + detection.create_pipeline(
+        station.name, title=station.title, evidence=station.evidence, masks=station.masks is not None
+    )

@@ -1,0 +1,135 @@
+"""Nodes of every station: they call the record of the station and the layers below, and hold no mathematics."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from endline.array_store import ArrayStore
+from endline.detectors.registry import build_detector
+from endline.detectors.scoring import Detectors
+from endline.evaluation.thresholds import Calibration
+from endline.evidence.decoded import DECODED
+from endline.evidence.raw_folder import locate_raw
+from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
+from endline.feature_set import FeatureSet
+from endline.pipelines.detection.nodes import compute_of
+from endline.published import PublishedModel
+from endline.reporting.exhibit import Exhibit
+from endline.reporting.provenance import git_commit, package_versions
+from endline.samples import TRAIN, divided
+
+Settings = Mapping[str, Any]
+
+
+def locate(station: Station, run: Settings, simulation: Settings) -> dict[str, Any]:
+    """Find the raw files, or simulate them where there are none."""
+    return locate_raw(run, lambda folder, progress: station.simulate(folder, simulation, progress))
+
+
+def index(
+    station: Station, source: Settings, run: Settings, split: Settings, preparation: Settings
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Sample table, rejected files, and digests and facts of the inputs."""
+    request = IndexRequest(run["group"], source["simulated"], run["seed"], split, preparation)
+    found = station.index(Path(source["folder"]), request)
+    samples = divided(found, split, run["seed"], station.more_training)
+    digests = dict(zip(samples["sample_id"], samples["digest"], strict=True))
+    return samples, found.rejected, {**source, "facts": dict(found.facts), "digests": digests}
+
+
+def prepare(
+    station: Station,
+    samples: pd.DataFrame,
+    source: Settings,
+    inputs: Settings,
+    run: Settings,
+    preparation: Settings,
+    detectors: Mapping[str, Settings],
+) -> Preparation:
+    """How evidence becomes arrays: what the settings say, and what is fitted on the set."""
+    detector = build_detector(run["detector"], detectors)
+    wanted = Arrays(detector.required, detector.optional, detector.input_type)
+    return station.prepare(samples, Path(source["folder"]), inputs["facts"], preparation, wanted)
+
+
+def extract(samples: pd.DataFrame, source: Settings, preparation: Preparation, run: Settings) -> FeatureSet:
+    """The arrays that the detector reads: found in the store, or made in one pass over the raw files."""
+    store, compute = ArrayStore(Path(run["store"])), compute_of(run)
+    features = store.make(preparation.recipe(samples, Path(source["folder"]), store, compute))
+    DECODED.forget()
+    return features
+
+
+def masks(station: Station, part_scores: pd.DataFrame, source: Settings, run: Settings) -> FeatureSet:
+    """Defect masks of the scored rows, as the array `defect`."""
+    assert station.masks is not None  # the node is there only then
+    made = station.masks(part_scores, Path(source["folder"]))
+    return ArrayStore(Path(run["store"])).keep("defect", made, len(part_scores), "bool")
+
+
+def attribute(
+    station: Station,
+    shortlist: pd.DataFrame,
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
+    source: Settings,
+    preparation: Preparation,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the verdicts come from, and the training sample nearest to each shortlisted item."""
+    shown = Shown(shortlist, samples, features, part_scores, maps, Path(source["folder"]))
+    return station.attribute(shown, preparation)
+
+
+def exhibits(
+    station: Station,
+    shortlist: pd.DataFrame,
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    part_scores: pd.DataFrame,
+    maps: FeatureSet,
+    source: Settings,
+    attribution: pd.DataFrame,
+    nearest: pd.DataFrame,
+    preparation: Preparation,
+) -> list[Exhibit]:
+    """What the report shows of the shortlisted items."""
+    folder = Path(source["folder"])
+    shown = Shown(shortlist, samples, features, part_scores, maps, folder, attribution, nearest)
+    return station.exhibits(shown, preparation)
+
+
+def publish(
+    station: Station,
+    detectors: Detectors,
+    preparation: Preparation,
+    calibration: Settings,
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    held_out: pd.DataFrame,
+    metrics: Settings,
+    report: str,
+    run: Settings,
+) -> PublishedModel:
+    """The model that `inspect` and `stream` read. It waits for metrics and report: a run that ends early has none."""
+    training = samples["split"] == TRAIN
+    unseen = np.flatnonzero(training & samples["sample_id"].isin(held_out["sample_id"]))
+    keeps = preparation.segments and len(unseen) < int(training.sum())
+    return PublishedModel(
+        station=station.name,
+        run="",  # the dataset knows it: Kedro's version of the folder
+        detectors=detectors,
+        preparation=preparation,
+        calibration=Calibration.from_json(calibration),
+        normals=features.take(unseen) if keeps else None,
+        about={
+            "detector": run["detector"],
+            "seed": run["seed"],
+            "git_commit": git_commit(),
+            "versions": package_versions(),
+        },
+    )

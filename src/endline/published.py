@@ -1,0 +1,98 @@
+"""The published model of a run: everything that a verdict on a new sample needs, in one folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from endline.compute import CPU, Compute
+from endline.detectors.base import Detector
+from endline.detectors.registry import load_detector
+from endline.errors import EndlineError
+from endline.evaluation.thresholds import Calibration
+from endline.evidence.station import Preparation, find_station
+from endline.feature_set import FeatureSet
+
+Detectors = Mapping[str, Detector[Any]]
+ABOUT, CALIBRATION, PREPARATION, NORMALS = "model.json", "calibration.json", "preparation.json", "normals"
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """What one run publishes; a reader never meets halves of two runs, since the folder appears in one step.
+
+    Attributes:
+        station: its name.
+        run: id of the run: Kedro's version of all its outputs.
+        detectors: by name `<part>/<member>`.
+        preparation: from a new file to arrays.
+        calibration: from scores to verdicts.
+        normals: arrays of normal samples that no detector has learned from, for the alarm of a stream; None where each
+            was learned from, or samples do not run along time.
+        about: what else is known of the run (seed, versions, commit), as JSON can write it.
+
+    Example:
+        `PublishedModel.load(Path("data/06_models/mirror_audio/model/<version>/model"))`
+    """
+
+    station: str
+    run: str
+    detectors: Detectors
+    preparation: Preparation
+    calibration: Calibration
+    normals: FeatureSet | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; whoever calls this makes it appear in one step (`files.whole`)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, detector in self.detectors.items():
+            detector.save(folder / "detectors" / name)
+        write_preparation(self.preparation, folder / PREPARATION)
+        (folder / CALIBRATION).write_text(json.dumps(self.calibration.as_json(), indent=1))
+        if self.normals is not None:
+            arrays = {name: values.numpy() for name, values in self.normals.read().items()}
+            np.savez(folder / f"{NORMALS}.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub takes bools too
+        about = {"station": self.station, "run": self.run, "detectors": sorted(self.detectors), "about": self.about}
+        (folder / ABOUT).write_text(json.dumps(about, indent=1))
+
+    @classmethod
+    def load(cls, folder: Path, compute: Compute = CPU) -> "PublishedModel":
+        """The model of a folder.
+
+        Raises:
+            EndlineError: when a file is missing or damaged.
+        """
+        try:
+            about = json.loads((folder / ABOUT).read_text())
+            detectors = {name: load_detector(folder / "detectors" / name, compute) for name in about["detectors"]}
+            calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
+            normals = None
+            if (folder / f"{NORMALS}.npz").exists():
+                with np.load(folder / f"{NORMALS}.npz", allow_pickle=False) as arrays:
+                    normals = FeatureSet(dict(arrays))
+            preparation = read_preparation(folder / PREPARATION)
+            return cls(about["station"], about["run"], detectors, preparation, calibration, normals, about["about"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EndlineError(f"The model in {folder} cannot be read ({error}): run the station again.") from error
+
+
+def write_preparation(preparation: Preparation, path: Path) -> None:
+    """Write a preparation beside the name of its class's station."""
+    path.write_text(json.dumps({"station": preparation.station, **preparation.plain()}, indent=1))
+
+
+def read_preparation(path: Path) -> Preparation:
+    """The preparation of a file.
+
+    Raises:
+        EndlineError: when the file is missing or damaged, or of a station that is not there.
+    """
+    try:
+        plain = json.loads(path.read_text())
+        return find_station(plain.pop("station")).preparation.from_plain(plain)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EndlineError(f"The preparation {path} cannot be read ({error}): run the station again.") from error

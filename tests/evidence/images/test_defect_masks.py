@@ -1,0 +1,68 @@
+"""Defect masks as arrays, and the pixel AUROC they give."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from endline.errors import EndlineError
+from endline.evaluation.localisation import pixel_auroc
+from endline.evidence.images.defect_masks import defect_masks, mask_features
+from endline.evidence.images.masks import read_mask
+from endline.feature_set import FeatureSet, make_features
+
+
+@pytest.fixture
+def table(tmp_path):
+    masks = np.zeros((20, 30, 40), np.uint8)
+    paths: list[str | None] = [None] * 20
+    for row in (3, 17, 19):
+        masks[row, row : row + 5, 10:12] = 255
+        Image.fromarray(masks[row]).save(tmp_path / f"{row}.png")
+        paths[row] = f"{row}.png"
+    return pd.DataFrame({"mask_path": paths})
+
+
+def test_masks_come_in_batches_and_are_empty_where_there_is_none(table, tmp_path):
+    batches = list(defect_masks(table, tmp_path))
+    assert [batch.shape for batch in batches] == [(16, 256, 256), (4, 256, 256)]
+    masks = np.concatenate(batches)
+    assert masks.dtype == np.bool_
+    assert np.flatnonzero(masks.any((1, 2))).tolist() == [3, 17, 19]
+    np.testing.assert_array_equal(masks[17], read_mask(tmp_path / "17.png", (256, 256)))
+
+
+def test_they_are_kept_by_their_content(table, tmp_path):
+    recipe = mask_features(table, tmp_path)
+    kept = make_features(recipe, tmp_path / "store")
+    assert kept.shapes == {"defect": (256, 256)}
+    np.testing.assert_array_equal(
+        kept.read()["defect"].numpy() > 0, np.concatenate(list(defect_masks(table, tmp_path)))
+    )
+    assert mask_features(table, tmp_path).key == recipe.key
+    Image.fromarray(np.full((30, 40), 255, np.uint8)).save(tmp_path / "3.png")
+    assert mask_features(table, tmp_path).key != recipe.key
+
+
+def test_a_missing_mask_is_a_sentence(table, tmp_path):
+    (tmp_path / "3.png").unlink()
+    with pytest.raises(EndlineError, match=r"The mask .*3\.png cannot be read"):
+        mask_features(table, tmp_path)
+    with pytest.raises(EndlineError, match=r"The mask .*3\.png cannot be read"):
+        list(defect_masks(table, tmp_path))
+
+
+def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
+    """The figure is that of the first code, which read each mask file while it counted."""
+    rng = np.random.default_rng(7)
+    maps = rng.standard_normal((10, 24, 32)).astype("f4")
+    paths = [None] * 4 + [f"{row}.png" for row in range(4, 8)] + [None] * 2
+    scored = pd.DataFrame({"label": pd.array([0] * 4 + [1] * 4 + [None, 1], dtype="Int8"), "mask_path": paths})
+    for row in range(4, 8):
+        mask = np.zeros((300, 200), np.uint8)
+        top, left = rng.integers(0, 200), rng.integers(0, 120)
+        mask[top : top + 60, left : left + 50] = 255
+        Image.fromarray(mask).save(tmp_path / f"{row}.png")
+        maps[row, top * 24 // 300 : (top + 60) * 24 // 300, left * 32 // 200 : (left + 50) * 32 // 200] += 1.5
+    masks = make_features(mask_features(scored, tmp_path), tmp_path / "store")
+    assert pixel_auroc(scored, FeatureSet({"map": maps}), masks) == pytest.approx(0.8914877321488692, abs=1e-9)
