@@ -315,9 +315,7 @@ def test_a_damaged_model_is_reported(tmp_path):
     folder = tmp_path / "model"
     model(0, 3).save(folder)
     (folder / "preparation.json").write_text("{")
-    with pytest.raises(
-        EndlineError, match=r"The preparation .*n.json cannot be read .*: run the station again"
-    ):
+    with pytest.raises(EndlineError, match=r"The preparation .*n.json cannot be read .*: run the station again"):
         PublishedModel.load(folder)
     (folder / "model.json").unlink()
     with pytest.raises(EndlineError, match=r"The model in .* cannot be read .*: run the station again"):
