@@ -27,7 +27,7 @@ import yaml
 from kedro.framework.project import configure_project
 
 from endline.detectors import fitting
-from endline.detectors.base import build_detector
+from endline.detectors.registry import build_detector
 from endline.dotted import flatten
 from endline.files import write_whole
 from endline.operations.sweep.definitions import find_sweep, projects
