@@ -20,6 +20,8 @@ from endline.backbones.networks import Backbone
 from endline.cli import cli
 from endline.detectors.progress import Progress
 from endline.evaluation.summary import METRICS
+from endline.evidence.sound import recordings
+from endline.operations.inspection import Inspector
 from endline.samples import check_samples
 
 OUTPUTS = {
@@ -284,3 +286,34 @@ def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):
     assert result.exit_code == 1
     assert "text.wav" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_recording_is_decoded_once_in_a_run(project, run, monkeypatch):
+    """Index, noise floor and extraction share what was read."""
+    opened: list[str] = []
+    sound_file = recordings.soundfile.SoundFile
+    monkeypatch.setattr(
+        recordings.soundfile, "SoundFile", lambda path: opened.append(str(path)) or sound_file(path), raising=True
+    )
+    folder = project.raw("decoded once", project.faults())
+    rows = [f"{name},{fault}" for name, fault in project.faults().items()]
+    (folder / "labels.csv").write_text("\n".join(["recording,fault", *rows]) + "\n")
+    project.run(raw=str(folder), detector="gaussian", noise_floor="level", exhibits=0)
+    assert len(opened) == len(set(opened)) == len(project.faults())
+
+
+def test_a_run_that_ended_early_changes_no_verdict(project, run, monkeypatch, tmp_path):
+    """Its new detector is saved, and must not meet the calibration of the run before."""
+    project.run(detector="gaussian", exhibits=0)
+    recording = next((project.recordings / "recordings").glob("*.wav"))
+    before = Inspector.of_latest_run(project.folder).inspect(recording)
+
+    def broken(*args, **options):
+        raise RuntimeError("the printer is out of paper")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("endline.pipelines.detection.nodes.render_report", broken)
+        with pytest.raises(RuntimeError, match="out of paper"):
+            project.run(detector="nearest_neighbour", exhibits=0)
+    assert "NearestNeighbour" in {type(each).__name__ for each in project.load("detectors").values()}
+    pd.testing.assert_frame_equal(Inspector.of_latest_run(project.folder).inspect(recording), before)
