@@ -137,10 +137,11 @@ def train(
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     # Fused: one pass over memory, six times as fast as parameter lists on two cores.
+    fused = all(each.device.type in ("cpu", "cuda") for each in parameters)
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, settings.betas[0], weight_decay=decay, fused=True)
-    return torch.optim.Adam(parameters, rate, settings.betas, settings.eps, decay, fused=True)
+        return torch.optim.SGD(parameters, rate, settings.betas[0], weight_decay=decay, fused=fused)
+    return torch.optim.Adam(parameters, rate, settings.betas, settings.eps, decay, fused=fused)
 
 
 def _learning_rate(done: float, settings: TrainingSettings) -> float:
