@@ -10,7 +10,6 @@ sweeps behind the checkout restrict it to them.
 """
 
 import argparse
-import inspect
 import json
 import os
 import re
@@ -26,7 +25,7 @@ import pandas as pd
 import yaml
 from kedro.framework.project import configure_project
 
-from endline.detectors import fitting
+from endline.detectors.cross_fitting import PARTS
 from endline.detectors.registry import build_detector
 from endline.dotted import flatten
 from endline.files import write_whole
@@ -46,15 +45,24 @@ RENAMED = {  # last part of a setting's dotted name -> its new one; taken where 
     "least_hidden": "min_hidden",
     "every": "downsampling",
 }
+MOVED = {  # start of a setting's name in `settings_content` -> its new one
+    "settings.sound.": "settings.preparation.",
+    "settings.images.": "settings.preparation.",
+    "settings.cycles.": "settings.preparation.",
+    "settings.formats.": "settings.preparation.formats.",
+}
 VALUES = {"stretch_gaussian": "segment_gaussian", "alike": "shared"}  # detectors and choices; taken likewise
 GONE = {  # settings that this code has elsewhere or nowhere, and that change no figure by that
     "detector.type": "the class may move",
     "detector.backbone": "stated once, by the station",
     "detector.weights": "stated once, by the station",
     "settings.run.title": "a heading",
+    "settings.run.evidence": "said by the station's record",
     "settings.run.checkpoints": "a folder",
 }
-ADDED: dict[str, Any] = {}  # settings that the old code had not -> the value under which it computes the same
+ADDED: dict[str, Any] = {  # settings that the old code had not -> the value under which this code computes the same
+    "settings.run.precision": "float32",
+}
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.
 ASK_OLD = """
@@ -93,12 +101,14 @@ class Names:
         detectors = next(tree["detectors"] for tree in trees if "detectors" in tree)
         for name in detectors:
             words |= set(asdict(build_detector(name, detectors).config))
-        plan = inspect.getsource(fitting)  # which knows the choices of `parts`
+        words |= set(PARTS)
         self.settings = {old: new for old, new in RENAMED.items() if old not in words and new in words}
-        self.values = {old: new for old, new in VALUES.items() if new in words or f'"{new}"' in plan}
+        self.values = {old: new for old, new in VALUES.items() if new in words}
 
     def setting(self, name: str) -> str:
         """New dotted name of a setting or a column."""
+        for start, new in MOVED.items():
+            name = new + name.removeprefix(start) if name.startswith(start) else name
         head, dot, last = name.rpartition(".")
         return head + dot + self.settings.get(last, last)
 
@@ -130,7 +140,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], names: Names) -> 
     """Settings in which the old content, renamed, is not the new one."""
     before = {names.setting(key): names.value(value) for key, value in flatten(old).items() if key not in GONE}
     after = {key: value for key, value in flatten(json.loads(json.dumps(new, default=str))).items() if key not in GONE}
-    before = {**ADDED, **before}
+    before = {**{key: value for key, value in ADDED.items() if key in after}, **before}
     return sorted(
         key for key in before.keys() | after.keys() if key not in GONE and before.get(key, ...) != after.get(key, ...)
     )
