@@ -95,6 +95,7 @@ def train(
     Example:
         >>> from endline.detectors.fitting import known_rows
         >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
         >>> features = FeatureSet({"x": np.ones((4, 1), "f4")}, key="ones")
         >>> training = Training(features, known_rows(None, 4), seed=0, progress=Progress())
         >>> model = nn.Linear(1, 1)
