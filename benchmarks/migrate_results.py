@@ -62,6 +62,7 @@ GONE = {  # settings that this code has elsewhere or nowhere, and that change no
 }
 ADDED: dict[str, Any] = {  # settings that the old code had not -> the value under which this code computes the same
     "settings.run.precision": "float32",
+    "detector.pretrained": True,
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.
@@ -147,7 +148,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any], names: Names) -> 
 
 
 def migrate(name: str, points: list[dict[str, Any]], names: Names) -> tuple[pd.DataFrame, Counter[str]]:
-    """The table of a sweep, migrated, and how often what was said of its rows."""
+    """The table of a sweep, migrated, and what became of its rows: sentence -> number of rows."""
     sweep = find_sweep(name, ROOT)
     varied = list(sweep.grid)
     columns = list(map(str, pd.read_csv(RESULTS / f"{name}.csv", nrows=0).columns))
@@ -155,7 +156,7 @@ def migrate(name: str, points: list[dict[str, Any]], names: Names) -> tuple[pd.D
     table = table.rename(columns={column: names.setting(column) for column in columns})
     for column in {*varied, "detector"} & set(table):
         table[column] = table[column].map(names.value).astype("string")
-    told = {
+    old = {
         tuple(text(names.value(value)) for value in each["point"].values()): (each["digest"], each["content"])
         for each in points
     }
@@ -164,11 +165,11 @@ def migrate(name: str, points: list[dict[str, Any]], names: Names) -> tuple[pd.D
     for row in table.index[table["status"] == DONE]:
         key = tuple(table.loc[row, varied])
         own = table.loc[row, "settings_digest"]
-        if key not in current or key not in told:
+        if key not in current or key not in old:
             said["left: the grid has no such point"] += 1
             continue
         content = settings_content(ROOT, None, sweep.station, sweep.parameters(current[key]))
-        old_digest, old_content = told[key]
+        old_digest, old_content = old[key]
         changed = difference(old_content, content, names)
         if own == digest(content):
             said["up to date"] += 1
