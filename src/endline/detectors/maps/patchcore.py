@@ -231,7 +231,7 @@ def k_centre(points: Tensor, count: int, first: int) -> Tensor:
             rows.append(int(candidates[pick]))
             far = torch.minimum(far, between[pick])
             far[pick] = -torch.inf
-        new = candidates[picked]
+        new = candidates[torch.tensor(picked, device=candidates.device)]
 
 
 def _projected(points: Tensor, rng: np.random.Generator) -> Tensor:
