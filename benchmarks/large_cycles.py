@@ -2,8 +2,9 @@
 
 The file is made of random numbers (no real and no simulated robot), once as a single row group, as the published files
 are written, and once in row groups of 100,000 steps. Index and features run in a process of their own, whose highest
-resident memory is reported. Writes `benchmarks/results/large_cycles.csv`. Run: `.venv/bin/python benchmarks/large_cycles.py
-[gigabytes]` (2 by default; needs as much room on the disk, and twice as much memory to write the single row group).
+resident memory is reported. Writes `benchmarks/results/large_cycles.csv`. Run:
+`.venv/bin/python benchmarks/large_cycles.py [gigabytes]` (2 by default; it needs as much room on the disk, and twice as
+much memory to write the single row group).
 """
 
 import multiprocessing

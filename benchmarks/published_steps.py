@@ -2,7 +2,9 @@
 
 The steps are those of the one training loop with the settings of `conf/paper`, on a random batch of the published
 shapes that stays on the device: reading features is not what is measured. Beside it stands the time of the step's
-convolutions and dense layers alone, with the same shapes, as torch's own: their ratio compares machines. Writes
+convolutions and dense layers alone, with the same shapes, as torch's own: their ratio compares machines. Beyond 1 it
+means that the step is faster than they are: by Winograd's way on a CPU, by a recorded step on a GPU, where small layers
+alone wait for Python, as they do in a plain step. Writes
 `benchmarks/results/published_steps.csv`. Run on an idle machine:
 `.venv/bin/python benchmarks/published_steps.py --device=cpu --precision=float32 [differnet cs_flow ast ...]`.
 """

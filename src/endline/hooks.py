@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -17,7 +16,6 @@ from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.io.core import Version
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from mlflow.entities import Metric
 
 from endline.dotted import flatten
 from endline.errors import EndlineError
@@ -112,6 +110,8 @@ class Tracking:
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Tag the run with what it is and where it comes from."""
+        import mlflow  # takes seconds: not for commands that record no run
+
         if mlflow.active_run() is None:
             return
         tags = {"git_commit": git_commit(), "machine": machine()}
@@ -130,6 +130,8 @@ class Tracking:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log the saved file, tag its version; log metrics and curves as such."""
+        import mlflow
+
         run = mlflow.active_run()
         if run is None or self._catalog is None:
             return
@@ -171,6 +173,9 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _log_curves(history: pd.DataFrame, run_id: str) -> None:
+    import mlflow
+    from mlflow.entities import Metric
+
     points = [
         Metric(_metric_name(f"loss.{row['part']}.{row['member']}"), row["loss"], timestamp=0, step=row["epoch"])
         for row in history.to_dict("records")

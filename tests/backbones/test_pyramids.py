@@ -1,8 +1,5 @@
-from dataclasses import replace
-
 import pytest
 import torch
-from endline.backbones.image_arrays import ArraySettings, image_arrays
 
 from endline.backbones.networks import Backbone, load_backbone
 from endline.backbones.pyramids import (
@@ -14,7 +11,6 @@ from endline.backbones.pyramids import (
     pyramid_maps,
     scale_parts,
 )
-from endline.backbones.views import pooled_view
 from endline.errors import EndlineError
 
 
@@ -126,18 +122,3 @@ def test_maps_are_shared_by_input_types_and_made_once_a_size(lite0, images, monk
 def test_an_unknown_input_type_is_refused_with_the_settings():
     with pytest.raises(EndlineError, match="Unknown input type 'pyramid': choose one of multiscale"):
         PyramidSettings(input_type="pyramid")
-
-
-def test_only_the_arrays_asked_for_are_made(lite0, images):
-    settings = ArraySettings(PyramidSettings(input_type="single"), ("views", "image"), views=2)
-    arrays = image_arrays(images, lite0, settings)
-    assert list(arrays) == ["views", "image"]
-    scales = image_arrays(images, lite0, replace(settings, arrays=("scale",)))
-    assert list(scales) == ["scale_0"]
-    torch.testing.assert_close(arrays["views"][:, 0], scales["scale_0"].mean((2, 3)))
-    torch.testing.assert_close(arrays["views"][:, 1], pooled_view(images, lite0, "single", 180))
-
-
-def test_a_view_less_is_refused():
-    with pytest.raises(EndlineError, match="views=0 must be at least 1"):
-        ArraySettings(views=0)

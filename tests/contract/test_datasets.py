@@ -13,12 +13,15 @@ import yaml
 from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import generate_timestamp
 
+from endline.array_store import ArrayStore, FeatureRecipe
 from endline.datasets.atomic import AtomicDataset
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
-from endline.feature_set import FeatureRecipe, FeatureSet
-from endline.files import content_key
+from endline.evaluation.thresholds import Calibration
+from endline.evidence.cycles.features import CyclePreparation
+from endline.feature_set import FeatureSet
+from endline.published import PublishedModel
 
 CATALOG = Path(__file__).parents[2] / "conf/base/catalog.yml"
 FIRST, SECOND = "2026-01-01T00.00.00.000Z", "2026-01-02T00.00.00.000Z"
@@ -38,7 +41,7 @@ def page(seed: int, length: int):
 
 def detectors(seed: int, size: int):
     rng = np.random.default_rng(seed)
-    arrays = FeatureSet({"maps": rng.standard_normal((8, size, 2, 2)).astype("f4")}, key=f"{seed} {size}")
+    arrays = FeatureSet({"scale_0": rng.standard_normal((8, size, 2, 2)).astype("f4")}, key=f"{seed} {size}")
     settings = {"gaussian": {"type": "endline.detectors.pooled.gaussian.Gaussian", "shrinkage": 0.1 + 0.1 * seed}}
     made = {}
     for part in ("fold", "unfold"):
@@ -47,11 +50,13 @@ def detectors(seed: int, size: int):
     return made
 
 
-def features(seed: int, size: int):
-    array = np.random.default_rng(seed).standard_normal((4, size)).astype("f4")
-    return FeatureRecipe(
-        content_key(seed, size), 4, lambda: iter([{"maps": array[:2]}, {"maps": array[2:]}]), "float32"
-    )
+def preparation(seed: int, size: int):
+    return CyclePreparation(tuple(f"signal {seed} {number}" for number in range(size)), length=10, rate=50.0)
+
+
+def model(seed: int, size: int):
+    calibration = Calibration({}, {}, (0.1, 0.2), 0.2, 0.5, "mean", 1 / 3)
+    return PublishedModel("robot_cycle", FIRST, detectors(seed, size), preparation(seed, 3), calibration)
 
 
 def pictures(seed: int, size: int):
@@ -65,7 +70,8 @@ KINDS = {
     "report": (page, 100, 2_000_000),
     "figures": (pictures, 100, 600_000),
     "detectors": (detectors, 3, 600),
-    "features": (features, 3, 100_000),
+    "preparation": (preparation, 3, 90_000),
+    "model": (model, 3, 600),
 }
 
 
@@ -80,9 +86,9 @@ def same(kind: str, loaded, data) -> bool:
             ))
             for name in data
         )  # fmt: skip
-    if kind == "features":
-        expected = np.concatenate([batch["maps"] for batch in data.batches()])
-        return np.array_equal(loaded.read()["maps"].numpy(), expected)
+    if kind == "model":
+        whole = (loaded.preparation, loaded.calibration, loaded.run) == (data.preparation, data.calibration, loaded.run)
+        return whole and same("detectors", loaded.detectors, data.detectors)
     return loaded == data
 
 
@@ -262,22 +268,23 @@ def test_a_really_read_only_disk(small_disk, kind):
     assert same(kind, catalog(small_disk).load(named(kind)), make(kind))
 
 
-def test_the_store_of_features_may_fill_the_disk(small_disk):
-    """The arrays lie beside the pointer: their own sentence is told, and no array stays."""
+def test_the_store_of_arrays_may_fill_the_disk(small_disk):
     rng = np.random.default_rng(0)
-    batch = {name: rng.standard_normal((4, 9000)).astype("f4") for name in "abc"}
-    recipe = FeatureRecipe(content_key("large"), 40, lambda: iter([batch] * 10), "float32")
-    with pytest.raises(DatasetError) as caught:
-        catalog(small_disk, FIRST).save(named("features"), recipe)
-    assert sentence(caught).startswith(f"The features could not be written to {small_disk}/data/04_feature")
-    assert list((small_disk / "data/04_feature/mirror_audio/store").iterdir()) == []
+    keys = {name: name for name in "abc"}
+    batch = {name: rng.standard_normal((4, 9000)).astype("f4") for name in keys}
+    recipe = FeatureRecipe(
+        {name: (name,) for name in keys}, keys, 40, lambda parts: iter([batch] * 10), dict.fromkeys(keys, "float32")
+    )
+    with pytest.raises(EndlineError, match=r"\.npy could not be written \(No space left on device\): free or unlock"):
+        ArrayStore(small_disk / "store").make(recipe)
+    assert not [path for path in (small_disk / "store").iterdir() if "npy" in path.name]
 
 
 def test_a_checkpoint_on_a_full_disk_is_told_and_the_old_one_stays(small_disk):
     file = small_disk / "stage" / "fold.safetensors"
     progress = Progress(file)
     progress.keep("fit", {"a": torch.ones(4)}, [1.0])
-    with pytest.raises(EndlineError, match=r"The checkpoint .*fold\.safetensors could not be written .*free or unlock"):
+    with pytest.raises(EndlineError, match=r"fold\.safetensors could not be written .*free or unlock"):
         progress.keep("fit", {"a": torch.ones(1_000_000)}, [1.0, 0.5])
     state, losses = progress.kept("fit")
     assert losses == [1.0]
@@ -289,13 +296,27 @@ def test_an_empty_frame_and_an_empty_map_are_kept(tmp_path):
     loaded = catalog(tmp_path).load("mirror_audio.history")
     assert loaded.empty
     assert loaded.columns.tolist() == ["part", "member", "epoch", "loss"]
-    recipe = FeatureRecipe(content_key("no maps"), 3, lambda: iter([{"map": np.zeros((3, 0, 0), "f4")}]), "float32")
-    catalog(tmp_path, FIRST).save("mirror_audio.maps", recipe)
+
+
+def test_a_feature_set_is_a_pointer_into_the_store(tmp_path):
+    entries = yaml.safe_load(CATALOG.read_text())
+    stores = {entries[f"{{station}}.{name}"]["dataset"]["store"] for name in ("features", "maps", "masks")}
+    assert stores == {"data/04_feature/store"}  # the parameter `run.store` of every station
+    store = ArrayStore(tmp_path / stores.pop())
+    for version, array in ((FIRST, np.ones((3, 2, 2), "f4")), (SECOND, np.zeros((3, 0, 0), "f4"))):
+        catalog(tmp_path, version).save("mirror_audio.maps", store.keep("map", [array], 3))
     assert catalog(tmp_path).load("mirror_audio.maps").read()["map"].shape == (3, 0, 0)
+    with pytest.raises(DatasetError) as caught:
+        catalog(tmp_path).save("mirror_audio.maps", FeatureSet({"map": np.ones((3, 1, 1), "f4")}))
+    assert "does not lie in the store" in sentence(caught)
 
 
-def test_features_of_the_same_content_are_stored_once(tmp_path):
-    for version in (FIRST, SECOND):
-        catalog(tmp_path, version).save(named("features"), make("features"))
-    assert len(list((tmp_path / "data/04_feature/mirror_audio/store").iterdir())) == 1
-    assert len(files(tmp_path, "features")) == 2
+def test_a_damaged_model_is_reported(tmp_path):
+    folder = tmp_path / "model"
+    model(0, 3).save(folder)
+    (folder / "preparation.json").write_text("{")
+    with pytest.raises(EndlineError, match=r"The preparation .*n.json cannot be read .*: run the station again"):
+        PublishedModel.load(folder)
+    (folder / "model.json").unlink()
+    with pytest.raises(EndlineError, match=r"The model in .* cannot be read .*: run the station again"):
+        PublishedModel.load(folder)

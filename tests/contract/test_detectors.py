@@ -1,23 +1,28 @@
 """The contract of every detector: found by itself, so that a new method is tested as soon as its file exists."""
 
 import inspect
+import json
 import math
 import pkgutil
 import re
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from kedro.config import OmegaConfigLoader
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 import endline.detectors
+from endline.compute import CPU, Compute
 from endline.detectors.base import Detector, type_path
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector, load_detector
+from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -37,7 +42,6 @@ SMALL = {
     "trees": 20,
 }
 SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
-EMBEDDED = {"backbone": "efficientnet_lite0", "weights": None}  # published backbones would have to be downloaded
 CONF = Path(__file__).parents[2] / "conf"
 
 
@@ -67,7 +71,7 @@ SETTINGS = configured()
 def new(request):
     """Makes an unfitted detector of the configuration, shrunk to seconds; settings can be changed."""
 
-    def make(**changes) -> Detector:
+    def make(compute: Compute = CPU, **changes) -> Detector:
         detector = build_detector(request.param, SETTINGS)
         config = detector.config
         small = {
@@ -75,9 +79,8 @@ def new(request):
             for name, value in SMALL.items()
             if isinstance(getattr(config, name, None), int)
         }
-        embedded = EMBEDDED if hasattr(config, "backbone") else {}
         pooled = {"input_type": "cross_scale"} if "views" in detector.required else {}  # as in SHAPES
-        return type(detector)(replace(config, **{**small, **embedded, **pooled, **changes}))
+        return type(detector)(replace(config, **{**small, **pooled, **changes}), compute)
 
     return make
 
@@ -102,7 +105,7 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
 
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
     """The arrays that the detector reads."""
-    return features.only(detector.required)
+    return features.only(detector.required, detector.optional)
 
 
 def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
@@ -127,7 +130,7 @@ def all_epochs(detector: Detector) -> int:
     return sum(getattr(detector.config, name) for name in names)
 
 
-class Told:
+class Reported:
     """Counts the epochs, and kills the fit in one of them."""
 
     def __init__(self, die_at: int = 0) -> None:
@@ -231,9 +234,9 @@ def test_settings_that_are_off_by_default_draw_from_the_seed_too(new):
 def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     if not is_trained(new()):
         pytest.skip("closed form: there is nothing to go on from")
-    whole = Told()
+    whole = Reported()
     expected = scores(fitted(new(), progress=Progress(on_epoch=whole)))
-    killed, rest = Told(die_at=3), Told()
+    killed, rest = Reported(die_at=3), Reported()
     file = tmp_path / "stage" / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
         fitted(new(), progress=Progress(file, killed, interval=0))
@@ -242,7 +245,7 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     assert torch.equal(scores(resumed), expected)
     assert len(history.losses) == whole.count
     assert rest.count == whole.count - 2  # the third epoch had not been kept
-    again = Told()
+    again = Reported()
     assert torch.equal(scores(fitted(new(), progress=Progress(file, again))), expected)
     assert again.count == 0  # a finished fit is only read
     assert all(re.fullmatch(r"checkpoint(\.\w+)?\.safetensors", path.name) for path in file.parent.iterdir())
@@ -264,9 +267,9 @@ def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
     seed = 1 if other == "seed" else 0
     kept = {path: path.read_bytes() for path in file.parent.iterdir()}
     for change in changes:
-        told = Told()
-        fitted(new(**change), train, seed, Progress(file, told))
-        assert told.count == all_epochs(new()), change
+        reported = Reported()
+        fitted(new(**change), train, seed, Progress(file, reported))
+        assert reported.count == all_epochs(new()), change
         for path, content in kept.items():
             path.write_bytes(content)
 
@@ -321,21 +324,20 @@ def test_scoring_changes_neither_the_batch_nor_the_detector(done):
     assert torch.equal(done.score(batch).score, first)
 
 
-def test_a_fit_reads_batches_however_many_samples_there_are(new):
-    class Watched(FeatureSet):
-        largest = 0
+def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
+    read, sizes = FeatureSet.read, []
 
-        def read(self, rows=None):
-            batch = super().read(rows)
-            Watched.largest = max(Watched.largest, len(next(iter(batch.values()))))
-            return batch
+    def watched(self, rows=None):
+        batch = read(self, rows)
+        sizes.append(len(next(iter(batch.values()))))
+        return batch
 
-    many = own(new(), samples(300))
     known = {field.name for field in fields(new().config)}
     changes = {"epochs": 1, "teacher_epochs": 1, "batch_size": 50}
     detector = new(**{name: value for name, value in changes.items() if name in known})
-    detector.fit(Watched(many._arrays, key=many.key), seed=0, progress=Progress())
-    assert 0 < Watched.largest <= 100
+    monkeypatch.setattr(FeatureSet, "read", watched)
+    detector.fit(samples(300), seed=0, progress=Progress())
+    assert 0 < max(sizes) <= 100
 
 
 def test_features_may_be_half_precision(new):
@@ -349,13 +351,156 @@ def test_too_few_samples_are_told(new, count):
         fitted(new(), samples().take(np.arange(count)))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_samples_that_are_not_finite_are_told(new, value):
+@pytest.mark.parametrize(("value", "reason"), [(np.nan, "is not finite"), (np.inf, "is not finite"), (1e20, "beyond")])
+def test_a_training_sample_that_is_not_finite_is_named(new, value, reason):
     broken = own(new(), samples())
     name = sorted(broken._arrays)[-1]
     broken._arrays[name][3].flat[2] = value
-    with pytest.raises(EndlineError, match=rf"{name}.*not finite"):
-        fitted(new(), broken)
+    rows = pd.DataFrame({"sample_id": [f"part {number}.csv" for number in range(12)]})
+    with pytest.raises(EndlineError, match=rf"Array '{name}' of training sample part 3\.csv .*{reason}"):
+        new().fit(broken, seed=0, progress=Progress(), rows=rows)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, 3.4e38, 1e20])
+def test_a_sample_that_is_not_finite_is_named_when_it_is_scored(done, value):
+    broken = own(done, samples(5, seed=9)).read()
+    name = sorted(broken)[-1]
+    broken[name][3].flatten()[2] = value
+    with pytest.raises(
+        EndlineError, match=rf"Array '{name}' of sample d\.wav (is not finite|holds a number beyond 1e\+15)"
+    ):
+        done.score(broken, [f"{letter}.wav" for letter in "abcde"])
+
+
+def test_fit_and_score_are_those_of_the_base(new):
+    assert type(new()).fit is Detector.fit
+    assert type(new()).score is Detector.score
+
+
+def test_arrays_that_it_does_not_read_change_nothing(new, done):
+    detector = new()
+    detector.fit(samples(), seed=0, progress=Progress())  # all arrays, of which it takes its own
+    with_all = detector.score(samples(5, seed=9).read()).score
+    assert torch.equal(with_all, scores(done))
+
+
+def test_an_array_that_is_missing_is_named(new, done):
+    needed = own(done, samples(5, seed=9)).read()
+    name = sorted(needed)[0]
+    del needed[name]
+    with pytest.raises(EndlineError, match=f"no array '{name}', which {type(done).__name__} was fitted on"):
+        done.score(needed)
+    kept = [array for array in SHAPES if not array.startswith(done.required[0])]
+    without = FeatureSet({array: samples()._arrays[array] for array in kept}, key="some")
+    with pytest.raises(EndlineError, match=rf"The feature set holds .* and no {done.required[0]}"):
+        new().fit(without, seed=0, progress=Progress())
+
+
+def test_unfitted_it_cannot_score(new):
+    with pytest.raises(EndlineError, match="is not fitted yet: fit it before it scores"):
+        new().score(samples(2).read())
+
+
+def test_optional_arrays_are_read_where_there_are_any(new):
+    if not new().optional:
+        pytest.skip("it reads no optional array")
+    rng = np.random.default_rng(0)
+    arrays = {**samples()._arrays, **{name: rng.random((12, 16, 16)).round().astype("f4") for name in new().optional}}
+    whole = FeatureSet(arrays, key="masked")
+    assert not torch.equal(scores(fitted(new(), whole), whole), scores(fitted(new()), samples()))
+
+
+def test_it_computes_on_the_device_that_it_is_given(new, done, elsewhere, tmp_path):
+    """Every tensor that it makes lies where model and samples lie; what it gives lies on the CPU."""
+    device, context = elsewhere
+    with context:
+        detector = fitted(new(Compute(device)))
+        assert {tensor.device.type for tensor in detector.model.state_dict().values()} == {device}
+        scored = detector.score(own(detector, samples(5, seed=9)).read())
+        assert scored.score.device.type == "cpu"
+        expected = done.score(own(done, samples(5, seed=9)).read())
+        torch.testing.assert_close(scored.score, expected.score, rtol=2e-2, atol=1e-4)
+        assert (scored.map is None) == (expected.map is None)
+        if scored.map is not None:
+            assert scored.map.device.type == "cpu"
+        if hasattr(detector, "step_scores"):
+            assert detector.step_scores(own(detector, samples(2)).read())[0].device.type == "cpu"
+        detector.save(tmp_path)
+    loaded = load_detector(tmp_path)  # on the CPU
+    torch.testing.assert_close(scores(loaded), scored.score, rtol=1e-3, atol=1e-4)
+
+
+def test_a_killed_fit_goes_on_on_another_device(new, elsewhere, tmp_path):
+    if not is_trained(new()):
+        pytest.skip("closed form: there is nothing to go on from")
+    device, context = elsewhere
+    killed, file = Reported(die_at=2), tmp_path / "checkpoint.safetensors"
+    with context:
+        with pytest.raises(KeyboardInterrupt):
+            fitted(new(Compute(device)), progress=Progress(file, killed, interval=0))
+        rest = Reported()
+        detector = fitted(new(Compute(device)), progress=Progress(file, rest, interval=0))
+        assert rest.count == all_epochs(detector) - 1
+        assert scores(detector).isfinite().all()
+
+
+@dataclass(frozen=True)
+class ComparingConfig:
+    pass
+
+
+class Comparing(Detector[ComparingConfig]):
+    """Scores by the nearness to the mean of other classes; knows the domains of its samples."""
+
+    Config = ComparingConfig
+    uses_outliers = True
+    required = ("x",)
+    optional = ("y",)
+
+    def _build(self, shapes, samples):
+        model = nn.Module()
+        model.register_buffer("mean", torch.zeros(shapes["x"]))
+        return model
+
+    def _learn(self, training):
+        self.training = training
+        others = training.features if training.outliers is None else training.outliers
+        self.model.mean.copy_(others.read()["x"].mean(0))
+        return ()
+
+    def _score(self, batch):
+        return Scored(-(batch["x"] - self.model.mean).square().sum(1))
+
+
+def numbers(count: int, shift: float = 0.0, names=("x",)) -> FeatureSet:
+    return FeatureSet({name: np.full((count, 2), shift, "f4") for name in names}, key=f"{count} {shift} {names}")
+
+
+def test_outliers_rows_and_optional_arrays_reach_the_method():
+    rows = pd.DataFrame({"sample_id": ["a", "b"], "domain": ["source", "target"], "label": [0, 0], "split": "train"})
+    detector = Comparing(ComparingConfig())
+    detector.fit(
+        numbers(2, names=("x", "y", "z")), seed=5, progress=Progress(), rows=rows, outliers=numbers(3, 2.0, ("x", "z"))
+    )
+    assert detector.training.rows.to_dict("list") == {"sample_id": ["a", "b"], "domain": ["source", "target"]}
+    assert sorted(detector.training.features.shapes) == ["x", "y"]
+    assert sorted(detector.training.outliers.shapes) == ["x"]
+    assert detector.training.seed == 5
+    assert detector.score({"x": torch.zeros(1, 2)}).score.tolist() == [-8.0]
+
+
+def test_without_a_table_the_rows_are_numbered_and_no_outliers_are_none():
+    detector = Comparing(ComparingConfig())
+    detector.fit(numbers(2), seed=0, progress=Progress(), outliers=numbers(3).take([]))
+    assert detector.training.rows["sample_id"].tolist() == ["0", "1"]
+    assert detector.training.outliers is None
+
+
+def test_a_class_of_ones_own_is_loaded_once_it_is_imported(tmp_path):
+    detector = Comparing(ComparingConfig())
+    detector.fit(numbers(2), seed=0, progress=Progress())
+    detector.save(tmp_path)
+    assert type(load_detector(tmp_path)) is Comparing
 
 
 def test_unknown_setting_is_told_with_the_known_ones(new):
@@ -386,6 +531,27 @@ def test_unknown_name_is_told_with_the_known_ones():
 def test_wrong_class_is_told(path, sentence):
     with pytest.raises(EndlineError, match=f"{sentence}.*: correct its `type:`"):
         build_detector("it", {"it": {"type": path}})
+
+
+@pytest.mark.parametrize("path", ["os.path", "subprocess.Popen", "endline.detectors.base.json", "pathlib.Path", "", 7])
+def test_a_saved_detector_imports_nothing_but_detectors(tmp_path, path):
+    detector = Comparing(ComparingConfig())
+    detector.fit(numbers(2), seed=0, progress=Progress())
+    detector.save(tmp_path)
+    about = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**about, "type": path}))
+    with pytest.raises(EndlineError, match=r"The detector in (?s:.*) cannot be read .*class.*: fit it again"):
+        load_detector(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "7", "{}", '{"type": null}'])
+def test_a_damaged_description_is_a_sentence(tmp_path, content):
+    detector = Comparing(ComparingConfig())
+    detector.fit(numbers(2), seed=0, progress=Progress())
+    detector.save(tmp_path)
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(EndlineError, match=r"The detector in (?s:.*) cannot be read (?s:.*): fit it again"):
+        load_detector(tmp_path)
 
 
 @pytest.mark.parametrize("damage", ["no folder", "no weights", "cut weights", "cut config", "foreign weights"])

@@ -20,7 +20,7 @@ from endline.compute import CPU
 from endline.errors import EndlineError, FileRejected
 from endline.evidence import station as stations
 from endline.evidence.rejected import Rejections
-from endline.evidence.station import Arrays, Preparation, Station, find_station, register, station_names
+from endline.evidence.station import Arrays, Preparation, Station, find_station, hottest_points, register, station_names
 from endline.feature_set import FeatureSet
 from endline.files import content_key
 from endline.operations.inspection import Inspector
@@ -124,7 +124,7 @@ def scales(project, tmp_path, monkeypatch) -> Iterator[Path]:
             (tmp_path / kind / f"{number}.json").write_text(json.dumps(weights.tolist()))
     (tmp_path / "normal/broken.json").write_text("not weighed")
     monkeypatch.setattr(stations, "_REGISTERED", {})
-    register(Station("scales", "Scales", "weighings", index, prepare, Scales, lambda *_: [], simulate))
+    register(Station("scales", "Scales", "weighings", index, prepare, Scales, hottest_points, lambda *_: [], simulate))
     parameters = yaml.safe_load((project.folder / "conf/base/parameters/surface_image.yml").read_text())[
         "surface_image"
     ]

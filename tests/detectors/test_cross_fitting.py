@@ -13,7 +13,7 @@ from endline.detectors.base import Detector
 from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
-from endline.detectors.scoring import detector_rows, score_rows
+from endline.detectors.scoring import detector_rows, score_batches, score_rows
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -357,7 +357,7 @@ class Comparing(Spy):
 
 def with_outliers(parts=PARTS):
     table, features = evidence(parts=parts)
-    items = table["sample_id"].str.split("#").str[0].astype(int)
+    items = table["sample_id"].str[:2].astype(int)
     table.loc[items >= 17, "split"] = "outlier"
     return table.assign(
         domain=np.where(items % 2, "source", "target"), unit=items.astype(str), label=0, kind=None, mask_path=None

@@ -86,10 +86,10 @@ def test_none_and_the_reason_where_there_is_no_figure(lacking, reason):
     assert reason in missing_for_control(samples, control)
 
 
-def test_control_rows_become_numbers_of_their_items():
-    samples = pd.DataFrame({"sample_id": ["a#fold", "a#still", "b#still"], "control": [False, True, True]})
-    maps = np.arange(3 * 2 * 4, dtype="f4").reshape(3, 2, 2, 2)
-    numbers = control_numbers(samples, FeatureSet({"scale_0": maps}))
+def test_control_numbers_are_those_of_the_first_row_of_each_item():
+    samples = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold"]})
+    values = np.arange(8, dtype="f4").reshape(4, 2)
+    numbers = control_numbers(samples, FeatureSet({"control": values}))
     assert numbers.index.tolist() == ["a", "b"]
-    np.testing.assert_allclose(numbers.to_numpy(), maps[1:].mean((2, 3)))
-    assert control_numbers(samples.assign(control=False), FeatureSet({"scale_0": maps})).empty
+    np.testing.assert_array_equal(numbers.to_numpy(), values[[0, 2]])
+    assert control_numbers(samples, FeatureSet({"scale_0": values})) is None

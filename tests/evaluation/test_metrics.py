@@ -35,9 +35,9 @@ def scores(values, labels, kinds=None) -> pd.DataFrame:
     ],
 )
 def test_auroc_by_hand(normal, anomalous, area):
-    area = auroc(np.array(normal, float), np.array(anomalous, float))
-    assert area.auroc == pytest.approx(area)
-    assert area.n == len(anomalous)
+    measured = auroc(np.array(normal, float), np.array(anomalous, float))
+    assert measured.auroc == pytest.approx(area)
+    assert measured.n == len(anomalous)
 
 
 @pytest.mark.parametrize("decimals", [1, 9])

@@ -8,8 +8,9 @@ import pytest
 from torch import nn
 
 from endline.detectors.base import Detector
+from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
-from endline.feature_set import FeatureSet, make_features
+from endline.feature_set import FeatureSet
 from endline.pipelines.detection.nodes import score
 
 
@@ -33,23 +34,38 @@ class Drawing(Detector[DrawingConfig]):
 
     def _score(self, batch):
         side, count = self.config.side, len(batch["x"])
-        heat = batch["x"].new_full((count, side, side), self.config.height) if side else None
-        return Scored(batch["x"][:, 0], heat)
+        maps = batch["x"].new_full((count, side, side), self.config.height) if side else None
+        return Scored(batch["x"][:, 0], maps)
 
 
 @pytest.mark.parametrize("first", [DrawingConfig(), DrawingConfig(2), DrawingConfig(4, 2.0)])
 def test_other_maps_of_equal_scores_are_other_maps(first, tmp_path):
     """Settings may change the maps and not the scores: the store must not give back the earlier ones."""
-    columns = {"split": "test", "control": False, "part": None, "item_id": ["a", "b"], "mask_path": ["m.png", None]}
+    columns = {"split": "test", "part": None, "mask_path": ["m.png", None]}
     samples = pd.DataFrame({"sample_id": ["a", "b"], **columns})
     features = FeatureSet({"x": np.array([[1.0], [2.0]], "f4")}, key="two")
-    wanted = DrawingConfig(4)
-    for config in (first, wanted):
-        detectors = {"whole/0": Drawing(config)}
-        rows, recipe, _ = score(samples, features, detectors, exhibits=0)
-        maps = make_features(recipe, tmp_path)
-    assert maps.shapes["map"] == (4, 4)
-    assert (maps.read()["map"] == 1.0).all()
+    kept = []
+    for config in (first, DrawingConfig(4), DrawingConfig(4)):
+        detector = Drawing(config)
+        detector.fit(features, seed=0, progress=Progress())
+        rows, maps, _ = score(samples, features, {"whole/0": detector}, {"store": str(tmp_path)}, exhibits=0)
+        kept.append(maps)
+    assert kept[1].shapes["map"] == (4, 4)
+    assert (kept[1].read()["map"] == 1.0).all()
     assert rows["score"].tolist() == [1.0, 2.0]
-    again = make_features(score(samples, features, detectors, exhibits=0)[1], tmp_path)
-    assert again.key == maps.key
+    assert kept[1].stored == kept[2].stored
+    assert kept[0].stored != kept[1].stored
+
+
+def test_maps_of_parts_stand_beside_their_scores(tmp_path):
+    """Parts with detectors of their own are scored one after the other: rows, scores and maps keep together."""
+    columns = {"split": "test", "part": ["unfold", "fold", "unfold", "fold"], "mask_path": "m.png"}
+    samples = pd.DataFrame({"sample_id": ["a#unfold", "a#fold", "b#unfold", "b#fold"], **columns})
+    features = FeatureSet({"x": np.arange(4, dtype="f4")[:, None]}, key="parts")
+    detectors = {f"{part}/0": Drawing(DrawingConfig(2, height)) for part, height in (("fold", 5.0), ("unfold", 7.0))}
+    for detector in detectors.values():
+        detector.fit(features, seed=0, progress=Progress())
+    rows, maps, _ = score(samples, features, detectors, {"store": str(tmp_path)}, exhibits=0)
+    for number, (name, value) in enumerate(zip(rows["sample_id"], rows["score"], strict=True)):
+        assert value == samples.index[samples["sample_id"] == name].item()
+        assert maps.read([number])["map"].unique().tolist() == [5.0 if name.endswith("#fold") else 7.0]

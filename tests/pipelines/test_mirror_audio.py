@@ -20,12 +20,14 @@ from endline.backbones.networks import Backbone
 from endline.cli import cli
 from endline.detectors.progress import Progress
 from endline.evaluation.summary import METRICS
+from endline.evidence.sound import recordings
+from endline.operations.inspection import Inspector
 from endline.samples import check_samples
 
 OUTPUTS = {
-    "source", "inputs", "rejected", "samples", "noise_floor", "features", "detectors", "history", "fitting",
+    "source", "inputs", "rejected", "samples", "preparation", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
-    "figures", "intervals", "score_groups", "attribution",
+    "figures", "intervals", "score_groups", "attribution", "nearest", "model",
 }  # fmt: skip
 
 
@@ -82,11 +84,11 @@ def test_metrics_have_the_keys_of_the_contract(project, run):
 def test_tables_keep_their_contracts(project, run):
     samples, scores, held_out = (project.load(name) for name in ("samples", "scores", "held_out"))
     check_samples(samples)
-    assert len(samples) == 3 * 14
+    assert len(samples) == 2 * 14
     assert samples["simulated"].all()
-    assert samples.groupby("path")["part"].agg(list).map(tuple).unique().tolist() == [("fold", "standstill", "unfold")]
-    assert samples["control"].eq(samples["part"] == "standstill").all()
+    assert samples.groupby("path")["part"].agg(list).map(tuple).unique().tolist() == [("fold", "unfold")]
     assert (samples["stop"] > samples["start"]).all()
+    assert (samples["rest_stop"] > samples["rest_start"]).all()
     tested = samples.loc[samples["split"] == "test", "path"].unique()
     assert sorted(scores["sample_id"]) == sorted(tested)
     assert set(scores) >= {"score", "p_value", "flagged", "path", "group", "split", "label", "kind", "simulated"}
@@ -123,7 +125,7 @@ def test_mlflow_run_is_finished_with_parameters_metrics_curves_and_tags(project,
     assert tags["git_commit"]
     assert "cores" in tags["machine"]
     assert {key: tags[f"version.mirror_audio.{key}"] for key in OUTPUTS} == dict.fromkeys(OUTPUTS, run)
-    assert parameters["mirror_audio.sound.mel.height"] == "64"
+    assert parameters["mirror_audio.preparation.mel.height"] == "64"
     assert parameters["mirror_audio.verdict.false_alarm_rate"] == "0.5"
     found = project.load("metrics")
     assert metrics["auroc"] == pytest.approx(found["auroc"])
@@ -189,7 +191,7 @@ def test_folders_by_fault_are_levelled_and_give_all_figures(project, run):
     assert "SIMULATED" not in project.load("report")
     assert metrics["detector"] == "gaussian"
     assert (metrics["n_test_normal"], metrics["n_test_anomalous"]) == (3, 4)
-    assert project.load("noise_floor")["mode"] == "level"
+    assert project.load("preparation").levelled
     kinds = samples.drop_duplicates("path").set_index("path")["kind"].to_dict()
     assert kinds == {f"{'normal' if f == '0' else f}/{name}": "normal" if f == "0" else f for name, f in faults.items()}
     assert project.load("history").empty
@@ -214,7 +216,7 @@ def test_label_table_unlabelled_and_bad_files(project, run):
     assert sorted(rejected["path"]) == ["empty.wav", "lost.wav", "text.wav"]
     page = project.load("report")
     assert all(name in page for name in ("empty.wav", "lost.wav", "text.wav"))
-    assert project.load("noise_floor")["mode"] == "raw"
+    assert not project.load("preparation").levelled
 
 
 def test_good_parts_alone_give_verdicts_without_figures(project, run):
@@ -284,3 +286,34 @@ def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):
     assert result.exit_code == 1
     assert "text.wav" in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_recording_is_decoded_once_in_a_run(project, run, monkeypatch):
+    """Index, noise floor and extraction share what was read."""
+    opened: list[str] = []
+    sound_file = recordings.soundfile.SoundFile
+    monkeypatch.setattr(
+        recordings.soundfile, "SoundFile", lambda path: opened.append(str(path)) or sound_file(path), raising=True
+    )
+    folder = project.raw("decoded once", project.faults())
+    rows = [f"{name},{fault}" for name, fault in project.faults().items()]
+    (folder / "labels.csv").write_text("\n".join(["recording,fault", *rows]) + "\n")
+    project.run(raw=str(folder), detector="gaussian", noise_floor="level", exhibits=0)
+    assert len(opened) == len(set(opened)) == len(project.faults())
+
+
+def test_a_run_that_ended_early_changes_no_verdict(project, run, monkeypatch, tmp_path):
+    """Its new detector is saved, and must not meet the calibration of the run before."""
+    project.run(detector="gaussian", exhibits=0)
+    recording = next((project.recordings / "recordings").glob("*.wav"))
+    before = Inspector.of_latest_run(project.folder).inspect(recording)
+
+    def broken(*args, **options):
+        raise RuntimeError("the printer is out of paper")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("endline.pipelines.detection.nodes.render_report", broken)
+        with pytest.raises(RuntimeError, match="out of paper"):
+            project.run(detector="nearest_neighbour", exhibits=0)
+    assert "NearestNeighbour" in {type(each).__name__ for each in project.load("detectors").values()}
+    pd.testing.assert_frame_equal(Inspector.of_latest_run(project.folder).inspect(recording), before)

@@ -37,7 +37,7 @@ def test_the_sample_table_follows_the_published_split(cells, run):
     assert samples["split"].value_counts().to_dict() == {"train": 8, "test": 5}
     assert set(samples.loc[samples["split"] == "train", "kind"]) == {"normal"}
     assert samples["simulated"].all()
-    assert cells.load("cycling")["signals"] == list(SIGNALS)
+    assert cells.load("preparation").signals == SIGNALS
 
 
 def test_the_metrics_are_those_of_every_station(cells, run):
@@ -127,10 +127,10 @@ def test_what_is_fitted_does_not_depend_on_any_tested_cycle(cells, folder):
     ("params", "said"),
     [
         ({"detector": "patchcore", "signals": "gearbox"}, "There is no signal 'gearbox': choose a group"),
-        ({"detector": "cutpaste"}, "cutpaste reads images, not cycles: choose one of"),
+        ({"detector": "cutpaste"}, "The detector reads 'image', which is made of images, not of cycles: choose one"),
         ({"rate": 400}, "None of the 13 cycles"),
-        ({"format": "xml"}, "robot_cycle.formats has no 'xml': choose one of plain, unscrewing"),
-        ({"training_gain": 0.1}, "1 normal item(s) would train, at least 3 are needed"),
+        ({"format": "xml"}, "robot_cycle.preparation.formats has no 'xml': choose one of plain, unscrewing"),
+        ({"train_fraction": 0.1}, "1 normal item(s) would train, at least 3 are needed"),
         ({"raw": "/nowhere"}, "There is no folder /nowhere"),
     ],
 )

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from endline.reporting import Exhibit, render_report
+from endline.reporting.exhibit import Exhibit
 from endline.reporting.pictures import waveform_figure
+from endline.reporting.report import render_report
 from endline.reporting.style import encode_png
 from endline.reporting.words import control_tile, metric_tiles, summary_sentences
 

@@ -72,7 +72,7 @@ def load_detector(folder: Path, compute: Compute = CPU) -> Detector[Any]:
     """
     try:
         about = json.loads((folder / "config.json").read_text())
-        detector = _create(_known_class(about["type"]), about["config"], compute)
+        detector = _create(_known_class(str(about["type"])), about["config"], compute)
         shapes = {str(name): tuple(shape) for name, shape in about["shapes"].items()}
         detector.restore(folder, shapes, int(about["samples"]), _pyramid(about["pyramid"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:

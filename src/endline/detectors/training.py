@@ -95,6 +95,7 @@ def train(
     Example:
         >>> from endline.detectors.fitting import known_rows
         >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
         >>> features = FeatureSet({"x": np.ones((4, 1), "f4")}, key="ones")
         >>> training = Training(features, known_rows(None, 4), seed=0, progress=Progress())
         >>> model = nn.Linear(1, 1)
@@ -137,10 +138,11 @@ def train(
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
     # Fused: one pass over memory, six times as fast as parameter lists on two cores.
+    fused = all(each.device.type in ("cpu", "cuda") for each in parameters)
     rate, decay = settings.learning_rate, settings.weight_decay
     if settings.optimizer == "sgd":
-        return torch.optim.SGD(parameters, rate, settings.betas[0], weight_decay=decay, fused=True)
-    return torch.optim.Adam(parameters, rate, settings.betas, settings.eps, decay, fused=True)
+        return torch.optim.SGD(parameters, rate, settings.betas[0], weight_decay=decay, fused=fused)
+    return torch.optim.Adam(parameters, rate, settings.betas, settings.eps, decay, fused=fused)
 
 
 def _learning_rate(done: float, settings: TrainingSettings) -> float:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter1d
 
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.nearest_cycles import Array, nearest_training_rows, rows_of, training_courses
@@ -120,6 +119,8 @@ def _of_distances(
 def _peaks(course: Array) -> NDArray[np.int64]:
     """Step where a course (cycles, signals, steps) is largest after a short moving mean, (cycles, signals)."""
     width = max(1, round(SMOOTH * course.shape[2]))
+    from scipy.ndimage import uniform_filter1d  # here, since a verdict alone does without
+
     smooth = uniform_filter1d(course, width, axis=2, mode="constant")
     return np.asarray(smooth.argmax(2), np.int64)
 

@@ -48,6 +48,8 @@ def missing_for_control(samples: pd.DataFrame, control: pd.DataFrame | None) -> 
     """Why there is no control AUROC; None where there is one. Arguments as of `control_auroc`."""
     if control is None or control.empty:
         return "no control in these data"
+    if (control == control.iloc[0]).all(axis=None):
+        return "the control numbers are the same for all items"
     if len(_items(samples, control, "train")) < 2:
         return "fewer than two training items have a control"
     tested = _items(samples, control, "test")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from endline.feature_set import FeatureSet
 
@@ -60,7 +59,12 @@ def nearest_training_cycles(names: Sequence[str], samples: pd.DataFrame, feature
 
 
 def rows_of(samples: pd.DataFrame, names: Sequence[str] | pd.Series) -> NDArray[np.int64]:
-    """Row of each sample id in the sample table, (names,)."""
+    """Row of each sample id in the sample table, (names,).
+
+    Example:
+        >>> rows_of(pd.DataFrame({"sample_id": ["a", "b"]}), ["b"]).tolist()
+        [1]
+    """
     row_of = {name: row for row, name in enumerate(samples["sample_id"])}
     return np.array([row_of[name] for name in names], np.int64)
 
@@ -75,6 +79,8 @@ def training_courses(samples: pd.DataFrame, features: FeatureSet) -> TrainingCou
 
 def nearest_training_rows(rows: NDArray[np.int64], features: FeatureSet, courses: TrainingCourses) -> NDArray[np.int64]:
     """Row of the nearest training cycle of each row of the feature set, (rows,)."""
+    from scipy.spatial.distance import cdist  # here, since a verdict alone does without
+
     known = (courses.values / courses.deviation[:, None]).reshape(len(courses.rows), -1)
     nearest = []
     for start in range(0, len(rows), BATCH):

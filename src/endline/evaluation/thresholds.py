@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from endline.errors import EndlineError
 from endline.samples import item_of
@@ -62,6 +61,8 @@ def gamma_threshold(held_out: NDArray[np.float64], rate: float) -> float:
     smallest, spread = float(held_out.min()), float(np.ptp(held_out))
     if spread == 0:
         return smallest
+    from scipy import stats  # takes longer than a verdict, which does without
+
     start = min(0.0, smallest - spread)
     shape, _, scale = stats.gamma.fit(held_out, floc=start)
     return float(stats.gamma.ppf(1 - rate, shape, loc=start, scale=scale))
@@ -96,6 +97,8 @@ def false_alarm_p_value(alarms: int, normals: int, rate: float, held_out: int) -
         >>> false_alarm_p_value(40, 100, 0.05, 39) < 0.001
         True
     """
+    from scipy import stats
+
     allowed = math.floor(rate * (held_out + 1) + 1e-9)
     if 1 <= allowed <= held_out:
         return float(stats.betabinom.sf(alarms - 1, normals, allowed, held_out + 1 - allowed))

@@ -16,6 +16,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 IMAGE = "image"
+FIRST_VIEW = "view_0"  # the image as it is
 IMAGE_ARRAYS = ("scale", "views", IMAGE)
 
 

@@ -3,13 +3,16 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.maps.ast import AST, ASTConfig, foreground, foreground_mean
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.progress import Progress
+from endline.detectors.scoring import score_batches, score_rows
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -99,7 +102,7 @@ def test_background_of_a_teachers_map_never_exceeds_its_foreground():
             for subnet in (block.second_to_first, block.first_to_second):
                 subnet.leave[0].weight.zero_()
                 subnet.leave[0].bias.copy_(torch.tensor([3.0, 0.0]))
-    small = {"scale_1": X / 100, "mask": MASKED["mask"]}
+    small = {**MASKED, "scale_1": X / 100}
     heat = detector.score(small).map[0]
     assert heat[:, 0].max() < 0
     assert (heat[:, 1] == heat[:, 0].min()).all()
@@ -220,7 +223,7 @@ def test_a_student_without_blocks_is_three_layers():
         for parameter in student.parameters():
             parameter.zero_()
         student.enter.weight[0, 0, 1, 1] = 2.0
-        student.place.weight[0, 0, 1, 1] = 1.0
+        student.position.weight[0, 0, 1, 1] = 1.0
         student.leave.weight[0, 0, 1, 1] = 3.0
         student.leave.bias.fill_(0.5)
     code = torch.zeros(1, 4, 1, 2)
@@ -266,3 +269,29 @@ def test_without_a_code_nothing_knows_its_place(student):
     )
     assert nll.std() < 1e-6
     assert detector.score(BATCH).score.isfinite().all()
+
+
+def test_the_mask_reaches_teacher_student_and_score_of_a_run(monkeypatch):
+    """What lies in the background changes neither training nor scores."""
+    rng = np.random.default_rng(0)
+    maps, mask = rng.standard_normal((14, 4, 6, 6)).astype("f4"), np.zeros((14, 6, 6), "f4")
+    mask[:, :3] = 1
+    table = pd.DataFrame({"sample_id": [f"{row}.tif" for row in range(14)], "part": None})
+    table["split"] = ["train"] * 10 + ["test"] * 4
+    seen = {"teacher": [], "student": []}
+
+    def watched(loss, masked):
+        return lambda self, batch: masked.append("mask" in batch) or loss(self, batch)
+
+    for stage, name in {"teacher": "teacher_loss", "student": "loss"}.items():
+        monkeypatch.setattr(AST, name, watched(getattr(AST, name), seen[stage]))
+    config = ASTConfig(whiten=False, hidden=4, blocks=1, code=0, student_blocks=1, epochs=2, teacher_epochs=2)
+    features = FeatureSet({"scale_0": maps, "mask": mask}, key="foreground")
+    results = fit_detectors(table, features, lambda: AST(config), FitPlan(calibration="hold_out"), seed=0)
+    assert all(seen["teacher"]) and all(seen["student"]) and seen["teacher"] and seen["student"]  # noqa: PT018
+    tested = np.arange(10, 14)
+    (batch,) = score_batches(table.iloc[tested], features.take(tested), results.detectors)
+    assert (batch.maps[:, 3:] == 0).all()
+    np.testing.assert_allclose(batch.scores, batch.maps[:, :3].max((1, 2)))
+    unmasked = FeatureSet({"scale_0": maps}, key="whole").take(tested)
+    assert (score_rows(table.iloc[tested], unmasked, results.detectors) != batch.scores).all()

@@ -65,7 +65,7 @@ def test_score_is_the_mean_over_all_views(score):
 def test_the_views_that_are_scored_are_evenly_spaced(score_views, taken):
     detector, views = by_hand(score_views=score_views)
     scored = detector.score({"views": views}).score
-    torch.testing.assert_close(scored, (2 * views[:, taken]).square().mean((1, 2)))
+    torch.testing.assert_close(scored, (2 * views[:, taken]).square().mean((1, 2)).float())
 
 
 def test_a_negative_number_of_scored_views_is_refused():
@@ -181,8 +181,8 @@ def test_views_of_another_backbone_are_told(features):
     with pytest.raises(EndlineError) as caught:
         detector.fit(features, seed=0, progress=Progress())
     assert str(caught.value) == (
-        "The views have 960 features, and efficientnet_lite0 with input_type=hybrid makes 864: fit with the pyramid that "
-        "the views were made with, or set map_views to 0."
+        "The views have 960 features, and efficientnet_lite0 with input_type=hybrid makes 864: fit with the pyramid "
+        "that the views were made with, or set map_views to 0."
     )
 
 

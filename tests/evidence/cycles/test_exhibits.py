@@ -7,7 +7,7 @@ import pytest
 from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
 from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits
-from endline.evidence.cycles.features import CycleSettings
+from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import FeatureSet
 
 SIGNALS = ("motor_iq_1", "motor_iq_2", "robot_voltage")
@@ -38,7 +38,7 @@ def scene(maps: str = "signals", signals: tuple[str, ...] = SIGNALS):
 @pytest.mark.parametrize("maps", ["signals", "steps", "none"])
 @pytest.mark.parametrize("rate", [10.0, None])
 def test_the_signal_that_counts_most_over_its_nearest_cycle(maps, rate):
-    (shown,) = cycle_exhibits(*scene(maps), CycleSettings(SIGNALS, 50, rate))
+    (shown,) = cycle_exhibits(*scene(maps), CyclePreparation(SIGNALS, 50, rate))
     assert [title for title, _ in shown.figures] == [
         "attribution, and the nearest normal cycle",
         "share of the signals and axes",
@@ -51,9 +51,9 @@ def test_the_signal_that_counts_most_over_its_nearest_cycle(maps, rate):
 
 def test_nothing_to_show():
     shortlist, tables = scene()
-    assert cycle_exhibits(shortlist.iloc[:0], tables, CycleSettings(SIGNALS, 50, 10.0)) == []
+    assert cycle_exhibits(shortlist.iloc[:0], tables, CyclePreparation(SIGNALS, 50, 10.0)) == []
 
 
 def test_a_single_signal_needs_no_ranking():
-    (shown,) = cycle_exhibits(*scene(signals=("force",)), CycleSettings(("force",), 50, 10.0))
+    (shown,) = cycle_exhibits(*scene(signals=("force",)), CyclePreparation(("force",), 50, 10.0))
     assert len(shown.figures) == 1

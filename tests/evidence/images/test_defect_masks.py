@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from endline.array_store import ArrayStore
 from endline.errors import EndlineError
 from endline.evaluation.localisation import pixel_auroc
-from endline.evidence.images.defect_masks import defect_masks, mask_features
+from endline.evidence.images.defect_masks import defect_masks
 from endline.evidence.images.masks import read_mask
-from endline.feature_set import FeatureSet, make_features
+from endline.feature_set import FeatureSet
 
 
 @pytest.fixture
@@ -33,21 +34,19 @@ def test_masks_come_in_batches_and_are_empty_where_there_is_none(table, tmp_path
 
 
 def test_they_are_kept_by_their_content(table, tmp_path):
-    recipe = mask_features(table, tmp_path)
-    kept = make_features(recipe, tmp_path / "store")
-    assert kept.shapes == {"defect": (256, 256)}
+    store = ArrayStore(tmp_path / "store")
+    first, again = (store.keep("defect", defect_masks(table, tmp_path), len(table), "bool") for _ in range(2))
+    assert first.shapes == {"defect": (256, 256)}
     np.testing.assert_array_equal(
-        kept.read()["defect"].numpy() > 0, np.concatenate(list(defect_masks(table, tmp_path)))
+        first.read()["defect"].numpy() > 0, np.concatenate(list(defect_masks(table, tmp_path)))
     )
-    assert mask_features(table, tmp_path).key == recipe.key
+    assert again.stored == first.stored
     Image.fromarray(np.full((30, 40), 255, np.uint8)).save(tmp_path / "3.png")
-    assert mask_features(table, tmp_path).key != recipe.key
+    assert store.keep("defect", defect_masks(table, tmp_path), len(table), "bool").stored != first.stored
 
 
 def test_a_missing_mask_is_a_sentence(table, tmp_path):
     (tmp_path / "3.png").unlink()
-    with pytest.raises(EndlineError, match=r"The mask .*3\.png cannot be read"):
-        mask_features(table, tmp_path)
     with pytest.raises(EndlineError, match=r"The mask .*3\.png cannot be read"):
         list(defect_masks(table, tmp_path))
 
@@ -64,5 +63,6 @@ def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
         mask[top : top + 60, left : left + 50] = 255
         Image.fromarray(mask).save(tmp_path / f"{row}.png")
         maps[row, top * 24 // 300 : (top + 60) * 24 // 300, left * 32 // 200 : (left + 50) * 32 // 200] += 1.5
-    masks = make_features(mask_features(scored, tmp_path), tmp_path / "store")
+    store = ArrayStore(tmp_path / "store")
+    masks = store.keep("defect", defect_masks(scored, tmp_path), len(scored), "bool")
     assert pixel_auroc(scored, FeatureSet({"map": maps}), masks) == pytest.approx(0.8914877321488692, abs=1e-9)

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from endline.backbones.networks import Backbone, load_backbone
+from endline.backbones.networks import Backbone
 from endline.backbones.pyramids import pooled_pyramid
 from endline.backbones.views import rotate, rotated_views
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.maps.input_gradient import gradient_map, input_gradient
-from endline.detectors.maps.trunks import pyramid_of
+from endline.detectors.maps.trunks import backbone_of, pyramid_of
 from endline.detectors.scored import Scored
 from endline.detectors.statistics import full_digits
 from endline.detectors.training import TrainingSettings, train
@@ -190,9 +190,9 @@ class DifferNet(Detector[DifferNetConfig]):
         c, (views, length) = self.config, shapes["views"]
         model = VectorFlow(length, samples, views, c)  # before the backbone, which draws at random too
         pyramid = pyramid_of(self)
-        self.backbone = load_backbone(pyramid.backbone, pyramid.weights) if c.map_views else None
+        self.backbone = backbone_of(self) if c.map_views else None
         if self.backbone is not None:
-            image = torch.zeros(1, *shapes["image"])
+            image = torch.zeros(1, *shapes["image"], device=self.backbone.device)
             made = pooled_pyramid(image, self.backbone, pyramid.input_type).shape[1]
             if made != length:
                 raise EndlineError(

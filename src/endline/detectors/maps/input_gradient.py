@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
-from endline.backbones.networks import CHUNK
+from endline.backbones.networks import images_per_pass
 
 
 def input_gradient(score: Callable[[Tensor], Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,7 +21,7 @@ def input_gradient(score: Callable[[Tensor], Tensor], images: Tensor) -> tuple[T
         ([48.0, 48.0], [2.0])
     """
     scores, slopes = [], []
-    for chunk in torch.split(images.detach(), CHUNK):
+    for chunk in torch.split(images.detach(), images_per_pass(images.device)):
         with torch.enable_grad():
             leaf = chunk.clone().requires_grad_()
             values = score(leaf)
@@ -44,6 +43,8 @@ def gradient_map(slopes: Tensor, blur: float) -> Tensor:
         tensor([3.])
     """
     if blur > 0:
+        from torchvision.transforms.functional import gaussian_blur  # its import takes longer than a verdict
+
         radius = min(round(3 * blur), *(side - 1 for side in slopes.shape[-2:]))  # the border is mirrored
         slopes = gaussian_blur(slopes, [2 * radius + 1] * 2, [blur, blur])
     return slopes.abs().sum(1)

@@ -8,11 +8,11 @@ from torch.nn import functional
 from torch.optim.swa_utils import update_bn
 
 from endline.backbones.architectures import STRIDES
-from endline.backbones.networks import Backbone, Trunk, load_backbone
+from endline.backbones.networks import Backbone, Trunk
 from endline.backbones.pyramids import fit_size
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.maps.trunks import parameters_below, pyramid_of
+from endline.detectors.maps.trunks import backbone_of, parameters_below
 from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
@@ -72,9 +72,8 @@ class STFPM(Detector[STFPMConfig]):
 
     def _build(self, shapes: Shapes, samples: int) -> Trunk:
         """The untrained student; layers beyond the coarsest stride stay as they are."""
-        pyramid = pyramid_of(self)
-        self.teacher = load_backbone(pyramid.backbone, pyramid.weights)
-        student = Trunk(pyramid.backbone, "random")
+        self.teacher = backbone_of(self)
+        student = Trunk(self.teacher.name, "random")
         used = parameters_below(student, max(self.config.strides))
         for parameter in student.parameters():
             parameter.requires_grad_(parameter in used)

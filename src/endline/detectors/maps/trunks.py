@@ -1,11 +1,12 @@
 """What detectors share that go back to the image through a backbone, or train its network themselves."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
-from endline.backbones.networks import Trunk
+from endline.backbones.networks import Backbone, Trunk, load_backbone
 from endline.backbones.pyramids import PyramidSettings
 from endline.detectors.base import Detector
 
@@ -19,6 +20,21 @@ def pyramid_of(detector: Detector[Any]) -> PyramidSettings:
         'efficientnet_lite0'
     """
     return detector.pyramid or PyramidSettings(input_type=detector.input_type)
+
+
+def backbone_of(detector: Detector[Any]) -> Backbone:
+    """The frozen backbone of the detector's pyramid, on the detector's device, in float32 as scores are.
+
+    Raises:
+        EndlineError: when its weights are missing.
+
+    Example:
+        >>> from endline.detectors.maps.stfpm import STFPM, STFPMConfig
+        >>> backbone_of(STFPM(STFPMConfig())).name
+        'efficientnet_lite0'
+    """
+    pyramid = pyramid_of(detector)
+    return load_backbone(pyramid.backbone, pyramid.weights, replace(detector.compute, precision="float32"))
 
 
 def parameters_below(trunk: Trunk, stride: int) -> set[nn.Parameter]:

@@ -27,6 +27,15 @@ class CycleTables(NamedTuple):
         nearest: `sample_id, nearest`, as `nearest_training_cycles` gives it.
         samples: the sample table, row by row with `features`.
         features: arrays `cycle` and `valid`.
+
+    Example:
+        >>> samples = pd.DataFrame({"sample_id": ["n", "a"], "split": ["train", "test"]})
+        >>> features = FeatureSet({"cycle": np.zeros((2, 1, 4), "f4"), "valid": np.ones((2, 4), "f4")})
+        >>> attribution = pd.DataFrame({"sample_id": ["a"], "signal": ["force"], "share": [1.0], "step": [2]})
+        >>> nearest = pd.DataFrame({"sample_id": ["a"], "nearest": ["n"]})
+        >>> maps = FeatureSet({"map": np.zeros((1, 0, 0), "f4")})
+        >>> CycleTables(samples[1:], maps, attribution, nearest, samples, features).nearest["nearest"].tolist()
+        ['n']
     """
 
     scored: pd.DataFrame

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve, firwin
 
 SAME = 0.01  # relative difference of two rates that is rounding, not another rate
 UNEVEN = 0.1  # relative deviation of a step from the mean one beyond which steps are first made even
@@ -54,6 +53,8 @@ def _at(times: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray
 
 def _low_pass(values: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
     """Without what lies above 0.9 of the new half rate. Symmetric, so nothing moves in time."""
+    from scipy.signal import fftconvolve, firwin  # its import takes longer than a verdict
+
     half = max(1, min(round(TAPS * ratio / 2), values.shape[1] - 1))
     taps = firwin(2 * half + 1, 0.9 / ratio, window="hamming")
     # Mirrored about the end points' values, a ramp stays a ramp.

@@ -9,7 +9,6 @@ import pandas as pd
 from endline.errors import EndlineError
 from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
-from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.values import CycleFormat
@@ -69,6 +68,8 @@ def attribute(shown: Shown, preparation: CyclePreparation) -> tuple[pd.DataFrame
 
 def exhibits(shown: Shown, preparation: CyclePreparation) -> list[Exhibit]:
     """The signals that count most of the shortlisted cycles, over the nearest normal cycle, with the map below."""
+    from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits  # only reports draw
+
     tables = CycleTables(shown.part_scores, shown.maps, shown.attribution, shown.nearest, shown.samples, shown.features)
     return cycle_exhibits(shown.shortlist, tables, preparation)
 

@@ -18,7 +18,7 @@ from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
-from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
+from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings
 from endline.evidence.images.index import index_image
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.station import Inspected, Preparation
@@ -77,7 +77,7 @@ class ImagePreparation(Preparation):
                 made: dict[str, NDArray[Any]] = {CONTROL: sizes[rows]}
                 if set(wanted) - {CONTROL}:
                     images = self.images([paths[row] for row in rows])
-                    maps = None if known is None else known.read(rows)
+                    maps = known.read(rows) if known is not None and FIRST_VIEW in wanted else None
                     made |= {name: x.numpy() for name, x in parts.make(images, wanted, maps).items()}
                 yield made
 

@@ -8,7 +8,6 @@ import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.images.defect_masks import defect_masks
-from endline.evidence.images.exhibits import image_exhibits
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
@@ -31,6 +30,8 @@ def prepare(
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
     """Photograph, anomaly map and mask of the shortlisted photographs."""
+    from endline.evidence.images.exhibits import image_exhibits  # only reports draw
+
     return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder)
 
 

@@ -63,7 +63,12 @@ def sound_exhibits(
 
 
 class PartView(NamedTuple):
-    """Anomaly map (h, w) of a part, and (row, column) of its largest value as shares of height and width."""
+    """Anomaly map (h, w) of a part, and (row, column) of its largest value as shares of height and width.
+
+    Example:
+        >>> PartView(np.zeros((2, 3), "f4"), hottest=None).anomaly_map.shape
+        (2, 3)
+    """
 
     anomaly_map: NDArray[np.float32]
     hottest: tuple[float, float] | None

@@ -6,8 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -101,7 +99,8 @@ def mel_power(samples: Signal, settings: MelSettings) -> Tensor:
         return_complex=True,
     )
     power = spectrum.real.square() + spectrum.imag.square()  # (bins, frames); `abs` would draw roots
-    return torch.from_numpy(_filters(settings) @ power.numpy())
+    bands: Tensor = torch.sparse.mm(_filters(settings), power.contiguous())
+    return bands
 
 
 def mel_of(frequency: float) -> float:
@@ -117,17 +116,16 @@ def mel_of(frequency: float) -> float:
 def _floor_power(settings: MelSettings, floor: Power) -> Tensor:
     """Mean power (n_mels,) that noise with the spectrum ``floor`` has in each band; 1 in the empty bands."""
     bins = np.interp(np.linspace(0, 1, settings.n_fft // 2 + 1), np.linspace(0, 1, len(floor)), floor)
-    expected = torch.from_numpy(_filters(settings) @ bins.astype(np.float32))
+    expected = torch.sparse.mm(_filters(settings), torch.from_numpy(bins.astype(np.float32))[:, None])[:, 0]
     return torch.where(expected > 0, expected, torch.ones_like(expected))
 
 
 @lru_cache(maxsize=4)
-def _filters(settings: MelSettings) -> "csr_array[np.float32]":
+def _filters(settings: MelSettings) -> Tensor:
     """Triangular filters (n_mels, bins), of equal height; a bin lies in two of them, so they are kept sparse."""
     half = settings.sample_rate // 2
     frequencies = torch.linspace(0, half, settings.n_fft // 2 + 1)
     corners = 700.0 * (10.0 ** (torch.linspace(0, mel_of(half), settings.n_mels + 2) / 2595.0) - 1.0)
     away, widths = corners - frequencies[:, None], corners.diff()  # (bins, n_mels + 2), (n_mels + 1,)
     triangles = torch.minimum(-away[:, :-2] / widths[:-1], away[:, 2:] / widths[1:]).clamp_min(0)
-    filters: NDArray[np.float32] = triangles.T.numpy()
-    return csr_array(filters)
+    return triangles.T.to_sparse()

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
-from endline.evidence.sound.exhibits import sound_exhibits
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
 from endline.evidence.sound.mirror_index import index_recordings
@@ -32,6 +31,8 @@ def prepare(
 
 def exhibits(shown: Shown, preparation: SoundPreparation) -> list[Exhibit]:
     """Waveform, mel images with their maps, and sound of the shortlisted recordings."""
+    from endline.evidence.sound.exhibits import sound_exhibits  # only reports draw
+
     return sound_exhibits(
         shown.shortlist, shown.samples, shown.part_scores, shown.maps, shown.attribution, shown.folder, preparation
     )

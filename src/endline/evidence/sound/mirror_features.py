@@ -19,7 +19,7 @@ from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
-from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings
+from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.mirror_index import decoded, index_recording
 from endline.evidence.sound.noise_floor import band_levels, common_floor, level, standstill_power
@@ -95,7 +95,9 @@ class SoundPreparation(Preparation):
         def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
             start = 0
             for rows in track(recordings, "Extracting features", transient=True):
-                maps = None if known is None else known.read(np.arange(start, start + len(rows)))
+                maps = None
+                if known is not None and FIRST_VIEW in wanted:
+                    maps = known.read(np.arange(start, start + len(rows)))
                 yield self._made(rows, folder, parts, wanted, maps)
                 start += len(rows)
 

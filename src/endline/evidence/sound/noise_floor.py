@@ -2,9 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal as dsp
 
-from endline.evidence.sound.recordings import Signal, Span
+from endline.evidence.sound.recordings import Signal, Span, hann
 
 Power = NDArray[np.float64]
 
@@ -17,7 +16,7 @@ def standstill_power(samples: Signal, rate: int, standstill: Span, n_fft: int = 
     rest = samples[round(standstill[0] * rate) : round(standstill[1] * rate)]
     if len(rest) < n_fft:
         rest = np.pad(rest, (0, n_fft - len(rest)), mode="wrap")
-    window = dsp.get_window("hann", n_fft)
+    window = hann(n_fft)
     frames = np.lib.stride_tricks.sliding_window_view(rest, n_fft)[:: n_fft // 4] * window
     power: Power = np.mean(np.abs(np.fft.rfft(frames, axis=1)) ** 2, axis=0) / np.sum(window**2)
     return power

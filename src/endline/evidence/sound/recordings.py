@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import ndimage
-from scipy import signal as dsp
 
 from endline.errors import FileRejected
 
@@ -89,8 +87,21 @@ def resample(samples: Signal, rate: int, target: int) -> Signal:
     """Resample (samples,) from ``rate`` to ``target`` Hz by a polyphase low-pass filter."""
     if rate == target:
         return samples
+    from scipy.signal import resample_poly  # its import takes longer than a verdict
+
     divisor = gcd(rate, target)
-    return dsp.resample_poly(samples, target // divisor, rate // divisor).astype(np.float32)
+    return resample_poly(samples, target // divisor, rate // divisor).astype(np.float32)
+
+
+def hann(length: int) -> NDArray[np.float64]:
+    """Hann window (length,) whose next sample would be its first again.
+
+    Example:
+        >>> hann(4).round(3).tolist()
+        [0.0, 0.5, 1.0, 0.5]
+    """
+    window: NDArray[np.float64] = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, length + 1)[:-1])
+    return window
 
 
 def find_motions(samples: Signal, rate: int) -> Motions:
@@ -171,7 +182,7 @@ def _frame_levels(samples: Signal, rate: int) -> Levels:
     if len(samples) < window:
         return np.empty(0)
     padded = np.pad(samples, (window // 2, window // 2), mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * dsp.get_window("hann", window)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * hann(window)
     power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
     band = power[:, round(300 * window / rate) : round(min(16_000, 0.45 * rate) * window / rate)]
     # Digital silence (padding by an editor) would otherwise pass for the noise floor.
@@ -190,7 +201,8 @@ def _motor_runs(level: Levels) -> tuple[list[tuple[int, int]], NDArray[np.bool_]
     nothing = np.zeros(len(level), dtype=np.bool_)
     if len(level) * FRAME < SHORTEST_MOTION:
         return [], nothing
-    smooth = ndimage.median_filter(level, size=11, mode="mirror")  # clicks shorter than 50 ms vanish
+    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(level, 5, mode="reflect"), 11)
+    smooth = np.median(neighbours, axis=1)  # clicks shorter than 50 ms vanish
     split = _otsu(smooth)
     rest, motor = np.median(smooth[smooth <= split]), np.median(smooth[smooth > split])
     if motor - rest < LEAST_STEP:

@@ -1,0 +1,99 @@
+"""The commands `inspect`, `stream` and `sweep`, as `endline ...` or `kedro ...`, with errors in plain words.
+
+`endline` starts seconds sooner, for Kedro imports all plugins before a command. What a command needs is imported in it.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from endline.errors import EndlineError, cause_of
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Print the sentence of an EndlineError, however deep Kedro has wrapped it, instead of a traceback."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if "mlflow" in sys.modules:  # else no run is being recorded, and importing it takes seconds
+            sys.modules["mlflow"].end_run("KILLED")
+        raise click.ClickException("Interrupted: the same command goes on where it stopped.") from None
+    except Exception as error:
+        cause = cause_of(error, EndlineError)
+        if cause is None:
+            raise
+        raise click.ClickException(str(cause)) from None
+
+
+@click.group(name="endline")
+def cli() -> None:
+    """Commands of endline."""
+
+
+def _project() -> Path:
+    """The project's folder, from whatever folder of it a command was called."""
+    from kedro.utils import find_kedro_project
+
+    return find_kedro_project(Path.cwd()) or Path.cwd()
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--raw", type=click.Path(path_type=Path), help="Raw folder instead of the sweep's own data set.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
+)
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
+    """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
+    from endline.operations.sweep.command import run_sweep
+
+    with plain_errors():
+        run_sweep(name, _project(), raw=raw, env=env, fresh=fresh, workers=workers)
+
+
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--station", default="mirror_audio", show_default=True, help="Whose latest run judges.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
+    """Judge new FILES (recordings, photographs, cycles) with the detector of the station's latest run."""
+    from endline.operations.inspection import Inspector
+
+    with plain_errors():
+        inspector = Inspector.of_latest_run(_project(), station, env=env)
+        for file in files:
+            verdict = inspector.inspect(file).iloc[0]
+            word = "ANOMALOUS" if verdict["flagged"] else "normal"
+            click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {file}")
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--window", default=16, show_default=True, help="Steps whose mean score is one window's.")
+@click.option("--hop", default=8, show_default=True, help="Steps from one window to the next.")
+@click.option("--rate", default=0.05, show_default=True, help="Stated rate of false alarms a cycle.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> None:
+    """Replay the cycle in FILE window by window, as a running one would be scored by the latest robot_cycle run."""
+    from endline.operations.inspection import latest_model
+    from endline.operations.streaming import StreamScorer, StreamSettings, replay
+    from endline.published import PublishedModel
+
+    with plain_errors():
+        project = _project()
+        model = PublishedModel.load(latest_model(project, "robot_cycle", env))
+        scorer = StreamScorer.of_model(model, StreamSettings(window, hop, rate=rate))
+        chunks = replay(model, file, hop)
+        click.echo(f"alarm on above {scorer.hysteresis.on:.3f}, off at {scorer.hysteresis.off:.3f}")
+        for verdict in scorer.score_stream(chunks):
+            word = "ALARM" if verdict.alarm else "     "
+            click.echo(
+                f"{word}  steps {verdict.first:5d} to {verdict.last:5d}  score {verdict.score:8.3f}  "
+                f"{verdict.milliseconds:6.1f} ms"
+            )

@@ -1,0 +1,54 @@
+"""The commands start quickly and say in plain words what is wrong."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from endline.commands import cli, plain_errors
+from endline.errors import EndlineError
+
+HEAVY = ("torchvision", "mlflow", "kedro", "sklearn", "scipy", "matplotlib", "pandera", "jinja2", "mujoco")
+
+
+def test_inspecting_imports_nothing_that_a_verdict_does_without() -> None:
+    code = f"""
+import sys
+import endline.commands, endline.operations.inspection
+from endline.evidence.station import find_station, station_names
+stations = [find_station(name) for name in station_names()]
+print(len(stations), [name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "3 []"
+
+
+def wrapped_error() -> None:
+    """What Kedro makes of an error in a node."""
+    try:
+        raise EndlineError("The disk is full.")
+    except EndlineError as error:
+        raise RuntimeError("node failed") from error
+
+
+def test_the_sentence_of_an_error_is_printed_however_deep_it_lies() -> None:
+    with pytest.raises(click.ClickException, match=r"^The disk is full\.$"), plain_errors():
+        wrapped_error()
+
+
+def test_an_interrupted_command_says_how_it_goes_on() -> None:
+    with pytest.raises(click.ClickException, match="the same command goes on where it stopped"), plain_errors():
+        raise KeyboardInterrupt
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError), plain_errors():
+        _ = 1 / 0
+
+
+def test_kedro_has_the_same_commands_and_run() -> None:
+    from endline.cli import cli as in_kedro
+
+    assert in_kedro is cli
+    assert {"inspect", "run", "stream", "sweep"} <= set(cli.commands)
