@@ -53,13 +53,13 @@ def fitted(name: str, settings: dict[str, Any]) -> Detector[Any]:
 
 
 def milliseconds(detector: Detector[Any], count: int) -> list[float]:
-    """Of one cycle when so many are scored at once; the first time, which warms up, is left out."""
-    batch, found = cycles(count).only(detector.required).read(), []
+    """Of one cycle when `count` are scored at once; the first time, which warms up, is left out."""
+    batch, times = cycles(count).only(detector.required).read(), []
     for _ in range(REPEATS + 1):
         begun = time.perf_counter()
         detector.score(batch)
-        found.append(1000 * (time.perf_counter() - begun) / count)
-    return found[1:]
+        times.append(1000 * (time.perf_counter() - begun) / count)
+    return times[1:]
 
 
 def medians(name: str, settings: dict[str, Any]) -> tuple[float, float, int]:
@@ -71,19 +71,19 @@ def medians(name: str, settings: dict[str, Any]) -> tuple[float, float, int]:
 
 def measured() -> Iterator[dict[str, Any]]:
     """A row for every detector that `kedro sweep unscrewing` compares, with the settings of both configurations."""
-    told = {
+    settings_of = {
         env: yaml.safe_load((ROOT / f"conf/{env}/parameters/detectors.yml").read_text()) for env in ("base", "paper")
     }
     names = yaml.safe_load((ROOT / "benchmarks/sweeps.yml").read_text())["unscrewing"]["grid"]["detector"]
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, fresh, max_tasks_per_child=1) as pool:
         for name in names:
-            for env, parameters in told.items():
+            for env, parameters in settings_of.items():
                 settings = parameters["detectors"].get(name)
                 if settings is None:
                     continue
-                found = [pool.submit(medians, name, settings).result() for _ in range(PROCESSES)]
-                single, batched, sizes = zip(*found, strict=True)
+                results = [pool.submit(medians, name, settings).result() for _ in range(PROCESSES)]
+                single, batched, sizes = zip(*results, strict=True)
                 yield {
                     "detector": name,
                     "settings": env,

@@ -46,9 +46,9 @@ def draw(axis: Axes, table: pd.DataFrame, cost: str) -> None:
         axis.plot(row[cost], row["auroc"], "o", color=colour, ms=5, zorder=4)  # before names, which hide error bars
         height = max(float(row["auroc"]), last + 0.012)
         point = (row[cost], row["auroc"])
-        told = axis.annotate(str(name), point, (8, height), textcoords=("offset points", "data"), va="center")
-        told.set(fontsize=TEXT - 0.5, color=INK)
-        told.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # legible over another's error bar
+        label = axis.annotate(str(name), point, (8, height), textcoords=("offset points", "data"), va="center")
+        label.set(fontsize=TEXT - 0.5, color=INK)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])  # legible over another's error bar
         last = height
     axis.set_xscale("log")
     axis.margins(x=0.35, y=0.06)
@@ -63,8 +63,8 @@ def main() -> None:
     axes = figure.subplots(1, 2, sharey=True)
     for axis, cost in zip(axes, COSTS, strict=True):
         draw(axis, table, cost)
-    told = f"{name}, SIMULATED," if pd.read_csv(RESULTS / f"{name}.csv")["simulated"].any() else f"{name},"
-    axes[0].set_ylabel(f"{figure_column} on {told} mean ± sd over seeds", fontsize=TEXT, color=INK)
+    label = f"{name}, SIMULATED," if pd.read_csv(RESULTS / f"{name}.csv")["simulated"].any() else f"{name},"
+    axes[0].set_ylabel(f"{figure_column} on {label} mean ± sd over seeds", fontsize=TEXT, color=INK)
     axes[0].plot([], [], "o", color=KIND_COLOURS[0], label="trained in epochs")
     axes[0].plot([], [], "o", color=NORMAL, label="without epochs")
     figure.tight_layout(rect=(0, 0, 1, 0.95))

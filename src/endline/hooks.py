@@ -180,5 +180,5 @@ def _log_curves(history: pd.DataFrame, run_id: str) -> None:
         Metric(_metric_name(f"loss.{row['part']}.{row['member']}"), row["loss"], timestamp=0, step=row["epoch"])
         for row in history.to_dict("records")
     ]
-    for start in range(0, len(points), 1000):  # MLflow takes at most so many at once
+    for start in range(0, len(points), 1000):  # MLflow takes at most 1000 at once
         mlflow.MlflowClient().log_batch(run_id, metrics=points[start : start + 1000])

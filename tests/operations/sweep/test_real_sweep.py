@@ -52,7 +52,7 @@ def test_a_real_sweep_of_two_workers(
     assert [file.path for file in client.list_artifacts(parent.info.run_id)] == ["tiny.csv", "tiny.md"]
     for row in (level, raw):  # each recorded into its own
         child = children[row["mlflow_run_id"]].data
-        assert child.params["mirror_audio.sound.noise_floor"] == row["noise_floor"]
+        assert child.params["mirror_audio.preparation.noise_floor"] == row["noise_floor"]
         assert child.tags["version.mirror_audio.metrics"] == row["version"]
     _take_up(project, client, parent.info)
 

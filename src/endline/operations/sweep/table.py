@@ -77,11 +77,11 @@ def figures(table: pd.DataFrame, by: Sequence[str], column: str, decimals: int =
     own = [tuple(cell) for cell in table[list(by)].to_numpy(object)]
     order: dict[Cell, int] = {cell: number for number, cell in enumerate(dict.fromkeys(own))}
     numbers = pd.Series([order[cell] for cell in own], table.index, dtype=int)
-    found = values.groupby(numbers).agg(["mean", "std", "count"])
+    moments = values.groupby(numbers).agg(["mean", "std", "count"])
     reasons = table["status"].where(~done).groupby(numbers).first().fillna("–")
     return {
         cell: _figure(mean, deviation, count, decimals) if count else str(reasons[number])
-        for (cell, number), (mean, deviation, count) in zip(order.items(), found.to_numpy().tolist(), strict=True)
+        for (cell, number), (mean, deviation, count) in zip(order.items(), moments.to_numpy().tolist(), strict=True)
     }
 
 
