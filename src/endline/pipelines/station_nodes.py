@@ -36,7 +36,9 @@ def index(
     request = IndexRequest(run["group"], source["simulated"], run["seed"], split, preparation)
     found = station.index(Path(source["folder"]), request)
     samples = divided(found, split, run["seed"], station.more_training)
-    digests = dict(zip(samples["sample_id"], samples["digest"], strict=True))
+    # A file of many cycles has a digest for each.
+    several = bool((samples.groupby("path")["digest"].nunique() > 1).any())
+    digests = dict(zip(samples["sample_id" if several else "path"], samples["digest"], strict=True))
     return samples, found.rejected, {**source, "facts": dict(found.facts), "digests": digests}
 
 
