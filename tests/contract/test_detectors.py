@@ -108,6 +108,11 @@ def own(detector: Detector, features: FeatureSet) -> FeatureSet:
     return features.only(detector.required, detector.optional)
 
 
+def plain(features: FeatureSet) -> dict[str, np.ndarray]:
+    """The arrays of a feature set."""
+    return {name: tensor.numpy() for name, tensor in features.read().items()}
+
+
 def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
     train = own(detector, samples() if train is None else train)
     detector.fit(train, seed=seed, progress=progress or Progress())
@@ -341,7 +346,7 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
 
 
 def test_features_may_be_half_precision(new):
-    half = FeatureSet({name: array.astype("f2") for name, array in samples()._arrays.items()}, key="half")
+    half = FeatureSet({name: array.astype("f2") for name, array in plain(samples()).items()}, key="half")
     assert scores(fitted(new(), half)).dtype == torch.float32
 
 
@@ -353,9 +358,10 @@ def test_too_few_samples_are_told(new, count):
 
 @pytest.mark.parametrize(("value", "reason"), [(np.nan, "is not finite"), (np.inf, "is not finite"), (1e20, "beyond")])
 def test_a_training_sample_that_is_not_finite_is_named(new, value, reason):
-    broken = own(new(), samples())
-    name = sorted(broken._arrays)[-1]
-    broken._arrays[name][3].flat[2] = value
+    arrays = plain(own(new(), samples()))
+    name = sorted(arrays)[-1]
+    arrays[name][3].flat[2] = value
+    broken = FeatureSet(arrays, key="broken")
     rows = pd.DataFrame({"sample_id": [f"part {number}.csv" for number in range(12)]})
     with pytest.raises(EndlineError, match=rf"Array '{name}' of training sample part 3\.csv .*{reason}"):
         new().fit(broken, seed=0, progress=Progress(), rows=rows)
@@ -391,7 +397,7 @@ def test_an_array_that_is_missing_is_named(new, done):
     with pytest.raises(EndlineError, match=f"no array '{name}', which {type(done).__name__} was fitted on"):
         done.score(needed)
     kept = [array for array in SHAPES if not array.startswith(done.required[0])]
-    without = FeatureSet({array: samples()._arrays[array] for array in kept}, key="some")
+    without = FeatureSet({array: plain(samples())[array] for array in kept}, key="some")
     with pytest.raises(EndlineError, match=rf"The feature set holds .* and no {done.required[0]}"):
         new().fit(without, seed=0, progress=Progress())
 
@@ -405,7 +411,7 @@ def test_optional_arrays_are_read_where_there_are_any(new):
     if not new().optional:
         pytest.skip("it reads no optional array")
     rng = np.random.default_rng(0)
-    arrays = {**samples()._arrays, **{name: rng.random((12, 16, 16)).round().astype("f4") for name in new().optional}}
+    arrays = {**plain(samples()), **{name: rng.random((12, 16, 16)).round().astype("f4") for name in new().optional}}
     whole = FeatureSet(arrays, key="masked")
     assert not torch.equal(scores(fitted(new(), whole), whole), scores(fitted(new()), samples()))
 

@@ -399,7 +399,9 @@ def test_the_pyramid_reaches_every_detector():
 
 def test_a_training_sample_that_is_not_finite_is_named():
     table, features = evidence(parts=("whole",))
-    features._arrays["x"][5] = np.nan
+    values = features.read()["x"].numpy()
+    values[5] = np.nan
+    features = FeatureSet({"x": values}, key="broken")
     sentence = rf"Array 'x' of training sample {table['sample_id'][5]} is not finite"
     table["split"] = "train"
     with pytest.raises(EndlineError, match=sentence):
