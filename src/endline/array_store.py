@@ -31,6 +31,11 @@ class FeatureRecipe:
         batches: makes the parts that it is asked for, name -> (batch, ...), batch after batch in the sample table's
             order; each raw file is read once, however many parts are asked for.
         dtypes: how parts are stored, float16 where nothing else is said.
+
+    Example:
+        >>> recipe = FeatureRecipe({"views": ("view_0",)}, {"view_0": "abc"}, 3, lambda parts: iter([]), {})
+        >>> recipe.keys["view_0"]
+        'abc'
     """
 
     arrays: Mapping[str, tuple[str, ...]]

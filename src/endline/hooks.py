@@ -28,7 +28,11 @@ IDENTITY = ("station", "group", "detector", "seed")
 
 
 class Options:
-    """Refuses options of `--params` that nothing reads, instead of ignoring them."""
+    """Refuses options of `--params` that nothing reads, instead of ignoring them.
+
+    Example:
+        `kedro run --params=sed=1` ends in "did you mean 'seed'?".
+    """
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -65,7 +69,11 @@ def _check_option(path: list[str], known: Collection[str], configured: Any) -> N
 
 
 class Housekeeping:
-    """Measures the memory of this run alone, keeps it to its own outputs, clears its checkpoints at a good end."""
+    """Measures the memory of this run alone, keeps it to its own outputs, clears its checkpoints at a good end.
+
+    Example:
+        `HOOKS = (Options(), Housekeeping(), Tracking())` in `settings.py`.
+    """
 
     @hook_impl
     def before_pipeline_run(self, pipeline: Pipeline) -> None:
@@ -95,6 +103,9 @@ class Tracking:
 
     kedro-mlflow starts and ends the run, marks it failed, and logs the parameters. Here follow the tags, the package
     versions, every versioned output with its version, the metrics, and the training curves.
+
+    Example:
+        `HOOKS = (Options(), Housekeeping(), Tracking())` in `settings.py`.
     """
 
     def __init__(self) -> None:

@@ -114,6 +114,10 @@ class Index:
         rejected: the files that cannot be used, with reason and remedy.
         published_split: whether `split` is that of the data set; otherwise it is still to be assigned.
         facts: what holds for all samples and a preparation needs (the names of the signals), as JSON can write it.
+
+    Example:
+        >>> Index(sample_table([{"sample_id": "a", "path": "a"}]), rejected_table([])).published_split
+        False
     """
 
     samples: pd.DataFrame
@@ -145,6 +149,10 @@ class SplitRule:
         fold: the fold that is tested, 0 <= fold < folds.
         shuffle: seed of the k-fold division: `default_rng(shuffle).permutation` of the names in order, then
             `array_split`, as in the protocol mirror42.
+
+    Example:
+        >>> sorted(SplitRule(train=3).training_items(["a", "b", "c", "d"], seed=0))
+        ['a', 'b', 'c']
     """
 
     train: int | float = 0.7

@@ -25,6 +25,10 @@ class Architecture(ABC):
         taps: stride -> last node (or block) of that stride.
         channels: stride -> channels of the map.
         normalisation: of the images that the weights were trained on.
+
+    Example:
+        >>> isinstance(ARCHITECTURES["alexnet"], Architecture)
+        True
     """
 
     name: str

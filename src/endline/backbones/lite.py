@@ -63,7 +63,14 @@ class LiteTrunk(LiteLayers):
 
 
 class LiteBlock(nn.Module):
-    """One inverted residual block with folded batch norms; `block` is the package's."""
+    """One inverted residual block with folded batch norms; `block` is the package's.
+
+    Example:
+        >>> from efficientnet_lite_pytorch import EfficientNet
+        >>> network = EfficientNet.from_name("efficientnet-lite0", image_size=224).eval()
+        >>> LiteBlock(network._blocks[1]).residual
+        False
+    """
 
     def __init__(self, block: Any) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, TypeVar, final
 
 import pandas as pd
 import torch
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.detectors.finite import check_arrays, check_maps, check_samples, check_scores
 from endline.detectors.fitting import History, Training, known_rows
@@ -25,9 +26,6 @@ from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.files import content_key
 from endline.flows.memory import prepare_memory
-
-if TYPE_CHECKING:  # it imports torchvision, which takes a second, and most detectors need none
-    from endline.backbones.pyramids import PyramidSettings
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")
@@ -110,7 +108,7 @@ class Detector(ABC, Generic[ConfigT]):
         progress: Progress,
         rows: pd.DataFrame | None = None,
         outliers: FeatureSet | None = None,
-        pyramid: "PyramidSettings | None" = None,
+        pyramid: PyramidSettings | None = None,
     ) -> History:
         """Learn what is normal.
 
@@ -195,7 +193,7 @@ class Detector(ABC, Generic[ConfigT]):
             ) from error
         (folder / "config.json").write_text(json.dumps({**self._about(), **self._built}, indent=1))
 
-    def restore(self, folder: Path, shapes: Shapes, samples: int, pyramid: "PyramidSettings | None" = None) -> None:
+    def restore(self, folder: Path, shapes: Shapes, samples: int, pyramid: PyramidSettings | None = None) -> None:
         """Fill the model from a saved folder; how it was built is said by the arguments."""
         self.pyramid = pyramid
         self._prepare(shapes, samples, seed=0)

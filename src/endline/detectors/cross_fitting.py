@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from endline.backbones.pyramids import PyramidSettings
 from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
 from endline.detectors.scoring import ALL, by_part, detector_rows, score_rows
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 from endline.samples import item_of
-
-if TYPE_CHECKING:
-    from endline.backbones.pyramids import PyramidSettings
 
 CALIBRATIONS = ("auto", "cross_fit", "hold_out")
 PARTS = ("auto", "joint", "each", "shared")
@@ -118,7 +116,7 @@ class _Fits:
     shared: bool
     seed: int
     new_progress: NewProgress
-    pyramid: "PyramidSettings | None"
+    pyramid: PyramidSettings | None
     histories: list[pd.DataFrame] = field(default_factory=list)  # of the final fits
     seconds: float = 0.0
 
@@ -164,7 +162,7 @@ def fit_detectors(
     *,
     seed: int,
     new_progress: NewProgress = lambda name: Progress(),
-    pyramid: "PyramidSettings | None" = None,
+    pyramid: PyramidSettings | None = None,
 ) -> Fitted:
     """Fit on the training rows alone, and where the method uses outliers on those too: no test row is read here.
 

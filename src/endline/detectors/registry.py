@@ -9,6 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
 from endline.errors import EndlineError
@@ -80,12 +81,8 @@ def load_detector(folder: Path, compute: Compute = CPU) -> Detector[Any]:
     return detector
 
 
-def _pyramid(settings: Mapping[str, Any] | None) -> Any:
-    if settings is None:
-        return None
-    from endline.backbones.pyramids import PyramidSettings  # imports torchvision, which most detectors do without
-
-    return PyramidSettings(**settings)
+def _pyramid(settings: Mapping[str, Any] | None) -> PyramidSettings | None:
+    return None if settings is None else PyramidSettings(**settings)
 
 
 def _known_class(path: str) -> type[Detector[Any]]:

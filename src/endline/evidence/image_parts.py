@@ -57,6 +57,12 @@ class ImageParts:
         settings: which arrays are wanted.
         backbone: the loaded backbone.
         evidence: content key of the images: of the raw files, and how they become images.
+
+    Example:
+        >>> from endline.backbones.networks import load_backbone
+        >>> settings = ArraySettings(PyramidSettings(input_type="hybrid"))
+        >>> ImageParts(settings, load_backbone("efficientnet_lite0"), "digests").arrays["scale_1"]
+        ('map_1_32', 'map_2_16')
     """
 
     settings: ArraySettings

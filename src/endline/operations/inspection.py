@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
 from endline.compute import CPU, Compute
 from endline.detectors.scoring import are_joint, detector_rows, score_rows
@@ -59,12 +60,14 @@ def latest_model(project: Path, station: str, env: str | None = None) -> Path:
     Raises:
         EndlineError: for an unknown station, and when no run has been finished yet.
     """
-    from kedro.config import OmegaConfigLoader
-
     find_station(station)
-    loader = OmegaConfigLoader(str(project / "conf"), env=env, base_env="base", default_run_env="base")
-    entry = str(loader["catalog"]["{station}.model"]["filepath"])
-    path = project / entry.replace("{station}", station)
+    # Read as plain YAML: Kedro's own loader takes longer to import than a verdict does.
+    files = [project / "conf" / name / "catalog.yml" for name in ("base", env) if name is not None]
+    entries = [yaml.safe_load(file.read_text()).get("{station}.model") for file in files if file.exists()]
+    named = [str(entry["filepath"]) for entry in entries if entry]
+    if not named:
+        raise EndlineError(f"{project} has no catalog that names the model: call this in the project's folder.")
+    path = project / named[-1].replace("{station}", station)
     whole = [version / path.name for version in sorted(path.glob("*")) if (version / path.name / ABOUT).exists()]
     if not whole:
         raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")

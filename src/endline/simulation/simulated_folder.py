@@ -30,6 +30,10 @@ class SimulatedFolder:
         pattern: regular expression that matches the whole path of any file that this simulation may have
             written, under any settings.
         megabytes: room that the set needs on the disk.
+
+    Example:
+        >>> SimulatedFolder("photographs", "Simulated.", 1, {"seed": 0}, ("a.png",), r".*[.]png", 1).contents
+        'photographs'
     """
 
     contents: str

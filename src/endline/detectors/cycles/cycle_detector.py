@@ -80,7 +80,13 @@ class StepwiseDetector(CycleDetector[ConfigT]):
 
 
 class DownsamplingConfig(Protocol):
-    """Settings of a detector that makes one step of several."""
+    """Settings of a detector that makes one step of several.
+
+    Example:
+        >>> from endline.detectors.cycles.hmm import HMMConfig
+        >>> HMMConfig().downsampling
+        5
+    """
 
     @property
     def downsampling(self) -> int:

@@ -55,6 +55,7 @@ class TimeStudent(nn.Module):
         config: the settings.
 
     Example:
+        >>> import torch
         >>> TimeStudent(3, MTSASTConfig(student_hidden=4))(torch.zeros(2, 3, 20)).shape
         torch.Size([2, 3, 20])
     """
@@ -92,6 +93,7 @@ class TeacherAndTimeStudent(nn.Module):
         config: the settings.
 
     Example:
+        >>> import torch
         >>> model = TeacherAndTimeStudent(3, MTSASTConfig(student_hidden=4, min_hidden=4, blocks=1))
         >>> steps, valid = model.distance({"cycle": torch.zeros(2, 3, 20), "valid": torch.ones(2, 20)})
         >>> steps.shape

@@ -33,7 +33,12 @@ N_FFT = 2048
 
 
 class Heard(NamedTuple):
-    """What is made of one recording: mel images (draws, rows, height, width) in [0, 1], and the control (bands,)."""
+    """What is made of one recording: mel images (draws, rows, height, width) in [0, 1], and the control (bands,).
+
+    Example:
+        >>> Heard(torch.zeros(1, 2, 256, 384), np.zeros(32, np.float32)).control.shape
+        (32,)
+    """
 
     images: Tensor
     control: NDArray[np.float32]

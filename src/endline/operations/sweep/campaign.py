@@ -37,6 +37,9 @@ class Campaign:
         env: overlay of the configuration.
         raw: raw folder of all runs; None: the station finds its own.
         run: runs jobs.
+
+    Example:
+        `Campaign(sweep, project, None, raw, run_jobs).work(options="", fresh=False, workers=2)`
     """
 
     def __init__(self, sweep: Sweep, project: Path, env: str | None, raw: Path | None, run: RunJobs) -> None:

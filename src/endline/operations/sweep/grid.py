@@ -37,6 +37,11 @@ class Sweep:
         figure: `auroc`, or `auroc_mean_of_kinds`, the plain mean over the kinds of faults.
         published: `source` (a sentence) and `figures`, each the cell (varied parameters and their values; those left
             out stand for all) and its `auroc`.
+
+    Example:
+        >>> sweep = Sweep("seeds", "mirror_audio", "Three seeds.", grid={"detector": ["gaussian"], "seed": [0, 1, 2]})
+        >>> sweep.points()[1]
+        {'detector': 'gaussian', 'seed': 1}
     """
 
     name: str

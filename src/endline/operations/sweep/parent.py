@@ -23,6 +23,9 @@ class ParentRun:
 
     Raises:
         EndlineError: for a parameter that nothing reads.
+
+    Example:
+        `ParentRun(project, None, {"seed": 0}, "mirror42", fresh=False).id`
     """
 
     def __init__(

@@ -32,7 +32,7 @@ def text(value: Any) -> str:
 
 
 def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """All keys of a metrics file, in their order.
+    """All keys of a metrics file, in their order, but for the reasons why a figure is missing.
 
     The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean
     of these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A
@@ -44,6 +44,8 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """
     row: dict[str, Any] = {}
     for key, value in metrics.items():
+        if key.endswith("_reason"):  # sentences stay in the metrics file
+            continue
         if key not in NESTED:
             row[key] = value
             continue

@@ -36,7 +36,13 @@ log = logging.getLogger(__name__)
 
 
 class Prepared(Protocol):
-    """What the fit must know of a station's preparation."""
+    """What the fit must know of a station's preparation.
+
+    Example:
+        >>> from endline.evidence.cycles.features import CyclePreparation
+        >>> CyclePreparation(("torque",), length=10, rate=50.0).pyramid is None
+        True
+    """
 
     @property
     def pyramid(self) -> PyramidSettings | None:

@@ -18,7 +18,13 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Damage:
-    """What a defect does: `height` is added, the others are factors on texture, albedo and gloss."""
+    """What a defect does: `height` is added, the others are factors on texture, albedo and gloss.
+
+    Example:
+        >>> damage = Damage(albedo=0.5)
+        >>> damage.texture
+        1.0
+    """
 
     height: Map | float = 0.0
     texture: Map | float = 1.0

@@ -50,6 +50,10 @@ class SurfaceSimulation:
         faulty: photographs of damaged parts, at least 0, dealt evenly to the kinds of `KINDS`.
         size: height and width in pixels, at least 128, lest pits be lost; a larger photograph shows the same view.
         seed: seed of the whole set, at least 0; a photograph depends on (seed, its folder, its number) alone.
+
+    Example:
+        >>> SurfaceSimulation(normals=10).size
+        256
     """
 
     normals: int = 150
@@ -70,7 +74,12 @@ class SurfaceSimulation:
 
 @dataclass(frozen=True)
 class Photograph:
-    """`image`, uint8 of (size, size, 3), and `mask`, bool of (size, size): where the defect changed it."""
+    """`image`, uint8 of (size, size, 3), and `mask`, bool of (size, size): where the defect changed it.
+
+    Example:
+        >>> Photograph(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.bool_)).mask.shape
+        (8, 8)
+    """
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]

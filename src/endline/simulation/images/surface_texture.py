@@ -60,6 +60,10 @@ class Surface:
 
     `texture` are the heights of grinding marks and grain, which wear can take away, `form` those of the feed and of
     the slow form; `albedo` is the share of light that is scattered, `gloss` the strength of the highlight.
+
+    Example:
+        >>> Surface.draw(np.random.default_rng(0), 128).texture.shape
+        (128, 128)
     """
 
     texture: Map
@@ -103,6 +107,10 @@ class Shot:
     `light` is the place of the lamp in reference pixels from the image's centre (y, x, height), `exposure`
     a factor, `tint` the white balance (red, green, blue), `centre` the lens's axis (y, x) in reference
     pixels, `vignetting` the loss of light at 128 pixels from it, `blur` of the lens in reference pixels.
+
+    Example:
+        >>> round(Shot.draw(np.random.default_rng(0)).exposure, 1)
+        1.0
     """
 
     light: tuple[float, float, float]

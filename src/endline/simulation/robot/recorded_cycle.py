@@ -22,7 +22,12 @@ PAUSE_SPREAD = (0.006, 0.015, 0.01, 0.02, 0.01, 0.01, 0.02, 0.02)
 
 @dataclass(frozen=True)
 class Cycle:
-    """One record: `time` in seconds and `action`, of shape (samples,), and `signals`, (samples, 130) as `SIGNALS`."""
+    """One record: `time` in seconds and `action`, of shape (samples,), and `signals`, (samples, 130) as `SIGNALS`.
+
+    Example:
+        >>> Cycle(np.zeros(2), np.zeros(2, np.uint8), np.zeros((2, 130), np.float32)).signals.shape
+        (2, 130)
+    """
 
     time: Array
     action: NDArray[np.uint8]

@@ -34,6 +34,10 @@ class Motion:
         expected: the part of it that the controller knows beforehand, with gravity, rotors and usual friction.
         load: torque between gear and link, Nm.
         platform: (steps, 3), tilts about x and y and twist of the platform, rad.
+
+    Example:
+        >>> Motion(*[np.zeros((1, 6))] * 5, platform=np.zeros((1, 3))).load.shape
+        (1, 6)
     """
 
     position: Array

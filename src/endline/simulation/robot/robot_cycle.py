@@ -58,6 +58,10 @@ class RobotSimulation:
         faulty: cycles with a fault, at least 0, dealt evenly to the 12 kinds, whose variants take turns.
         rate: samples a second, 50 to 500, a divisor of 500.
         seed: seed of the whole set, at least 0; a cycle depends on (seed, its kind and use, its number) alone.
+
+    Example:
+        >>> RobotSimulation(faulty=24).rate
+        100
     """
 
     normals: int = 120

@@ -36,6 +36,10 @@ class Obstacle:
         softness: seconds that a contact takes to be resolved.
         moment: 0 to 1, where on the tool's way it is.
         aside: -1 to 1, from one edge to the other: 0 is met head-on, 1 is hardly touched.
+
+    Example:
+        >>> Obstacle("box", (0.1, 0.1, 0.1), mass=0.3, softness=0.02, moment=0.5, aside=0.0).form
+        'box'
     """
 
     form: Literal["box", "cable"]
@@ -66,6 +70,10 @@ class Fault:
         stop: metres along the belt from the middle of its usual places to where the can stands; None for a usual one.
         delay: seconds that its detection takes longer.
         obstacle: what stands or hangs in the way, if anything.
+
+    Example:
+        >>> Fault().gripped
+        True
     """
 
     coulomb: Array = field(default_factory=_no_axes)

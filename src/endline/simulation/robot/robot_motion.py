@@ -43,6 +43,10 @@ class Job:
         turn: radians by which the can, and so the gripper, is turned.
         height: metres by which the tool stops above the can (or presses the cup, below 0).
         pauses: seconds of the eight pauses.
+
+    Example:
+        >>> Job(place=(0.5, 0.0), turn=0.0, height=0.0, pauses=(0.1,) * 8).turn
+        0.0
     """
 
     place: tuple[float, float]
@@ -57,6 +61,11 @@ class Plan:
 
     `position`, `velocity`, `acceleration` in rad, rad/s and rad/s²; `torque` (Nm) and `inertia` (kg m²) are the
     nominal model's, without rotors and friction; `grip` and `open` are the steps that switch the vacuum.
+
+    Example:
+        >>> job = Job(place=(0.4, -0.3), turn=0.0, height=0.0, pauses=(0.1,) * 8)
+        >>> plan(job).position.shape[1]
+        6
     """
 
     action: NDArray[np.uint8]
@@ -136,7 +145,12 @@ def _line_move(line: CubicSpline[np.float64], lower: bool) -> tuple[Array, Array
 
 
 class NominalArm:
-    """The controller's idea of the arm: a platform that stands still, axes without friction, a can of 241 g."""
+    """The controller's idea of the arm: a platform that stands still, axes without friction, a can of 241 g.
+
+    Example:
+        >>> nominal_arm().tool(np.zeros(6)).shape
+        (3,)
+    """
 
     def __init__(self) -> None:
         spec = mujoco.MjSpec.from_file(str(ARM_FILE))

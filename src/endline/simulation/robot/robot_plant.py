@@ -29,6 +29,10 @@ class Conditions:
         held: torque that friction holds at the beginning, after the cycle before, (6,), as a share of `coulomb`.
         can_mass: kilograms.
         place: (x, y) in metres, where the can really stands.
+
+    Example:
+        >>> 0 < Conditions.draw((0.4, -0.3), np.random.default_rng(0)).warmth < 1
+        True
     """
 
     warmth: float

@@ -32,7 +32,7 @@ STRENGTHS = {"1": (0.15, 1.0), "2": (0.1, 1.0), "7": (0.5, 4.0)}
 
 @dataclass(frozen=True)
 class MirrorSimulation:
-    """Settings of a simulated set; the defaults have the size of the set of papers/000, section 4.
+    """Settings of a simulated set; the defaults have the size of the set of Lee et al. 2023, section 4.
 
     Attributes:
         normals: recordings of healthy units, at least 0.
@@ -40,6 +40,10 @@ class MirrorSimulation:
         seed: seed of the whole set, at least 0; unit `i` depends on (seed, i) and its fault alone.
         sample_rate: hertz, at least 8000.
         strength: factor on the strength of every fault, at least 0; 0 makes faulty units sound healthy.
+
+    Example:
+        >>> MirrorSimulation(normals=10).faulty
+        100
     """
 
     normals: int = 327

@@ -60,6 +60,10 @@ class Motor:
     `side` is +1 (left mirror) or -1 (right): the worm's thrust turns round with it, so that the two motions
     exchange a little of their loads. `droop` is the relative speed lost at load 1, `spin_up` the time
     constant of the rotor in seconds, `gain` the microphone's, `housing` the impulse response, (taps,).
+
+    Example:
+        >>> Motor.draw(np.random.default_rng(0), 44_100).sample_rate
+        44100
     """
 
     side: int
@@ -108,7 +112,13 @@ def _housing(rng: np.random.Generator, sample_rate: int) -> Signal:
 
 @dataclass(frozen=True)
 class Motion:
-    """One fold or unfold of a motor: `load`, `phase` (shaft turns) and `speed` (1 = no load) on `time`."""
+    """One fold or unfold of a motor: `load`, `phase` (shaft turns) and `speed` (1 = no load) on `time`.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> Motion.run(Motor.draw(rng, 44_100), "fold", 2.0, rng).name
+        'fold'
+    """
 
     name: MotionName
     duration: float
