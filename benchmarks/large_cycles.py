@@ -50,12 +50,12 @@ def write(path: Path, cycles: int, group: int) -> None:
 def read(folder: Path, store: Path, results: "multiprocessing.Queue[tuple[float, float, float]]") -> None:
     """Index and features of the folder; puts the seconds of both and the peak memory in MB."""
     start = time.perf_counter()
-    indexed = index_cycles(folder, CycleIndexing())
+    cycles = index_cycles(folder, CycleIndexing())
     indexed = time.perf_counter()
-    length = common_length(indexed.samples, 50.0)
-    preparation = CyclePreparation(tuple(indexed.facts["signals"]), length, 50.0)
+    length = common_length(cycles.samples, 50.0)
+    preparation = CyclePreparation(tuple(cycles.facts["signals"]), length, 50.0)
     arrays = ArrayStore(store)
-    arrays.make(preparation.recipe(indexed.samples, folder, arrays))
+    arrays.make(preparation.recipe(cycles.samples, folder, arrays))
     results.put((indexed - start, time.perf_counter() - indexed, peak_memory_mb() or 0.0))
 
 
