@@ -24,7 +24,9 @@ def test_make_knows_the_target(command):
     subprocess.run([*shlex.split(command), "--dry-run"], cwd=PROJECT, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if re.match(r"(kedro|endline) (run|inspect|sweep|stream)", line)])
+@pytest.mark.parametrize(
+    "command", [line for line in COMMANDS if re.match(r"(kedro|endline) (run|inspect|sweep|stream)", line)]
+)
 def test_kedro_knows_the_command_and_its_options(command):
     _, name, *words = shlex.split(command)
     chosen = cli.commands[name]

@@ -495,7 +495,7 @@ def test_no_usable_image_is_told_with_the_first_reason(tmp_path):
 
 
 @pytest.mark.skipif(
-    not (DATA / "magnetic_tile").is_dir(), reason="no MTD: put it into ../shared/data/magnetic_tile or set ENDLINE_DATA"
+    not (DATA / "magnetic_tile").is_dir(), reason="no MTD: name the folder above magnetic_tile in ENDLINE_DATA"
 )
 def test_the_real_magnetic_tiles():
     found = index(DATA / "magnetic_tile")
@@ -524,7 +524,7 @@ def test_the_real_magnetic_tiles():
 
 
 @pytest.mark.skipif(
-    not (DATA / "dobot_cubes").is_dir(), reason="no cubes: put them into ../shared/data/dobot_cubes or set ENDLINE_DATA"
+    not (DATA / "dobot_cubes").is_dir(), reason="no cubes: name the folder above dobot_cubes in ENDLINE_DATA"
 )
 def test_the_real_cubes():
     found = index(DATA / "dobot_cubes")

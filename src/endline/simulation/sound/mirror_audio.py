@@ -1,6 +1,6 @@
 """The embedded default data of the station `mirror_audio`: simulated recordings of mirror-folding motors.
 
-The layout is that of papers/000, section 4: 7 s, a fold and an unfold of some 3 s around 1 s of standstill.
+The layout is that of Lee et al. 2023, section 4: 7 s, a fold and an unfold of some 3 s around 1 s of standstill.
 Levels and spectra follow real recordings of such motors: the motor at some -62 dB of full scale, the room at
 -80 dB. Faults add to the sound of a unit that is otherwise drawn like all others, in a room that knows
 nothing of them: the standstill is the same, sample for sample, with and without the fault.
@@ -109,7 +109,7 @@ def synthesise(fault: str, rng: np.random.Generator, settings: MirrorSimulation)
 
 
 def _affected(fault: str, rng: np.random.Generator) -> tuple[str, ...]:
-    """Motions that show the fault: the buzz both, tick-tock and click mostly one (papers/000, section 4)."""
+    """Motions that show the fault: the buzz both, tick-tock and click mostly one (Lee et al. 2023, section 4)."""
     if fault == "0":
         return ()
     if fault == "1" or rng.uniform() < 0.25:

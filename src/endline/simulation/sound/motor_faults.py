@@ -1,4 +1,4 @@
-"""The three faults of papers/000, section 4 and table 1, as forces added to those of a healthy motion.
+"""The three faults of Lee et al. 2023, section 4 and table 1, as forces added to those of a healthy motion.
 
 Each changes `force` (float32, (samples,), before the housing) in place; `strength` 0 changes nothing.
 """
