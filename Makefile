@@ -29,8 +29,8 @@ lint: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: lint  ## run linters and tests
-	@$(BIN)/python -m pytest
+test: lint  ## run linters and tests, two at once
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 viz: install  ## draw the lineage of the data into build/
 	@$(BIN)/kedro viz build

@@ -91,7 +91,7 @@ class FeatureSet:
 
     def take(self, rows: Rows) -> "FeatureSet":
         """View of some samples, `rows` counted within this view."""
-        return self._view(rows=self.rows[np.asarray(rows)])
+        return self._view(rows=self.rows[_numbers(rows)])
 
     def to(self, device: torch.device | str) -> "FeatureSet":
         """View whose tensors are read onto a device."""
@@ -124,7 +124,7 @@ class FeatureSet:
 
     def read(self, rows: Rows | None = None) -> Batch:
         """Samples as float32 tensors (rows, ...); all of the view by default."""
-        chosen = self.rows if rows is None else self.rows[np.asarray(rows)]
+        chosen = self.rows if rows is None else self.rows[_numbers(rows)]
         if chosen.ndim == 1:
             return {name: self._tensor(joined, chosen) for name, joined in self._arrays.items()}
         parts = [{name: self._tensor(joined, column) for name, joined in self._arrays.items()} for column in chosen.T]
@@ -142,6 +142,11 @@ class FeatureSet:
         order = np.arange(len(self)) if order is None else np.asarray(order)
         for start in range(0, len(order), size):
             yield self.read(order[start : start + size])
+
+
+def _numbers(rows: Rows) -> NDArray[np.int64]:
+    """Rows as an array, also where there are none."""
+    return np.asarray(rows) if len(rows) else np.zeros(0, np.int64)
 
 
 def _stem(name: str) -> str:

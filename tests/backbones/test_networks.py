@@ -220,6 +220,6 @@ def test_a_gpu_computes_what_the_cpu_computes(lite0, images, precision, toleranc
 
 def test_importing_backbones_imports_no_heavy_package():
     heavy = ("torchvision", "onnx", "onnxruntime", "efficientnet_lite_pytorch")
-    code = f"import sys, endline.backbones.image_arrays; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, endline.backbones.views; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

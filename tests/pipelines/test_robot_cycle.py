@@ -56,7 +56,7 @@ def test_the_report_shows_the_attribution_and_its_ranking(cells, run):
     assert "SIMULATED DATA" in page
     for caption in ("attribution, and the nearest normal cycle", "share of the signals and axes"):
         assert f"<figcaption>{caption}</figcaption>" in page
-    assert "The map is largest at" in page
+    assert "counts most and stands out at" in page
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from PIL import Image
 from endline.cli import cli
 from endline.detectors.registry import load_detector
 from endline.evaluation.summary import METRICS
+from endline.evidence.images import surface_image as station
 from endline.samples import check_samples
 
 
@@ -194,16 +195,14 @@ def test_bad_photographs_are_told_and_left_out(surfaces, plain):
 
 def test_a_photograph_that_vanishes_after_the_index_is_named(surfaces, plain, sentence, monkeypatch):
     folder = plain(normals=10)
-    from endline.pipelines.surface_image import nodes
-
-    original = nodes.index_images
+    original = station.index_images
 
     def index_then_lose(*arguments, **options):
         found = original(*arguments, **options)
         (folder / "normal/4.png").unlink()
         return found
 
-    monkeypatch.setattr(nodes, "index_images", index_then_lose)
+    monkeypatch.setattr(station, "index_images", index_then_lose)
     said = sentence(surfaces.command(raw=folder, width=256))  # a size that no other test has extracted
     assert re.search(r"normal/4\.png was indexed and cannot be read any more \(.*\): restore it\.", said)
 
@@ -244,7 +243,4 @@ def test_inspect_gives_a_photograph_the_verdict_that_the_run_gave_it(surfaces, r
     assert refused.exit_code == absent.exit_code == elsewhere.exit_code == 1
     assert "text.png" in refused.output
     assert "absent.png: the file does not exist: restore it." in absent.output
-    assert (
-        "There is no station 'surface' to inspect at: choose one of mirror_audio, robot_cycle, surface_image."
-        in elsewhere.output
-    )
+    assert "There is no station 'surface': choose one of mirror_audio, robot_cycle, surface_image." in elsewhere.output

@@ -134,5 +134,5 @@ def test_published_settings(published):
         model = detector._build({"scale_0": (512, 4, 4)}, 10)
     subnet = model.flows[0].blocks[0].second_to_first
     assert subnet.enter[0].weight.shape == (2 * (256 + 128), 256, 1, 1)
-    assert subnet.place[0].weight.shape == (2 * (256 + 128), 128, 1, 1)
+    assert subnet.condition[0].weight.shape == (2 * (256 + 128), 128, 1, 1)
     assert subnet.leave[0].weight.shape == (2 * 256, 2 * (256 + 128), 1, 1)

@@ -150,8 +150,8 @@ def test_the_published_flow_has_275_million_parameters(published):
     assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(275e6, rel=0.01)
 
 
-def test_the_hybrid_flow_is_published_as_a_cross_scale_flow(published):
-    detector = published("hybrid_flow")
+def test_the_hierarchical_flow_is_published_as_a_cross_scale_flow(published):
+    detector = published("hierarchical_flow")
     assert type(detector) is CSFlow
     assert (detector.config.batch_size, detector.config.epochs, detector.config.hidden) == (64, 240, 1024)
 
