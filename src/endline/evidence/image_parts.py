@@ -2,14 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
 from endline.array_store import ArrayStore
-from endline.backbones.networks import Backbone
+from endline.backbones.networks import Backbone, load_backbone
 from endline.backbones.pyramids import MapKey, PyramidSettings, join_scales, pooled_maps, pyramid_maps, scale_parts
 from endline.backbones.views import pooled_view, view_angles
+from endline.compute import Compute
 from endline.errors import EndlineError
 from endline.evidence.station import Arrays
 from endline.feature_set import FeatureSet
@@ -139,6 +141,12 @@ class ImageParts:
     @property
     def _scales(self) -> list[tuple[MapKey, ...]]:
         return scale_parts(self.settings.pyramid.input_type)
+
+
+@lru_cache(maxsize=2)
+def kept_backbone(name: str, weights: str | None, compute: Compute) -> Backbone:
+    """A backbone that stays loaded, so that inspecting file after file loads it once; arguments as `load_backbone`."""
+    return load_backbone(name, weights, compute)
 
 
 def array_settings(plain: Mapping[str, Any]) -> ArraySettings:

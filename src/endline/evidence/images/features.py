@@ -13,12 +13,11 @@ from rich.progress import track
 from torch import Tensor
 
 from endline.array_store import ArrayStore, FeatureRecipe
-from endline.backbones.networks import load_backbone
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
-from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings
+from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.images.index import index_image
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.station import Inspected, Preparation
@@ -113,6 +112,6 @@ class ImagePreparation(Preparation):
         return torch.stack([image_tensor(image, size) for image in read])
 
     def _parts(self, evidence: str, compute: Compute) -> ImageParts:
-        backbone = load_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
+        backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
         check_size((self.height, self.width), backbone, self.pyramid.input_type)
         return ImageParts(self.arrays, backbone, evidence)

@@ -13,13 +13,12 @@ from rich.progress import track
 from torch import Tensor
 
 from endline.array_store import ArrayStore, FeatureRecipe
-from endline.backbones.networks import load_backbone
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
-from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings
+from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.mirror_index import decoded, index_recording
 from endline.evidence.sound.noise_floor import band_levels, common_floor, level, standstill_power
@@ -161,7 +160,7 @@ class SoundPreparation(Preparation):
         return {**mean, CONTROL: np.tile(heard.control, (len(rows), 1))}
 
     def _parts(self, evidence: str, compute: Compute) -> ImageParts:
-        backbone = load_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
+        backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
         check_size((self.mel.height, self.mel.width), backbone, self.pyramid.input_type)
         return ImageParts(self.arrays, backbone, evidence)
 
