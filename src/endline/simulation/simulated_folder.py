@@ -17,6 +17,26 @@ STALE = 900.0  # s: an unfinished simulation that was not touched for so long be
 MARKER = "simulation.json"
 
 
+def check_least(simulation: object, **least: float) -> None:
+    """Refuse settings of a simulation below their least values, or NaN.
+
+    Args:
+        simulation: the settings.
+        least: smallest value of each attribute that has one.
+
+    Raises:
+        EndlineError: naming the first such attribute, its value and the bound.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> check_least(SimpleNamespace(faulty=3), faulty=0)
+    """
+    for name, bound in least.items():
+        value = getattr(simulation, name)
+        if not value >= bound:  # also refuses NaN
+            raise EndlineError(f"The simulation's {name} is {value}; give at least {bound}.")
+
+
 @dataclass(frozen=True)
 class SimulatedFolder:
     """What a simulated set is: enough to tell whether a folder holds it, and whether it may be replaced.

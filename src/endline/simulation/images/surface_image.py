@@ -25,7 +25,7 @@ from scipy.ndimage import binary_closing, binary_opening, gaussian_filter
 from endline.errors import EndlineError
 from endline.simulation.images.surface_defects import Damage, crack, dent, pit, scratch, stain, worn
 from endline.simulation.images.surface_texture import REFERENCE, Shot, Surface, sensor_noise
-from endline.simulation.simulated_folder import SimulatedFolder
+from endline.simulation.simulated_folder import SimulatedFolder, check_least
 
 RECIPE = 1  # raise it whenever the same settings would give other photographs
 CATEGORY = "surface"
@@ -63,11 +63,7 @@ class SurfaceSimulation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"normals": 0, "test_normals": 0, "faulty": 0, "size": 128, "seed": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if not value >= bound:  # also refuses NaN
-                raise EndlineError(f"The simulation's {name} is {value}; give at least {bound}.")
+        check_least(self, normals=0, test_normals=0, faulty=0, size=128, seed=0)
         if self.normals + self.test_normals + self.faulty == 0:
             raise EndlineError("The simulation has no photographs; set normals, test_normals or faulty above 0.")
 

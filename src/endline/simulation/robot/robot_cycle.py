@@ -28,7 +28,7 @@ from endline.errors import EndlineError
 from endline.robot_signals import CATEGORIES, META, SIGNALS, TRAINING_SETTING
 from endline.simulation.robot.recording_rate import check_rate
 from endline.simulation.robot.robot_faults import VARIANTS, setting
-from endline.simulation.simulated_folder import SimulatedFolder
+from endline.simulation.simulated_folder import SimulatedFolder, check_least
 
 if TYPE_CHECKING:
     from endline.simulation.robot.recorded_cycle import Cycle
@@ -71,10 +71,7 @@ class RobotSimulation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("normals", "test_normals", "faulty", "seed"):
-            value = getattr(self, name)
-            if not value >= 0:  # also refuses NaN
-                raise EndlineError(f"The simulation's {name} is {value}; give at least 0.")
+        check_least(self, normals=0, test_normals=0, faulty=0, seed=0)
         check_rate(self.rate)
         if self.normals + self.test_normals + self.faulty == 0:
             raise EndlineError("The simulation has no cycles; set normals, test_normals or faulty above 0.")

@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 
 from endline.errors import EndlineError
-from endline.simulation.simulated_folder import SimulatedFolder
+from endline.simulation.simulated_folder import SimulatedFolder, check_least
 from endline.simulation.sound.motor_faults import add_misalignment, add_scratch, add_thrust
 from endline.simulation.sound.motor_sound import Motion, MotionName, Motor, Signal, excite, radiate, room_noise
 
@@ -53,11 +53,7 @@ class MirrorSimulation:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
-        least = {"normals": 0, "faulty": 0, "seed": 0, "sample_rate": 8000, "strength": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if not value >= bound:  # also refuses NaN
-                raise EndlineError(f"The simulation's {name} is {value}; give at least {bound}.")
+        check_least(self, normals=0, faulty=0, seed=0, sample_rate=8000, strength=0)
         if self.normals + self.faulty == 0:
             raise EndlineError("The simulation has no recordings; set normals or faulty above 0.")
 
