@@ -151,7 +151,6 @@ class AST(Detector[ASTConfig]):
     """
 
     Config = ASTConfig
-    default_input_type = "single"
     optional = ("mask",)
     model: TeacherAndStudent
 

@@ -112,7 +112,6 @@ class CSFlow(Detector[CSFlowConfig]):
     """
 
     Config = CSFlowConfig
-    default_input_type = "cross_scale"
     model: WhitenedCrossScaleFlow
 
     def _build(self, shapes: Shapes, samples: int) -> WhitenedCrossScaleFlow:

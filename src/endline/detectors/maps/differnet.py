@@ -172,7 +172,6 @@ class DifferNet(Detector[DifferNetConfig]):
     """
 
     Config = DifferNetConfig
-    default_input_type = "cross_scale"
     model: VectorFlow
     backbone: Backbone | None
 
