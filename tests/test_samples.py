@@ -139,7 +139,7 @@ def test_the_two_shuffles_differ():
         (SplitRule(train=1.5), r"train=1.5 asks for 15 of 10"),
         (SplitRule(train=-0.5), r"train=-0.5 asks for -5 of 10"),
         (SplitRule(train=2), r"2 normal item\(s\) would train, at least 3 are needed: record more good parts"),
-        (SplitRule(folds=1), r"folds=1, fold=0 does not divide 10 normal items: folds goes from 2"),
+        (SplitRule(folds=1), r"folds=1, fold=0 does not divide 10 normal parts: folds goes from 2"),
         (SplitRule(folds=11), r"folds=11, fold=0 does not divide 10"),
         (SplitRule(folds=5, fold=5), r"folds=5, fold=5 does not divide 10"),
         (SplitRule(folds=5, fold=-1), r"fold=-1 does not divide 10"),
@@ -177,3 +177,38 @@ def test_outliers_must_be_normal_too():
     with pytest.raises(EndlineError, match="only samples known to be normal are learned from"):
         check_samples(samples)
     check_samples(samples[samples["label"] == 0])
+
+
+def pictures(normals: int = 12, each: int = 3, faulty: int = 5) -> pd.DataFrame:
+    """Tiles with some pictures each, the names of the pictures in another order than those of the tiles."""
+    rows = [
+        {"sample_id": f"{picture}_{tile:02d}.png", "unit": f"tile{tile:02d}", "label": int(tile >= normals)}
+        for tile in range(normals + faulty)
+        for picture in range(each)
+    ]
+    return sample_table({**row, "path": row["sample_id"], "group": "tile", "kind": None} for row in rows)
+
+
+@pytest.mark.parametrize(("train", "count"), [(18, 18), (19, 21), (0.5, 18), (1, 3), (36, 36), (1.0, 36)])
+def test_whole_units_train_until_there_are_as_many_items_or_more(train, count):
+    samples = assign_split(pictures(), SplitRule(train=train), seed=1)
+    trained = samples[samples["split"] == "train"]
+    assert len(trained) == count
+    assert set(trained.groupby("unit").size()) == {3}
+    assert set(trained["label"]) == {0}
+    check_samples(samples)
+
+
+def test_the_units_are_drawn_as_the_protocol_mtd_tiles_says():
+    names = np.array([f"tile{tile:02d}" for tile in range(12)])
+    expected = np.random.default_rng(3).permutation(names)[:7]  # 7 x 3 = 21 is the first to reach 20
+    samples = assign_split(pictures(), SplitRule(train=20), seed=3)
+    assert set(samples.loc[samples["split"] == "train", "unit"]) == set(expected)
+
+
+@pytest.mark.parametrize("fold", range(4))
+def test_folds_divide_units(fold):
+    samples = assign_split(pictures(), SplitRule(folds=4, fold=fold), seed=0)
+    normal = samples[samples["label"] == 0]
+    assert normal.groupby("unit")["split"].nunique().max() == 1
+    assert (normal["split"] == "test").sum() == 9

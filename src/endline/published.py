@@ -12,7 +12,7 @@ from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
 from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import Calibration
+from endline.evaluation.calibration import Calibration
 from endline.evidence.station import Preparation, find_station
 from endline.feature_set import FeatureSet
 
@@ -27,7 +27,7 @@ class PublishedModel:
     Attributes:
         station: its name.
         run: id of the run: Kedro's version of all its outputs.
-        detectors: by name `<part>/<member>`.
+        detectors: by name, see `scoring.Detectors`.
         preparation: from a new file to arrays.
         calibration: from scores to verdicts.
         normals: arrays of normal samples that no detector has learned from, for the alarm of a stream; None where each

@@ -141,17 +141,18 @@ def check_training_items(count: int, otherwise: str) -> None:
 
 @dataclass(frozen=True)
 class SplitRule:
-    """How normal items are divided into training and test; every other item is tested.
+    """How normal items are divided into training and test, whole units together; every other item is tested.
 
     Attributes:
-        train: number of normal items that train (int >= 1) or their share (float in (0, 1)); ignored with `folds`.
+        train: number of normal items that train (int >= 1) or their share (float in (0, 1]); ignored with `folds`.
+            Whole units are taken until there are as many items or more.
         folds: number of folds (>= 2) of a k-fold division, or None.
         fold: the fold that is tested, 0 <= fold < folds.
-        shuffle: seed of the k-fold division: `default_rng(shuffle).permutation` of the names in order, then
-            `array_split`, as in the protocol mirror42.
+        shuffle: seed of the k-fold division: `default_rng(shuffle).permutation` of the names of the units in order,
+            then `array_split`, as in the protocol mirror42.
 
     Example:
-        >>> sorted(SplitRule(train=3).training_items(["a", "b", "c", "d"], seed=0))
+        >>> sorted(SplitRule(train=3).training_units({"a": 1, "b": 1, "c": 1, "d": 1}, seed=0))
         ['a', 'b', 'c']
     """
 
@@ -160,55 +161,58 @@ class SplitRule:
     fold: int = 0
     shuffle: int = 0
 
-    def training_items(self, normals: Sequence[str], seed: int) -> set[str]:
-        """Names of the normal items that train.
+    def training_units(self, normals: Mapping[str, int], seed: int) -> set[str]:
+        """Names of the units whose normal items train.
 
         Args:
-            normals: names of all normal items of one group; their order does not matter.
+            normals: number of normal items of each unit of one group; the order does not matter.
             seed: seed of the division by count or share.
 
         Raises:
             EndlineError: when the rule cannot be met or leaves too few items to learn from.
         """
         names = np.array(sorted(normals))
+        items = np.array([normals[name] for name in names])
         if self.folds is not None:
             if not 2 <= self.folds <= len(names) or not 0 <= self.fold < self.folds:
                 raise EndlineError(
-                    f"folds={self.folds}, fold={self.fold} does not divide {len(names)} normal items: "
+                    f"folds={self.folds}, fold={self.fold} does not divide {len(names)} normal parts: "
                     "folds goes from 2 to their number, fold from 0 to folds - 1."
                 )
-            order = np.random.default_rng(self.shuffle).permutation(names)
-            tested = set(np.array_split(order, self.folds)[self.fold])
-            chosen = [name for name in names if name not in tested]
+            order = np.random.default_rng(self.shuffle).permutation(len(names))
+            tested = np.array_split(order, self.folds)[self.fold]
+            chosen = np.setdiff1d(order, tested)
         else:
-            count = self.train if isinstance(self.train, int) else round(self.train * len(names))
-            if not 0 < count <= len(names):
+            count = self.train if isinstance(self.train, int) else round(self.train * int(items.sum()))
+            if not 0 < count <= items.sum():
                 raise EndlineError(
-                    f"train={self.train} asks for {count} of {len(names)} normal items: "
+                    f"train={self.train} asks for {count} of {items.sum()} normal items: "
                     "give a count up to their number, or a share between 0 and 1."
                 )
-            chosen = list(np.random.default_rng(seed).permutation(names)[:count])
-        check_training_items(len(chosen), "let more of them train (train=0.9)")
-        return {str(name) for name in chosen}
+            order = np.random.default_rng(seed).permutation(len(names))
+            chosen = order[: int(np.searchsorted(np.cumsum(items[order]), count)) + 1]
+        check_training_items(int(items[chosen].sum()), "let more of them train (train=0.9)")
+        return {str(name) for name in names[chosen]}
 
 
 def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFrame:
-    """Copy of the table with its `split` column filled, group by group.
+    """Copy of the table with its `split` column filled, group by group; no unit is on both sides.
 
     Raises:
         EndlineError: when a group has no normal item, or the rule cannot be met.
     """
-    items = item_of(samples)
+    items, units = item_of(samples), samples["unit"]
     split = pd.Series(TEST, index=samples.index)
     for group, rows in samples.groupby("group", sort=True).groups.items():
-        normals = items[rows][(samples.loc[rows, "label"] == 0).fillna(False)].unique()
-        if len(normals) == 0:
+        normal = rows[(samples.loc[rows, "label"] == 0).fillna(False)]
+        if len(normal) == 0:
             raise EndlineError(
                 f"Group '{group}' has no normal item, and endline learns from good parts only: "
                 "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
             )
-        training = rule.training_items(list(normals), seed)
-        split[rows] = np.where(items[rows].isin(training), TRAIN, TEST)
+        counts = items[normal].groupby(units[normal]).nunique().to_dict()
+        training = rule.training_units(counts, seed)
+        split[normal[units[normal].isin(training)]] = TRAIN
     return samples.assign(split=split)
 
 

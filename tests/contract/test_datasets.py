@@ -18,7 +18,7 @@ from endline.datasets.atomic import AtomicDataset
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import Calibration
+from endline.evaluation.calibration import Calibration
 from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import FeatureSet
 from endline.published import PublishedModel
@@ -55,7 +55,7 @@ def preparation(seed: int, size: int):
 
 
 def model(seed: int, size: int):
-    calibration = Calibration({}, {}, (0.1, 0.2), 0.2, 0.5, "mean", 1 / 3)
+    calibration = Calibration(("fold", "unfold"), ((0.1, 0.1), (0.2, 0.2)), (0, 0), (0, 1), 0.5)
     return PublishedModel("robot_cycle", FIRST, detectors(seed, size), preparation(seed, 3), calibration)
 
 

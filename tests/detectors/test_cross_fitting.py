@@ -10,10 +10,10 @@ from torch import nn
 
 from endline.backbones.pyramids import PyramidSettings
 from endline.detectors.base import Detector
-from endline.detectors.cross_fitting import FitPlan, fit_detectors
+from endline.detectors.cross_fitting import FitPlan, fit_detectors, whole_hold_out
 from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
-from endline.detectors.scoring import detector_rows, score_batches, score_rows
+from endline.detectors.scoring import detector_rows, fold_scores, score_batches, score_rows, with_scores
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -78,7 +78,7 @@ def scored(table, features, detectors, maps=True):
     """Scores and maps of all rows, in their order."""
     batches = list(score_batches(table, features, detectors, maps=maps))
     order = np.argsort(np.concatenate([batch.rows for batch in batches] or [[]]))
-    scores = np.concatenate([batch.scores for batch in batches] or [np.zeros(0)])
+    scores = np.concatenate([batch.scores.mean(1) for batch in batches] or [np.zeros(0)])
     drawn = [batch.maps for batch in batches if batch.maps is not None]
     return scores[order], np.concatenate(drawn)[order] if drawn else None
 
@@ -107,8 +107,10 @@ def test_no_fit_sees_a_test_row_or_a_control_row(plan):
 def test_a_detector_sees_its_own_part_alone(plan):
     table, results, _ = fitted(plan)
     parts = ("fold", "unfold") if plan.parts == "each" else ("all",)
+    folds = {"hold_out": 1}.get(plan.calibration, min(plan.folds, 12))
+    members = [f"/{member}" for member in range(plan.ensemble_size)] if plan.ensemble_size > 1 else [""]
     assert sorted(results.detectors) == sorted(
-        f"{part}/{member}" for part in parts for member in range(plan.ensemble_size)
+        f"{part}/{fold}{member}" for part in parts for fold in range(folds) for member in members
     )
     for name, spy in results.detectors.items():
         part = name.split("/")[0]
@@ -119,16 +121,13 @@ def test_cross_fit_holds_every_training_item_out_once_from_a_detector_that_never
     table, results, made = fitted(FitPlan(calibration="cross_fit", folds=4))
     training = table[(table["split"] == "train") & ~table["control"]]
     assert sorted(results.held_out["sample_id"]) == sorted(training["sample_id"])
-    final = list(results.detectors.values())
-    others = [spy for spy in made if spy not in final]
-    assert len(others) == 4 * 2
+    assert list(results.detectors.values()) == made  # each fold's detectors judge later: none is fitted in vain
+    assert len(made) == 4 * 2
     item = table["sample_id"].str.split("#").str[0]
-    for first, second in zip(others[::2], others[1::2], strict=True):
+    for first, second in zip(made[::2], made[1::2], strict=True):
         assert set(item[first.seen]) == set(item[second.seen])  # both parts of an item are on one side
         assert len(set(item[first.seen])) == 9
-    for spy in final:
-        assert len(spy.seen) == 12  # the final detectors learn from all
-    left_out = [set(item[training.index]) - set(item[spy.seen]) for spy in others[::2]]
+    left_out = [set(item[training.index]) - set(item[spy.seen]) for spy in made[::2]]
     assert sorted(name for names in left_out for name in names) == sorted(set(item[training.index]))
 
 
@@ -165,10 +164,10 @@ def test_held_out_rows_keep_their_columns_and_scores():
     table, results, _ = fitted(FitPlan(calibration="hold_out"))
     merged = results.held_out.merge(table.reset_index(), on="sample_id")
     assert (merged["score"] == 7000 + merged["index"]).all()
-    assert set(results.held_out) == {*table.columns, "score"}
+    assert set(results.held_out) == {*table.columns, "unit", "fold", "score"}
 
 
-@pytest.mark.parametrize(("few", "fits"), [(12, 2), (13, 2 * 5 + 2)])
+@pytest.mark.parametrize(("few", "fits"), [(12, 2), (13, 2 * 5)])
 def test_auto_cross_fits_where_there_are_few(few, fits):
     _, _, made = fitted(FitPlan(few=few))
     assert len(made) == fits
@@ -192,7 +191,7 @@ def test_rows_of_one_part_alone_are_scored_by_its_detector():
     rows = np.flatnonzero((table["part"] == "unfold").to_numpy())
     results.detectors["unfold/0"].seed = 0
     scores = score_rows(table.iloc[rows], features.take(rows), results.detectors)
-    np.testing.assert_allclose(scores, rows)
+    np.testing.assert_allclose(scores, rows[:, None])
 
 
 def test_many_rows_are_scored_in_their_order():
@@ -213,6 +212,65 @@ def test_maps_are_none_where_the_method_has_none_or_none_is_wanted():
         assert maps is None
 
 
+def test_each_fold_scores_apart_and_its_members_together():
+    table, features = evidence(parts=("whole",))
+    plan = FitPlan(calibration="cross_fit", folds=3, ensemble_size=2)
+    _, results, _ = fitted(plan, (table, features))
+    for name, spy in results.detectors.items():
+        spy.seed = int(name.split("/")[1])  # the number of its fold
+    scores = score_rows(table, features, results.detectors)
+    np.testing.assert_allclose(scores, np.arange(20)[:, None] + [0, 1000, 2000])
+    columns = with_scores(table, scores)
+    np.testing.assert_allclose(fold_scores(columns), scores)
+    np.testing.assert_allclose(columns["score"], np.arange(20) + 1000)
+    assert fold_scores(with_scores(table, scores[:, :1])).shape == (20, 1)
+
+
+UNIT_PLANS = [FitPlan(calibration="cross_fit", folds=4), FitPlan(calibration="hold_out", share=0.4)]
+
+
+@pytest.mark.parametrize("plan", UNIT_PLANS, ids=str)
+def test_a_part_is_held_out_with_all_its_pictures(plan):
+    table, features = evidence(items=36, training=30, parts=("whole",))
+    table["unit"] = "tile" + (table["sample_id"].str[:2].astype(int) // 3).astype(str)
+    _, results, made = fitted(plan, (table, features))
+    held = results.held_out
+    for fold, spy in enumerate(made):
+        assert set(table.loc[spy.seen, "unit"]).isdisjoint(held.loc[held["fold"] == fold, "unit"])
+    assert set(held.groupby("unit").size()) == {3}
+    assert held["unit"].nunique() == (10 if plan.calibration == "cross_fit" else 4)
+
+
+def test_few_counts_parts_and_not_their_pictures():
+    table, features = evidence(items=36, training=30, parts=("whole",))
+    table["unit"] = "tile" + (table["sample_id"].str[:2].astype(int) // 3).astype(str)
+    assert len(fitted(FitPlan(few=11), (table, features))[2]) == 5
+    assert len(fitted(FitPlan(few=10), (table, features))[2]) == 1
+
+
+@pytest.mark.parametrize("plan", UNIT_PLANS, ids=str)
+def test_every_domain_is_held_out_in_its_proportion(plan):
+    table, features = evidence(items=30, training=30, parts=("whole",))
+    table["domain"] = np.where(table["sample_id"] < "20", "source", "target")
+    held = fitted(plan, (table, features))[1].held_out
+    shares = held.groupby("fold")["domain"].agg(lambda domains: (domains == "target").mean())
+    assert shares.between(0.25, 0.43).all()
+
+
+@pytest.mark.parametrize(
+    ("parts", "share", "rate", "size"),
+    [(154, 0.25, 0.05, 39), (120, 0.25, 0.05, 39), (154, 0.05, 0.05, 19), (400, 0.25, 0.1, 99), (100, 0.5, 0.3, 49)],
+)
+def test_the_number_held_out_wastes_none(parts, share, rate, size):
+    assert whole_hold_out(parts, share, rate) == size
+    assert (size + 1) * rate == pytest.approx(round((size + 1) * rate))
+
+
+@pytest.mark.parametrize(("parts", "size"), [(20, 5), (37, 9), (38, 19), (4, 1)])
+def test_never_more_than_half_is_held_out_for_the_rate(parts, size):
+    assert whole_hold_out(parts, 0.25, 0.05) == size
+
+
 def test_no_rows_give_no_scores():
     table, features = evidence()
     _, results, _ = fitted(FitPlan())
@@ -230,17 +288,18 @@ def test_a_part_that_no_detector_knows_is_told():
 
 def test_a_table_without_parts_has_one_detector():
     table, features = evidence(parts=("whole",))
-    _, results, _ = fitted(FitPlan(), (table.assign(part=None), features))
+    _, results, _ = fitted(FitPlan(few=1), (table.assign(part=None), features))
     assert list(results.detectors) == ["whole/0"]
     scores = score_rows(table.assign(part=None), features, results.detectors)
     assert len(scores) == 20
 
 
-def test_history_holds_the_final_fits_alone():
-    _, results, _ = fitted(FitPlan(calibration="cross_fit", folds=3))
-    assert results.history.columns.tolist() == ["part", "member", "epoch", "loss"]
+def test_history_holds_every_fit():
+    _, results, _ = fitted(FitPlan(calibration="cross_fit", folds=2))
+    assert results.history.columns.tolist() == ["part", "fold", "member", "epoch", "loss"]
     assert results.history.to_numpy().tolist() == [
-        ["fold", 0, 1, 0.5], ["fold", 0, 2, 0.25], ["unfold", 0, 1, 0.5], ["unfold", 0, 2, 0.25],
+        ["fold", 0, 0, 1, 0.5], ["fold", 0, 0, 2, 0.25], ["unfold", 0, 0, 1, 0.5], ["unfold", 0, 0, 2, 0.25],
+        ["fold", 1, 0, 1, 0.5], ["fold", 1, 0, 2, 0.25], ["unfold", 1, 0, 1, 0.5], ["unfold", 1, 0, 2, 0.25],
     ]  # fmt: skip
     assert results.seconds > 0
 
@@ -255,8 +314,8 @@ def test_each_fit_has_its_own_progress():
     table, features = evidence()
     plan = FitPlan(calibration="cross_fit", folds=2, ensemble_size=2)
     fit_detectors(table, features, lambda: Spy(SpyConfig()), plan, seed=0, new_progress=new_progress)
-    assert len(set(names)) == len(names) == 3 * 2 * 2
-    assert {name.split("/")[0] for name in names} == {"cross0", "cross1", "final"}
+    assert len(set(names)) == len(names) == 2 * 2 * 2
+    assert {name.split("/")[1] for name in names} == {"0", "1"}
 
 
 def test_the_seed_decides_what_is_held_out():
@@ -301,8 +360,8 @@ def test_joint_items_with_other_parts_are_refused():
 
 def test_joint_plan_fits_one_detector_on_whole_items_and_holds_items_out():
     table, results, made = fitted(FitPlan(calibration="cross_fit", folds=4, parts="joint"))
-    assert list(results.detectors) == ["fold+unfold/0"]
-    assert len(made) == 4 + 1
+    assert list(results.detectors) == [f"fold+unfold/{fold}" for fold in range(4)]
+    assert len(made) == 4
     training = table[(table["split"] == "train") & ~table["control"]]
     assert sorted(results.held_out["sample_id"]) == sorted(training["sample_id"].str.split("#").str[0].unique())
 
@@ -318,7 +377,7 @@ def test_a_costly_map_is_drawn_once_and_only_where_it_is_wanted(monkeypatch):
         return Scored(batch["x"][:, 0], draw)
 
     table, features = evidence()
-    results = fit_detectors(table, features, lambda: Spy(SpyConfig(True)), FitPlan(), seed=0)
+    results = fit_detectors(table, features, lambda: Spy(SpyConfig(True)), FitPlan(few=1), seed=0)
     monkeypatch.setattr(Spy, "_score", costly)
     rows = np.flatnonzero(~table["control"].to_numpy())
     score_rows(table.iloc[rows], features.take(rows), results.detectors)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from endline.evaluation.calibration import Calibration
 from endline.evaluation.metrics import auroc, auroc_intervals
 from endline.evaluation.summary import METRICS, peak_memory_mb, restart_peak_memory
 from endline.evaluation.summary import summarise as summarise_all
-from endline.evaluation.thresholds import Calibration
 
 CONTRACT = """station, group, detector, seed, n_train, n_test_normal, n_test_anomalous, auroc, auroc_low, auroc_high,
 auroc_by_kind, auroc_by_domain, pauc, pixel_auroc, control_auroc, false_alarm_rate, recall, threshold,
@@ -34,6 +34,7 @@ def scores(labels=(0, 0, 1, 1, 1, None), domains=None) -> pd.DataFrame:
             "kind": [None if label is None else "7" if label else "normal" for label in labels],
             "domain": domains or [None] * count,
             "group": "mirror",
+            "unit": [f"part {number}" for number in range(count)],
         }
     )
     return table.astype({"label": "Int8", "kind": object, "domain": object})
@@ -44,29 +45,34 @@ SAMPLES = pd.DataFrame(
         "sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold", "c#fold", "c#unfold"],
         "split": ["train"] * 4 + ["test"] * 2,
         "simulated": [False] * 6,
+        "unit": ["a", "a", "b", "b", "c", "c"],
     }
 )
 
 
-def summarise(scores, samples, threshold, known):
-    calibration = Calibration({"whole": 0.0}, {"whole": 1.0}, (0.0, 0.5, 1.0), threshold, 0.25, "max", 0.25)
+def summarise(scores, samples, known, rate=0.25):
+    calibration = Calibration(("whole",), ((0.0,), (0.5,), (1.0,)), (0, 0, 0), (0, 1, 2), rate, "max")
     return summarise_all(scores, samples, calibration, auroc_intervals(scores), known)
 
 
 def test_the_keys_are_those_of_the_contract():
     assert set(METRICS) >= set(re.findall(r"\w+", CONTRACT)) | {"simulated"}
-    assert tuple(summarise(scores(), SAMPLES, 1.0, KNOWN)) == METRICS
+    assert tuple(summarise(scores(), SAMPLES, KNOWN)) == METRICS
 
 
 def test_figures_by_hand():
-    results = summarise(scores(), SAMPLES, 0.5, KNOWN)
+    results = summarise(scores(), SAMPLES, KNOWN)
     area = auroc(np.array([0.0, 1.0]), np.array([2.0, 3.0, 4.0]))
     expected = {
         **KNOWN, "n_train": 2, "n_test_normal": 2, "n_test_anomalous": 3, "auroc": 1.0, "auroc_low": area.low,
-        "auroc_high": area.high, "pauc": 1.0, "false_alarm_rate": 0.5, "recall": 1.0, "threshold": 0.5,
+        "auroc_high": area.high, "pauc": 1.0, "false_alarm_rate": 0.5, "recall": 1.0,
+        "threshold": pytest.approx((1.0 - 0.5) / np.std([0, 0.5, 1])),
         "simulated": False, "pixel_auroc": None, "auroc_by_domain": None,
         "auroc_by_group": None, "n_calibration": 3, "n_tested": 6, "n_flagged": 5, "n_false_alarms": 1,
-        "n_detected": 3, "target_false_alarm_rate": 0.25, "auroc_reason": None, "threshold_reason": None,
+        "n_detected": 3, "target_false_alarm_rate": 0.25, "auroc_reason": None, "promised_false_alarm_rate": 0.25,
+        "promised_false_alarm_rate_reason": None, "false_alarm_bound": 0.25, "n_calibration_units": 3,
+        "n_train_units": 2, "n_test_normal_units": 2, "false_alarm_low": pytest.approx(0.0126, abs=1e-4),
+        "false_alarm_high": pytest.approx(0.9874, abs=1e-4),
         "auroc_by_kind": {"7": {"auroc": 1.0, "low": 1.0, "high": 1.0, "n": 3}},
     }  # fmt: skip
     assert {key: results[key] for key in expected} == expected
@@ -75,8 +81,8 @@ def test_figures_by_hand():
 
 @pytest.mark.parametrize("labels", [(0, 0, 0), (None, None, None), (1, 1, 1)])
 def test_what_the_data_cannot_give_is_none(labels):
-    results = summarise(scores(labels), SAMPLES, math.inf, {})
-    absent = {"auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "threshold", "station"}
+    results = summarise(scores(labels), SAMPLES, {})
+    absent = {"auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_by_domain", "pauc", "station"}
     assert {key for key in absent if results[key] is not None} == set()
     assert (results["false_alarm_rate"] is None) == (0 not in labels)
     assert (results["recall"] is None) == (1 not in labels)
@@ -84,12 +90,11 @@ def test_what_the_data_cannot_give_is_none(labels):
     assert (results["auroc_reason"] or "").count("no labelled") == (0 not in labels) + (1 not in labels)
     assert (results["recall_reason"] is None) == (1 in labels)
     assert (results["false_alarm_rate_reason"] is None) == (0 in labels)
-    assert "promise no false-alarm rate below 25 %" in results["threshold_reason"]
 
 
 def test_each_group_is_compared_with_its_own_normals():
     table = scores((0, 1, 0, 1, 0)).assign(group=["a", "a", "b", "b", "c"])
-    results = summarise(table.assign(score=[0.0, 1.0, 3.0, 2.0, 9.0]), SAMPLES, 1.0, KNOWN)["auroc_by_group"]
+    results = summarise(table.assign(score=[0.0, 1.0, 3.0, 2.0, 9.0]), SAMPLES, KNOWN)["auroc_by_group"]
     assert {group: area["auroc"] for group, area in results.items()} == {"a": 1.0, "b": 0.0}  # c has no fault
 
 
@@ -97,7 +102,7 @@ def test_each_kind_and_each_domain_has_its_figure():
     table = scores((0, 0, 1, 1), ["source", "target", "source", None])
     table["score"] = [1.0, 3.0, 2.0, 4.0]
     table.loc[3, "kind"] = "2"
-    results = summarise(table, SAMPLES, 1.0, KNOWN)
+    results = summarise(table, SAMPLES, KNOWN)
     assert {kind: figure["auroc"] for kind, figure in results["auroc_by_kind"].items()} == {"7": 0.5, "2": 1.0}
     assert {domain: figure["auroc"] for domain, figure in results["auroc_by_domain"].items()} == {
         "source": 1.0,
@@ -108,14 +113,33 @@ def test_each_kind_and_each_domain_has_its_figure():
 
 def test_one_simulated_sample_marks_the_run():
     samples = SAMPLES.assign(simulated=[False] * 5 + [True])
-    assert summarise(scores(), samples, 1.0, KNOWN)["simulated"] is True
+    assert summarise(scores(), samples, KNOWN)["simulated"] is True
 
 
 def test_it_is_plain_json():
     known = {**KNOWN, "control_auroc": math.nan, "fit_seconds": math.inf}
-    text = json.dumps(summarise(scores(), SAMPLES, math.inf, known), allow_nan=False)
+    text = json.dumps(summarise(scores(), SAMPLES, known), allow_nan=False)
     read = json.loads(text)
-    assert (read["threshold"], read["control_auroc"], read["fit_seconds"]) == (None, None, None)
+    assert (read["control_auroc"], read["fit_seconds"]) == (None, None)
+
+
+def test_a_rate_that_cannot_be_promised_falls_back_and_says_so():
+    results = summarise(scores(), SAMPLES, KNOWN, rate=0.05)
+    assert (results["target_false_alarm_rate"], results["promised_false_alarm_rate"]) == (0.05, 0.25)
+    assert results["promised_false_alarm_rate_reason"] == (
+        "3 calibrating parts can promise no false-alarm rate below 25 %: at least 19 are needed for 5 %"
+    )
+    assert results["threshold"] is not None
+
+
+def test_false_alarms_are_judged_by_part():
+    """Six pictures of one part that are all flagged are one false alarm of two parts, not six of twelve."""
+    table = scores((0,) * 12).assign(flagged=[True] * 6 + [False] * 6, unit=["a"] * 6 + ["b"] * 6)
+    results = summarise(table, SAMPLES, KNOWN)
+    assert results["false_alarm_rate"] == 0.5
+    assert (results["n_test_normal"], results["n_test_normal_units"]) == (12, 2)
+    assert results["false_alarm_p_value"] > 0.3
+    assert results["false_alarm_low"] < 0.02
 
 
 def test_peak_memory_is_none_where_the_system_gives_none(tmp_path: Path):

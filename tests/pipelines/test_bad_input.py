@@ -86,7 +86,7 @@ def test_a_single_normal(project, raw, sentence):
     ("params", "said"),
     [
         ({"train": 99}, "train=99 asks for 99 of 10 normal items: give a count up to their number, or a share"),
-        ({"folds": 6, "fold": 6}, "folds=6, fold=6 does not divide 10 normal items"),
+        ({"folds": 6, "fold": 6}, "folds=6, fold=6 does not divide 10 normal parts"),
         ({"noise_floor": "loud"}, "There is no noise_floor 'loud': choose one of auto, level, level_training, raw."),
         (
             {"backbone": "resnet19"},

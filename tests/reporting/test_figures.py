@@ -111,7 +111,7 @@ def test_roc_of_many_kinds_moves_the_legend_out_of_the_axes() -> None:
 
 def test_training_has_a_panel_a_part_and_a_line_a_member() -> None:
     rows = [
-        {"part": part, "member": member, "epoch": epoch, "loss": 1 / epoch, "validation_loss": 2 / epoch}
+        {"part": part, "fold": 0, "member": member, "epoch": epoch, "loss": 1 / epoch, "validation_loss": 2 / epoch}
         for part in ("fold", "unfold")
         for member in range(3)
         for epoch in range(1, 6)
@@ -124,9 +124,9 @@ def test_training_has_a_panel_a_part_and_a_line_a_member() -> None:
 
 
 def test_training_is_none_without_epochs_and_keeps_a_first_peak_from_flattening_the_rest() -> None:
-    assert figures.training_figure(pd.DataFrame(columns=["part", "member", "epoch", "loss"])) is None
+    assert figures.training_figure(pd.DataFrame(columns=["part", "fold", "member", "epoch", "loss"])) is None
     losses = np.append(1e6, np.linspace(1, 0, 99))
-    table = pd.DataFrame({"part": None, "member": 0, "epoch": range(100), "loss": losses})
+    table = pd.DataFrame({"part": None, "fold": 0, "member": 0, "epoch": range(100), "loss": losses})
     figure = figures.training_figure(table)
     assert figure is not None
     assert figure.axes[0].get_ylim()[1] < 5
@@ -203,7 +203,7 @@ def test_waveform_errors_are_sentences(signal: NDArray[np.float64], rate: float)
 
 
 def test_figures_are_drawn_once_as_files() -> None:
-    history = pd.DataFrame({"part": "whole", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
+    history = pd.DataFrame({"part": "whole", "fold": 0, "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
     metrics = {"threshold": 0.5, "false_alarm_rate": 0.1, "recall": 0.9}
     files = figures.run_figures(groups(np.linspace(0, 1, 9)), metrics, curves(["all"]), history)
     assert list(files) == ["scores.png", "roc.png", "training.png"]

@@ -76,7 +76,8 @@ def inputs() -> dict[str, Any]:
         "n_tested": 8, "n_flagged": 4, "n_test_anomalous": 3, "n_detected": 2, "n_test_normal": 4, "n_false_alarms": 1,
         "false_alarm_p_value": 0.3,
         "control_auroc": 0.51, "false_alarm_rate": 0.25, "recall": 2 / 3, "threshold": 5.0,
-        "target_false_alarm_rate": 0.05, "n_calibration": 35, "score_ms_per_sample": 12.5, "fit_seconds": 3.0,
+        "target_false_alarm_rate": 0.05, "n_calibration_units": 35,
+        "promised_false_alarm_rate": 0.05, "false_alarm_bound": 0.05, "score_ms_per_sample": 12.5, "fit_seconds": 3.0,
     }  # fmt: skip
     rows = [("all", "all", 0.912, 0.85, 0.97, 3), ("kind", "1", 1.0, 0.9, 1.0, 1), ("domain", "target", 0.8, 0.3, 1, 3)]
     intervals = pd.DataFrame(rows, columns=["by", "name", "auroc", "low", "high", "n"])
@@ -107,7 +108,7 @@ def test_the_head_and_the_summary_say_what_was_found(page: Page) -> None:
     assert "4 of 8 tested recordings were flagged, at a stated false-alarm rate of 5 %" in summary
     assert "2 of 3 known faults were detected; 1 of 4 known normals were flagged by mistake" in summary
     assert "AUROC is 0.912, with 95 % confidence between 0.850 and 0.970" in summary
-    assert "35 calibrating normals: enough to promise 5 %" in summary
+    assert "35 calibrating normal parts: enough for 5 % on average, as long as" in summary
     assert "12.50 ms" in summary
     assert "simulated" not in page.text
 
@@ -239,34 +240,61 @@ def test_the_control_is_judged(control: float | None, tone: str, words: str) -> 
     assert ("(95 % interval 0.100 to 0.900)" in tile.detail) == (control is not None)
 
 
+PROMISE = {"target_false_alarm_rate": 0.05, "promised_false_alarm_rate": 0.05, "false_alarm_bound": 0.05}
+
+
 @pytest.mark.parametrize(
-    ("stated", "held_out", "words"),
+    ("metrics", "words"),
     [
-        (0.05, 19, "enough to promise 5 %"),
+        ({"n_calibration_units": 19}, "19 calibrating normal parts: enough for 5 % on average, as long as"),
         (
-            0.05,
-            18,
-            "no rate below 5.3 % can be promised, so the stated 5 % cannot; record at least 19 normals",
+            {"n_calibration_units": 15, "promised_false_alarm_rate": 1 / 16},
+            "can promise no false-alarm rate below 6.2 %: verdicts keep that rate, NOT the stated 5 %. "
+            "For that 19 calibrating parts are needed: record at least 4 more good parts to train with.",
         ),
-        (0.1, 9, "enough to promise 10 %"),
-        (0.0, 9, "so the stated 0 % cannot."),
-        (0.05, None, "no false-alarm rate is promised"),
+        (  # a quarter is held out: each calibrating part takes four
+            {"n_calibration_units": 15, "n_train_units": 60, "promised_false_alarm_rate": 1 / 16},
+            "record at least 16 more good parts to train with",
+        ),
+        ({"n_calibration_units": 35, "false_alarm_bound": 0.243}, "5 % on average (24.3 % is the proved bound"),
+        ({"n_calibration_units": 35, "false_alarm_bound": None}, "the stated 5 % is aimed at, not promised"),
+        ({}, "no false-alarm rate is promised"),
     ],
 )
-def test_the_promise_depends_on_the_calibrating_normals(stated: float, held_out: int | None, words: str) -> None:
-    metrics = {"target_false_alarm_rate": stated, "n_calibration": held_out}
-    sentences = " ".join(summary_sentences(metrics, "recordings"))
+def test_the_promise_depends_on_the_calibrating_normals(metrics: dict[str, Any], words: str) -> None:
+    sentences = " ".join(summary_sentences({**PROMISE, **metrics}, "recordings"))
     assert words in sentences.replace("\u00a0", " ")
 
 
-@pytest.mark.parametrize(("chance", "tone"), [(0.3, "good"), (0.04, "warn"), (None, "plain")])
-def test_false_alarms_beyond_chance_warn(chance: float | None, tone: str) -> None:
-    metrics = {"false_alarm_rate": 0.4, "target_false_alarm_rate": 0.05, "false_alarm_p_value": chance}
-    tiles = {
-        tile.name: tile for tile in metric_tiles(metrics | {"n_false_alarms": 40, "n_test_normal": 100}, "samples")
-    }
-    assert tiles["False alarms"].tone == tone
-    assert "40 of 100 normals" in tiles["False alarms"].detail
+@pytest.mark.parametrize(
+    ("metrics", "tone"),
+    [
+        ({"false_alarm_p_value": 0.3}, "good"),
+        ({"false_alarm_p_value": 0.04}, "warn"),
+        ({"false_alarm_p_value": None}, "plain"),
+        ({"false_alarm_p_value": 0.3, "promised_false_alarm_rate": 0.0625}, "plain"),  # no green without a promise
+        ({"false_alarm_p_value": 0.04, "promised_false_alarm_rate": 0.0625}, "warn"),
+        ({"false_alarm_p_value": 0.3, "false_alarm_bound": None}, "plain"),
+    ],
+)
+def test_false_alarms_beyond_chance_warn_and_only_what_was_promised_is_good(metrics: dict[str, Any], tone: str) -> None:
+    known = {"false_alarm_rate": 0.4, "n_false_alarms": 40, "n_test_normal": 100}
+    known |= {"false_alarm_low": 0.303, "false_alarm_high": 0.503}
+    tile = next(
+        tile for tile in metric_tiles({**PROMISE, **known, **metrics}, "samples") if tile.name == "False alarms"
+    )
+    assert tile.tone == tone
+    assert "40 of 100 normals, 95 % interval 30.3 % to 50.3 %; stated 5 %" in tile.detail.replace("\u00a0", " ")
+    assert ("promised only" in tile.detail) == (metrics.get("promised_false_alarm_rate", 0.05) > 0.05)
+
+
+def test_an_interval_that_tiny_sets_cannot_give_is_not_given() -> None:
+    """Six normals and four faults that are told apart: every resample has 1.000, which says nothing of the next."""
+    metrics = {"auroc": 1.0, "auroc_low": 1.0, "auroc_high": 1.0, "n_test_normal": 6, "n_test_anomalous": 4}
+    said = " ".join(summary_sentences(metrics, "cycles"))
+    assert "The AUROC is 1.000, but 6 normals and 4 faults are too few to say how surely." in said
+    tile = metric_tiles(metrics, "cycles")[0]
+    assert tile.detail == "no interval: 6 normals and 4 faults are too few"
 
 
 def test_what_does_not_draw_does_not_import_matplotlib() -> None:

@@ -1,5 +1,6 @@
 """Fit what a run needs: detectors of all parts, and scores of normal items that their detector never saw."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from endline.backbones.pyramids import PyramidSettings
 from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
-from endline.detectors.scoring import ALL, by_part, detector_rows, score_rows
+from endline.detectors.scoring import ALL, by_part, detector_rows, score_rows, with_scores
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 from endline.samples import item_of
@@ -23,20 +24,23 @@ NewProgress = Callable[[str], Progress]
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How detectors are fitted and normal items held out for the threshold.
+    """How detectors are fitted and normal parts held out for the threshold.
+
+    A physical part (`unit`) is held out with all its recordings, and the domains are held out in their proportion.
 
     Attributes:
-        calibration: `hold_out` keeps a share of the training items away from the fit (the stated false-alarm rate
-            is then guaranteed); `cross_fit` holds out every training item once, from a detector fitted on the
-            other folds, and fits the final detector on all (for few items; the rate then holds nearly, without
-            the guarantee); `auto` cross-fits below `few` training items.
-        folds: folds of the cross-fit, at most one an item.
-        share: share of the training items that is held out.
-        few: training items below which `auto` cross-fits.
+        calibration: `hold_out` keeps some of the training parts away from the fit (split conformal, the stated
+            false-alarm rate is then guaranteed); `cross_fit` fits a detector on all folds but one, for each fold, and
+            judges by all of them (cross-conformal, every part counts for the fit and for the threshold; for few parts);
+            `auto` cross-fits below `few` training parts.
+        folds: folds of the cross-fit, at most one a part.
+        share: share of the training parts that is held out, near which the number is chosen that wastes none.
+        few: training parts below which `auto` cross-fits.
         parts: `joint` fits one detector on whole items, the maps of their parts one below the other; `each` fits one
             a part (fold, unfold), whose scores are joined afterwards; `shared` fits one for all parts, as published;
             `auto` does what the detector prefers.
         ensemble_size: detectors with different seeds whose scores are averaged.
+        rate: false-alarm rate that the threshold is to promise.
 
     Raises:
         EndlineError: for a value that cannot be.
@@ -52,6 +56,7 @@ class FitPlan:
     few: int = 100
     parts: str = "auto"
     ensemble_size: int = 1
+    rate: float = 0.05
 
     def __post_init__(self) -> None:
         if self.calibration not in CALIBRATIONS:
@@ -66,22 +71,46 @@ class FitPlan:
                 f"ensemble_size={self.ensemble_size} at least 1: correct the calibration."
             )
 
-    def held_out(self, items: NDArray[Any], seed: int) -> tuple[list[NDArray[Any]], bool]:
-        """Names of the items that are held out together, and whether a final detector is fitted on all.
+    def held_out(self, units: NDArray[Any], seed: int, domains: NDArray[Any] | None = None) -> list[NDArray[Any]]:
+        """Names of the units that are held out together: of each fold, or of the one hold-out.
 
         Args:
-            items: names of the training items, each once.
+            units: names of the training units, each once.
             seed: of the division.
+            domains: domain of each unit, (units,), where there are any.
 
         Example:
-            >>> folds, on_all = FitPlan(folds=2).held_out(np.array(["a", "b", "c"]), seed=0)
-            >>> sorted(len(fold) for fold in folds), on_all
-            ([1, 2], True)
+            >>> folds = FitPlan(folds=2).held_out(np.array(["a", "b", "c"]), seed=0)
+            >>> sorted(len(fold) for fold in folds)
+            [1, 2]
         """
-        order = np.random.default_rng(seed).permutation(items)
-        if self.calibration == "cross_fit" or (self.calibration == "auto" and len(items) < self.few):
-            return np.array_split(order, min(self.folds, len(items))), True
-        return [order[: max(1, round(self.share * len(items)))]], False
+        order = np.random.default_rng(seed).permutation(len(units))
+        if domains is not None:  # each at the same pace, so that every stretch of the order has its share of each
+            of = pd.Series(domains[order]).fillna("")
+            place = (of.groupby(of).cumcount() + 0.5) / of.groupby(of).transform("size")
+            order = order[np.argsort(place.to_numpy(), kind="stable")]
+        if self.cross_fits(len(units)):
+            return np.array_split(units[order], min(self.folds, len(units)))
+        return [units[order[: whole_hold_out(len(units), self.share, self.rate)]]]
+
+    def cross_fits(self, units: int) -> bool:
+        """Whether a number of training units is cross-fitted."""
+        return self.calibration == "cross_fit" or (self.calibration == "auto" and units < self.few)
+
+
+def whole_hold_out(parts: int, share: float, rate: float) -> int:
+    """Number of parts to hold out of some, near a share of them, with which (n + 1) x rate is whole: none is wasted.
+
+    At most half of the parts are held out; where that cannot promise the rate it is the share.
+
+    Example:
+        >>> whole_hold_out(154, 0.25, 0.05), whole_hold_out(154, 0.05, 0.05), whole_hold_out(20, 0.25, 0.05)
+        (39, 19, 5)
+    """
+    near = share * parts
+    wanted = max(1, round((near + 1) * rate))
+    sizes = [math.ceil(flagged / rate - 1e-9) - 1 for flagged in (wanted, wanted - 1) if flagged > 0]
+    return next((size for size in sizes if size <= parts // 2), max(1, round(near)))
 
 
 @dataclass(frozen=True)
@@ -89,9 +118,10 @@ class Fitted:
     """Result of `fit_detectors`.
 
     Attributes:
-        detectors: by name `<part>/<member>`.
-        history: columns `part, member, epoch, loss`, one row an epoch of the final fits; empty for closed forms.
-        held_out: rows of the sample table (of the items, if parts are joint) that were held out, with their `score`.
+        detectors: by name, see `scoring.Detectors`.
+        history: columns `part, fold, member, epoch, loss`, one row an epoch; empty for closed forms.
+        held_out: rows of the sample table (of the items, if parts are joint) that were held out, with the number of
+            their `fold` and the `score` by its detectors.
         seconds: time of all fits together.
 
     Example:
@@ -117,35 +147,36 @@ class _Fits:
     seed: int
     new_progress: NewProgress
     pyramid: PyramidSettings | None
-    histories: list[pd.DataFrame] = field(default_factory=list)  # of the final fits
+    histories: list[pd.DataFrame] = field(default_factory=list)
     seconds: float = 0.0
 
-    def fit(self, rows: NDArray[np.int64], stage: str) -> dict[str, Detector[Any]]:
-        """Detectors fitted on some rows, by name."""
+    def fit(self, rows: NDArray[np.int64], fold: int) -> dict[str, Detector[Any]]:
+        """Detectors of a fold, fitted on some rows, by name."""
         (table, view), detectors = self.training, {}
         for part, chosen in by_part(table, rows, shared=self.shared):
             for member in range(self.ensemble_size):
-                name = f"{part}/{member}"
+                name = f"{part}/{fold}" + (f"/{member}" if self.ensemble_size > 1 else "")
                 detectors[name] = detector = self.new_detector()
                 history = detector.fit(
                     view.take(chosen),
                     seed=self.seed + 1000 * member,
-                    progress=self.new_progress(f"{stage}/{name}"),
+                    progress=self.new_progress(name),
                     rows=table.iloc[chosen],
                     outliers=self._outliers_of(part),
                     pyramid=self.pyramid,
                 )
                 self.seconds += history.seconds
-                if stage == "final" and history.losses:
+                if history.losses:
                     epochs = range(1, len(history.losses) + 1)
-                    columns = {"part": part, "member": member, "epoch": epochs, "loss": history.losses}
+                    columns = {"part": part, "fold": fold, "member": member, "epoch": epochs, "loss": history.losses}
                     self.histories.append(pd.DataFrame(columns))
         return detectors
 
-    def scored(self, detectors: dict[str, Detector[Any]], rows: NDArray[np.int64]) -> pd.DataFrame:
-        """Rows of the table with their `score`."""
+    def scored(self, detectors: dict[str, Detector[Any]], rows: NDArray[np.int64], fold: int) -> pd.DataFrame:
+        """Rows of the table with the `score` by the detectors of a fold that has not seen them."""
         table, view = self.training
-        return table.iloc[rows].assign(score=score_rows(table.iloc[rows], view.take(rows), detectors))
+        scores = score_rows(table.iloc[rows], view.take(rows), detectors)
+        return with_scores(table.iloc[rows].assign(fold=fold), scores)
 
     def _outliers_of(self, part: str) -> FeatureSet:
         table, view = self.outliers
@@ -183,32 +214,34 @@ def fit_detectors(
         >>> table = pd.DataFrame({"sample_id": [f"{row}.png" for row in range(20)], "part": None, "split": "train"})
         >>> arrays = {"scale_0": np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")}
         >>> fitted = fit_detectors(table, FeatureSet(arrays), lambda: Gaussian(GaussianConfig()), FitPlan(), seed=0)
-        >>> list(fitted.detectors), len(fitted.held_out)
-        (['whole/0'], 20)
+        >>> list(fitted.detectors), fitted.held_out["fold"].value_counts().tolist()
+        (['whole/0', 'whole/1', 'whole/2', 'whole/3', 'whole/4'], [4, 4, 4, 4, 4])
     """
     detector = new_detector()
     way = detector.parts if plan.parts == "auto" else plan.parts
     read = features.only(detector.required, detector.optional)
     no_control = ~samples.get("control", pd.Series(False, index=samples.index)).to_numpy(bool)
     split = samples["split"].to_numpy(str)
+    known = samples if "unit" in samples else samples.assign(unit=item_of(samples))
 
     def rows_of(chosen: NDArray[np.bool_]) -> tuple[pd.DataFrame, FeatureSet]:
         rows = np.flatnonzero(chosen & no_control)
-        return detector_rows(samples.iloc[rows], read.take(rows), joint=way == "joint")
+        return detector_rows(known.iloc[rows], read.take(rows), joint=way == "joint")
 
     training = rows_of(split == "train")
     outliers = rows_of((split == "outlier") & detector.uses_outliers)
     table, size, shared = training[0], plan.ensemble_size, way == "shared"
     fits = _Fits(training, outliers, new_detector, size, shared, seed, new_progress, pyramid)
-    items, everything = item_of(table).to_numpy(), np.arange(len(table))
-    folds, on_all = plan.held_out(np.unique(items), seed)
-    held = []
+    firsts = table.drop_duplicates("unit").sort_values("unit")
+    domains = firsts["domain"].to_numpy(object) if "domain" in firsts and firsts["domain"].notna().any() else None
+    folds = plan.held_out(firsts["unit"].to_numpy(str), seed, domains)
+    unit, held = table["unit"].to_numpy(str), []
+    detectors: dict[str, Detector[Any]] = {}
     for number, fold in enumerate(folds):
-        inside = np.isin(items, fold)
-        detectors = fits.fit(everything[~inside], f"cross{number}" if on_all else "final")
-        held.append(fits.scored(detectors, everything[inside]))
-    if on_all:
-        detectors = fits.fit(everything, "final")
-    columns = ["part", "member", "epoch", "loss"]
+        inside = np.isin(unit, fold)
+        of_fold = fits.fit(np.flatnonzero(~inside), number)
+        held.append(fits.scored(of_fold, np.flatnonzero(inside), number))
+        detectors |= of_fold
+    columns = ["part", "fold", "member", "epoch", "loss"]
     history = pd.concat(fits.histories, ignore_index=True) if fits.histories else pd.DataFrame(columns=columns)
     return Fitted(detectors, history, pd.concat(held).sort_index(), fits.seconds)

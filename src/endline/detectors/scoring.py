@@ -16,7 +16,7 @@ from endline.samples import item_of
 
 BATCH = 64
 ALL = "all"  # the part of detectors that are shared by all parts
-Detectors = Mapping[str, Detector[Any]]  # by name `<part>/<member>`
+Detectors = Mapping[str, Detector[Any]]  # by name `<part>/<fold>`, or `<part>/<fold>/<member>` of an ensemble
 
 
 class ScoredBatch(NamedTuple):
@@ -24,13 +24,13 @@ class ScoredBatch(NamedTuple):
 
     Attributes:
         rows: (n,) where the rows stand in the table that was scored, rising.
-        scores: (n,).
+        scores: (n, folds), of the detectors of each fold.
         maps: (n, H, W), float32, or None where the method has none or none is wanted.
         map_seconds: time that the maps took beyond the scores.
 
     Example:
-        >>> ScoredBatch(np.arange(2), np.zeros(2), None, 0.0).scores.tolist()
-        [0.0, 0.0]
+        >>> ScoredBatch(np.arange(2), np.zeros((2, 5)), None, 0.0).scores.shape
+        (2, 5)
     """
 
     rows: NDArray[np.int64]
@@ -42,7 +42,7 @@ class ScoredBatch(NamedTuple):
 def score_batches(
     samples: pd.DataFrame, features: FeatureSet, detectors: Detectors, *, maps: bool = True
 ) -> Iterator[ScoredBatch]:
-    """Score rows batch by batch, each the mean over the ensemble of its part's detectors.
+    """Score rows batch by batch, by each fold's detectors of their part: the mean over the ensemble of a fold.
 
     Only the maps of one batch are in memory. Where the detectors are joint or shared, or there is one part, the
     batches come in the order of the table; else one part comes after the other, and `rows` says where they belong.
@@ -50,8 +50,8 @@ def score_batches(
     Args:
         samples: rows of the sample table.
         features: their feature set, row by row.
-        detectors: by name `<part>/<member>`.
-        maps: whether maps are wanted; some cost much more than the scores.
+        detectors: by name, see `Detectors`.
+        maps: whether maps, the means over all detectors, are wanted; some cost much more than the scores.
 
     Raises:
         EndlineError: for a part that no detector was fitted on, and for a sample whose score is not finite.
@@ -70,6 +70,7 @@ def score_batches(
     names = samples["sample_id"].to_numpy(str)
     for part, rows in by_part(samples, np.arange(len(samples)), shared=ALL in parts):
         ensemble = [detector for name, detector in sorted(detectors.items()) if name.split("/")[0] == part]
+        folds = [name.split("/")[1] for name in sorted(detectors) if name.split("/")[0] == part]
         if not ensemble:
             raise EndlineError(f"No detector was fitted on part '{part}', only on {', '.join(sorted(parts))}.")
         view = features.only(ensemble[0].required, ensemble[0].optional).take(rows)
@@ -77,7 +78,9 @@ def score_batches(
             inside = rows[start : start + BATCH]
             batch = view.read(np.arange(start, start + len(inside)))
             scored = [detector.score(batch, names[inside].tolist()) for detector in ensemble]
-            scores = torch.stack([one.score for one in scored]).mean(0).numpy().astype(np.float64)
+            by_fold = {fold: [one.score for one, of in zip(scored, folds, strict=True) if of == fold] for fold in folds}
+            means = [torch.stack(scores).mean(0) for scores in by_fold.values()]
+            scores = torch.stack(means, 1).numpy().astype(np.float64)
             begun = time.perf_counter()
             drawn = [one.map for one in scored if one.map is not None] if maps else []
             mean = torch.stack(drawn).mean(0).numpy() if drawn else None
@@ -85,16 +88,41 @@ def score_batches(
 
 
 def score_rows(samples: pd.DataFrame, features: FeatureSet, detectors: Detectors) -> NDArray[np.float64]:
-    """Scores (rows,) alone; arguments and errors as `score_batches`.
+    """Scores (rows, folds) alone; arguments and errors as `score_batches`.
 
     Example:
         >>> score_rows(pd.DataFrame({"sample_id": [], "part": []}), FeatureSet({"x": np.zeros((0, 1), "f4")}), {})
-        array([], dtype=float64)
+        array([], shape=(0, 1), dtype=float64)
     """
-    scores = np.full(len(samples), np.nan)
-    for batch in score_batches(samples, features, detectors, maps=False):
+    batches = list(score_batches(samples, features, detectors, maps=False))
+    scores = np.full((len(samples), batches[0].scores.shape[1] if batches else 1), np.nan)
+    for batch in batches:
         scores[batch.rows] = batch.scores
     return scores
+
+
+def with_scores(samples: pd.DataFrame, scores: NDArray[np.float64]) -> pd.DataFrame:
+    """The rows with `score`, the mean of scores (rows, folds), and where there are several folds `score_<fold>`.
+
+    Example:
+        >>> with_scores(pd.DataFrame({"sample_id": ["a"]}), np.array([[1.0, 2.0]])).to_dict("records")
+        [{'sample_id': 'a', 'score': 1.5, 'score_0': 1.0, 'score_1': 2.0}]
+    """
+    several = scores.shape[1] > 1
+    each = {f"score_{fold}": scores[:, fold] for fold in range(scores.shape[1]) if several}
+    return samples.assign(score=scores.mean(1), **each)
+
+
+def fold_scores(scored: pd.DataFrame) -> NDArray[np.float64]:
+    """Scores (rows, folds) of a table that `with_scores` made.
+
+    Example:
+        >>> fold_scores(pd.DataFrame({"score": [1.0, 2.0]})).shape
+        (2, 1)
+    """
+    names = [name for name in scored if str(name).startswith("score_")]
+    ordered = sorted(names, key=lambda name: int(str(name).removeprefix("score_")))
+    return scored[ordered or ["score"]].to_numpy(np.float64)
 
 
 def are_joint(detectors: Detectors) -> bool:

@@ -41,7 +41,10 @@ def control_auroc(samples: pd.DataFrame, control: pd.DataFrame | None) -> Auroc 
         return None
     training, tested = _items(samples, control, "train"), _items(samples, control, "test")
     scores = _distances(control.loc[training.index].to_numpy(float), control.loc[tested.index].to_numpy(float))
-    return auroc(scores[is_normal(tested)], scores[is_anomalous(tested)])
+    units = None if "unit" not in tested else tested["unit"].to_numpy(str)
+    normal, anomalous = is_normal(tested).to_numpy(), is_anomalous(tested).to_numpy()
+    of = None if units is None else (units[normal], units[anomalous])
+    return auroc(scores[normal], scores[anomalous], units=of)
 
 
 def missing_for_control(samples: pd.DataFrame, control: pd.DataFrame | None) -> str | None:
@@ -80,8 +83,9 @@ def control_numbers(samples: pd.DataFrame, features: FeatureSet) -> pd.DataFrame
 
 
 def _items(samples: pd.DataFrame, control: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Label of the items of a split that have control numbers, indexed by item."""
-    chosen = samples.loc[(samples["split"] == split).to_numpy(), ["label"]]
+    """Label, and unit where there is one, of the items of a split that have control numbers, indexed by item."""
+    columns = [name for name in ("label", "unit") if name in samples]
+    chosen = samples.loc[(samples["split"] == split).to_numpy(), columns]
     labels = chosen.set_axis(item_of(samples).loc[chosen.index], axis=0)
     labels = labels[~labels.index.duplicated()]
     return labels[labels.index.isin(control.index)]

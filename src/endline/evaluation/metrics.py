@@ -1,6 +1,7 @@
 """Figures of merit of anomaly scores; larger scores are more anomalous."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,21 @@ class Auroc:
     n: int
 
 
-def auroc(normal: Scores, anomalous: Scores, *, seed: int = 0, resamples: int = RESAMPLES) -> Auroc | None:
+def auroc(
+    normal: Scores,
+    anomalous: Scores,
+    *,
+    units: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Auroc | None:
     """AUROC with a stratified percentile bootstrap, or None where a class is empty.
 
     Args:
         normal: scores of normal items, (n,).
         anomalous: scores of anomalous items, (m,).
+        units: the physical part that each normal, and each anomalous item shows, (n,) and (m,): parts are drawn with
+            all their items; None where each item is one of its own.
         seed: of the bootstrap.
         resamples: number of bootstrap samples; normals and anomalous are drawn apart, each with replacement.
 
@@ -42,14 +52,18 @@ def auroc(normal: Scores, anomalous: Scores, *, seed: int = 0, resamples: int = 
     """
     if len(normal) == 0 or len(anomalous) == 0:
         return None
-    # wins[i, j]: does anomalous i beat normal j; every resampled AUROC is a weighted mean of this one table.
-    wins = _wins(normal, anomalous)
+    # wins[i, j]: how often items of unit i beat those of j; every resampled AUROC is a weighted mean of this one table.
+    of_normal, of_anomalous = (np.arange(len(normal)), np.arange(len(anomalous))) if units is None else units
+    columns_of, rows_of = (np.unique(of, return_inverse=True)[1] for of in (of_normal, of_anomalous))
+    wins = np.zeros((rows_of.max() + 1, columns_of.max() + 1))
+    each = _wins(normal, anomalous)
+    np.add.at(wins, (rows_of[:, None], columns_of[None, :]), each)
     rng = np.random.default_rng(seed)
-    rows = rng.multinomial(len(anomalous), np.full(len(anomalous), 1 / len(anomalous)), resamples)
-    columns = rng.multinomial(len(normal), np.full(len(normal), 1 / len(normal)), resamples)
-    drawn = ((rows @ wins) * columns).sum(1) / wins.size
+    rows, columns = (rng.multinomial(size, np.full(size, 1 / size), resamples) for size in wins.shape)
+    pairs = (rows @ np.bincount(rows_of)) * (columns @ np.bincount(columns_of))
+    drawn = ((rows @ wins) * columns).sum(1) / pairs
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Auroc(float(wins.mean()), float(low), float(high), len(anomalous))
+    return Auroc(float(each.mean()), float(low), float(high), len(anomalous))
 
 
 def _wins(normal: Scores, anomalous: Scores) -> Scores:
@@ -80,7 +94,8 @@ def auroc_intervals(scores: pd.DataFrame) -> pd.DataFrame:
     task 2), a group's anomalous items with its own normals.
 
     Args:
-        scores: one row an item, columns `score, label, kind, domain, group`; unknown labels are left out.
+        scores: one row an item, columns `score, label, kind, domain, group`, and `unit` where parts have several items;
+            unknown labels are left out.
 
     Returns:
         Columns `by` (all, kind, domain, group), `name, auroc, low, high, n`; rows without both labels are left out.
@@ -93,6 +108,7 @@ def auroc_intervals(scores: pd.DataFrame) -> pd.DataFrame:
         1  kind  dent    1.0  1
     """
     values, normal, anomalous = scores["score"].to_numpy(np.float64), is_normal(scores), is_anomalous(scores)
+    shown = scores["unit"].to_numpy(str) if "unit" in scores else None
     compared = [("all", "all", normal, anomalous)]
     kinds, domains, groups = (_names(scores.loc[rows, column]) for column, rows in (
         ("kind", anomalous), ("domain", normal), ("group", normal | anomalous)
@@ -104,7 +120,8 @@ def auroc_intervals(scores: pd.DataFrame) -> pd.DataFrame:
         compared += [("group", group, normal & rows, anomalous & rows) for group, rows in inside.items()]
     rows = []
     for by, name, good, bad in compared:
-        area = auroc(values[good.to_numpy()], values[bad.to_numpy()])
+        units = None if shown is None else (shown[good.to_numpy()], shown[bad.to_numpy()])
+        area = auroc(values[good.to_numpy()], values[bad.to_numpy()], units=units)
         if area is not None:
             rows.append((by, name, area.auroc, area.low, area.high, area.n))
     return pd.DataFrame(rows, columns=list(INTERVAL_COLUMNS))

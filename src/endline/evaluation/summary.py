@@ -9,19 +9,21 @@ from typing import Any
 
 import pandas as pd
 
+from endline.evaluation.calibration import Calibration
 from endline.evaluation.metrics import is_anomalous, is_normal, partial_auroc
-from endline.evaluation.thresholds import Calibration, false_alarm_p_value
+from endline.evaluation.thresholds import binomial_interval, false_alarm_p_value
 from endline.samples import item_of
 
 METRICS = (
-    "station", "group", "detector", "seed", "n_train", "n_calibration", "n_tested", "n_test_normal",
-    "n_test_anomalous", "n_flagged", "n_false_alarms", "n_detected", "auroc", "auroc_low", "auroc_high",
-    "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain", "auroc_by_group", "pauc", "auroc_reason",
-    "pixel_auroc", "pixel_auroc_reason",
-    "control_auroc", "control_auroc_low", "control_auroc_high", "control_auroc_reason",
-    "false_alarm_rate", "false_alarm_rate_reason", "target_false_alarm_rate", "false_alarm_p_value", "recall",
-    "recall_reason", "threshold", "threshold_reason", "feature_seconds", "fit_seconds", "score_ms_per_sample",
-    "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
+    "station", "group", "detector", "seed", "n_train", "n_train_units", "n_calibration", "n_calibration_units",
+    "n_tested", "n_test_normal", "n_test_normal_units", "n_test_anomalous", "n_flagged", "n_false_alarms",
+    "n_detected", "auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain",
+    "auroc_by_group", "pauc", "auroc_reason", "pixel_auroc", "pixel_auroc_reason", "control_auroc",
+    "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate", "false_alarm_low",
+    "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate", "promised_false_alarm_rate",
+    "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value", "recall", "recall_reason",
+    "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb",
+    "parameter_count", "simulated",
 )  # fmt: skip
 NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 
@@ -36,14 +38,16 @@ def summarise(
     """All keys of `METRICS`; what the data cannot give is None, and why stands under `<key>_reason`.
 
     Args:
-        scores: one row a tested item, columns `score, flagged, label, kind, domain, group`.
+        scores: one row a tested item, columns `score, flagged, label, kind, domain, group, unit`.
         samples: the sample table.
         calibration: the threshold, and what it rests on.
         intervals: as `auroc_intervals` gives them for the scores.
         known: keys that are not computed here (station, detector, seconds, ...).
     """
+    training = samples[(samples["split"] == "train").to_numpy()]
     computed = {
-        "n_train": int(item_of(samples[(samples["split"] == "train").to_numpy()]).nunique()),
+        "n_train": int(item_of(training).nunique()),
+        "n_train_units": int(training["unit"].nunique()),
         **_areas(scores, intervals),
         **_verdicts(scores, calibration),
         "peak_memory_mb": peak_memory_mb(),
@@ -76,23 +80,33 @@ def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
     flagged, normal, anomalous = scores["flagged"].fillna(False).astype(bool), is_normal(scores), is_anomalous(scores)
     normals, alarms = int(normal.sum()), int((flagged & normal).sum())
     anomalies, detected = int(anomalous.sum()), int((flagged & anomalous).sum())
-    chance = false_alarm_p_value(alarms, normals, calibration.rate, len(calibration.held_out))
+    units = int(scores.loc[normal, "unit"].nunique())
+    # Several pictures of a part are alarms together or not at all: parts are what is counted.
+    of_units = round(alarms / normals * units) if normals else 0
+    low, high = binomial_interval(of_units, units) if normals else (None, None)
+    chance = false_alarm_p_value(of_units, units, calibration.rate, calibration.n_units)
     return {
         "n_calibration": len(calibration.held_out),
+        "n_calibration_units": calibration.n_units,
         "n_tested": len(scores),
         "n_test_normal": normals,
+        "n_test_normal_units": units,
         "n_test_anomalous": anomalies,
         "n_flagged": int(flagged.sum()),
         "n_false_alarms": alarms,
         "n_detected": detected,
         "false_alarm_rate": alarms / normals if normals else None,
+        "false_alarm_low": low,
+        "false_alarm_high": high,
         "false_alarm_rate_reason": None if normals else NO_NORMAL,
-        "target_false_alarm_rate": calibration.rate,
+        "target_false_alarm_rate": calibration.stated_rate,
+        "promised_false_alarm_rate": calibration.rate,
+        "promised_false_alarm_rate_reason": calibration.rate_reason,
+        "false_alarm_bound": calibration.bound,
         "false_alarm_p_value": chance if normals else None,
         "recall": detected / anomalies if anomalies else None,
         "recall_reason": None if anomalies else NO_ANOMALY,
         "threshold": calibration.threshold,
-        "threshold_reason": calibration.threshold_reason,
     }
 
 

@@ -1,38 +1,81 @@
-"""From scores to verdicts: conformal p-values, and a threshold with a stated false-alarm rate."""
+"""What N held-out normals can promise: conformal p-values, thresholds and their bounds."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from endline.errors import EndlineError
-from endline.samples import item_of
-
-JOINS: Mapping[str, str] = {"max": "max", "mean": "mean"}
-RULES = ("conformal", "gamma")
+INTERPOLATED = "interpolated"
+Numbers = NDArray[np.float64]
 
 
-def conformal_p_values(scores: NDArray[np.float64], held_out: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p-value of each score: (1 + number of held-out scores at least as large) / (1 + n).
+def conformal_p_values(excess: Numbers, weights: Numbers, *, interpolate: bool = False) -> Numbers:
+    """p-value (m,) of each judged sample: (1 + weight of the held-out normals that it does not exceed) / (1 + parts).
+
+    A part that was recorded several times has weight 1 in all, so that a new recording of a new part is exchangeable
+    with the held-out ones (Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data").
 
     Args:
-        scores: (m,) of the samples that are judged.
-        held_out: (n,) of normal samples that the detector has not learned from.
+        excess: (m, n), by how much the score of each sample exceeds that of each held-out normal, both by a detector
+            that has seen neither.
+        weights: (n,) of the held-out normals; they add up to the number of parts.
+        interpolate: whether the rank of a sample between two held-out normals is interpolated between theirs. It lowers
+            a p-value by 1 / (1 + parts) at most, and the promise loosens by as much.
 
     Example:
-        >>> conformal_p_values(np.array([0.0, 2.5, 9.0]), np.array([1.0, 2.0, 3.0]))
-        array([1.  , 0.5 , 0.25])
+        >>> excess = np.array([0.0, 2.5, 9.0])[:, None] - np.array([1.0, 2.0, 3.0])
+        >>> [conformal_p_values(excess, np.ones(3), interpolate=smooth).tolist() for smooth in (False, True)]
+        [[1.0, 0.5, 0.25], [1.0, 0.375, 0.25]]
     """
-    ordered = np.sort(held_out)
-    at_least = len(ordered) - np.searchsorted(ordered, scores, side="left")
-    return np.asarray((1 + at_least) / (1 + len(ordered)), dtype=np.float64)
+    reached = (excess <= 0) @ weights
+    if interpolate and excess.shape[1] > 1:
+        reached = reached - _between(excess, weights)
+    return np.asarray((1 + reached) / (1 + weights.sum()), dtype=np.float64)
 
 
-def conformal_threshold(held_out: NDArray[np.float64], rate: float) -> float:
+def _between(excess: Numbers, weights: Numbers) -> Numbers:
+    """Share (m,) of the nearest reached normal's weight that lies beyond a sample: 1 just above the next lower one."""
+    order = np.argsort(excess, axis=1)
+    ordered = np.take_along_axis(excess, order, 1)
+    last = (ordered <= 0).sum(1) - 1  # the reached normal that a sample is nearest to
+    inside = (last >= 0) & (last + 1 < excess.shape[1])
+    at = np.flatnonzero(inside)
+    below, above = ordered[at, last[at]], ordered[at, last[at] + 1]
+    away = np.zeros(len(excess))
+    away[at] = weights[order[at, last[at]]] * above / (above - below)
+    return away
+
+
+def promised_bound(rate: float, parts: int, folds: int, *, interpolated: bool = False) -> float:
+    """Largest probability that a new normal part is flagged at a rate, whatever the detector and the production.
+
+    Held out from one detector it is the rate (split conformal). Cross-fitted it is usually the rate too, but what is
+    proved is 2 rate + min(2 (1 - 1/K) / (n/K + 1), (1 - K/n) / (K + 1)) for n parts in K folds (Barber, Candès, Ramdas
+    and Tibshirani 2021, "Predictive inference with the jackknife+", theorem 4). An interpolated rank costs 1 / (n + 1).
+
+    Example:
+        >>> promised_bound(0.05, 39, 1), promised_bound(0.05, 39, 1, interpolated=True)
+        (0.05, 0.07500000000000001)
+        >>> round(promised_bound(0.05, 35, 5), 3)
+        0.243
+    """
+    level = rate + (1 / (parts + 1) if interpolated else 0.0)
+    if folds < 2:
+        return level
+    return 2 * level + min(2 * (1 - 1 / folds) / (parts / folds + 1), (1 - folds / parts) / (folds + 1))
+
+
+def promisable(rate: float, parts: int) -> float:
+    """The false-alarm rate that N calibrating parts can promise: the stated one, or the smallest there is.
+
+    Example:
+        >>> promisable(0.05, 19), promisable(0.05, 4)
+        (0.05, 0.2)
+    """
+    return max(rate, 1 / (parts + 1))
+
+
+def conformal_threshold(held_out: Numbers, rate: float) -> float:
     """Scores above it are flagged: the ceil((1 - rate)(n + 1))-th smallest held-out score.
 
     A normal sample exchangeable with the held-out ones is flagged with a probability of at most `rate`
@@ -48,7 +91,7 @@ def conformal_threshold(held_out: NDArray[np.float64], rate: float) -> float:
     return float(np.sort(held_out)[rank - 1]) if rank <= len(held_out) else math.inf
 
 
-def gamma_threshold(held_out: NDArray[np.float64], rate: float) -> float:
+def gamma_threshold(held_out: Numbers, rate: float) -> float:
     """The (1 - rate) quantile of a gamma distribution fitted to the held-out scores (DCASE baselines, rate 0.1).
 
     Scores may be negative, so the distribution starts one range below the smallest score. No guarantee comes
@@ -78,12 +121,26 @@ def normals_needed(rate: float) -> int | None:
     return math.ceil(1 / rate - 1e-9) - 1 if rate > 0 else None
 
 
+def binomial_interval(count: int, trials: int) -> tuple[float, float]:
+    """95 % interval of a rate by count of trials (Clopper and Pearson 1934), for at least one trial.
+
+    Example:
+        >>> [round(end, 3) for end in binomial_interval(0, 30)]
+        [0.0, 0.116]
+    """
+    from scipy import stats
+
+    low = float(stats.beta.ppf(0.025, count, trials - count + 1)) if count else 0.0
+    high = float(stats.beta.ppf(0.975, count + 1, trials - count)) if count < trials else 1.0
+    return low, high
+
+
 def false_alarm_p_value(alarms: int, normals: int, rate: float, held_out: int) -> float:
     """Probability of N false alarms or more among the tested normals, if the stated rate holds.
 
     With n held-out normals the rate of a split-conformal threshold is itself Beta distributed (Vovk, "Conditional
     validity of inductive conformal predictors", 2012), so the count is beta-binomial; where n can promise no such
-    rate it is taken to be the stated one.
+    rate it is taken to be the stated one. Cross-fitted it is nearly so.
 
     Args:
         alarms: flagged ones of the tested normals.
@@ -103,118 +160,3 @@ def false_alarm_p_value(alarms: int, normals: int, rate: float, held_out: int) -
     if 1 <= allowed <= held_out:
         return float(stats.betabinom.sf(alarms - 1, normals, allowed, held_out + 1 - allowed))
     return float(stats.binom.sf(alarms - 1, normals, rate))
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How part scores become verdicts on items.
-
-    Attributes:
-        part_mean, part_sd: mean and standard deviation of the held-out normal scores, by part.
-        held_out: joined scores of the held-out normal items.
-        threshold: items that score above it are flagged; infinite if the rate cannot be promised.
-        rate: the stated false-alarm rate.
-        join: how the standardised part scores of an item are joined, `max` or `mean`.
-        smallest_rate: 1 / (n + 1), the smallest rate that n held-out items can promise.
-
-    Example:
-        >>> calibration = Calibration({"whole": 0.0}, {"whole": 1.0}, (1.0, 2.0, 3.0), math.inf, 0.05, "max", 0.25)
-        >>> calibration.as_json()["threshold_reason"]
-        '3 held-out normals can promise no false-alarm rate below 25 %: at least 19 are needed for 5 %'
-        >>> Calibration.from_json(calibration.as_json()) == calibration
-        True
-    """
-
-    part_mean: dict[str, float]
-    part_sd: dict[str, float]
-    held_out: tuple[float, ...]
-    threshold: float
-    rate: float
-    join: str
-    smallest_rate: float
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> "Calibration":
-        """Calibration of what `as_json` gave: a threshold of None is an infinite one."""
-        threshold = math.inf if saved["threshold"] is None else float(saved["threshold"])
-        given = {key: value for key, value in saved.items() if key != "threshold_reason"}
-        return cls(**{**given, "threshold": threshold, "held_out": tuple(saved["held_out"])})
-
-    def as_json(self) -> dict[str, Any]:
-        """What any JSON parser reads: an infinite threshold is None, and `threshold_reason` says why."""
-        threshold = self.threshold if math.isfinite(self.threshold) else None
-        return {
-            **asdict(self),
-            "held_out": list(self.held_out),
-            "threshold": threshold,
-            "threshold_reason": self.threshold_reason,
-        }
-
-    @property
-    def threshold_reason(self) -> str | None:
-        """Why the threshold is infinite; None where it is not."""
-        if math.isfinite(self.threshold):
-            return None
-        needed = normals_needed(self.rate)
-        remedy = f": at least {needed} are needed for {100 * self.rate:.3g} %" if needed else ""
-        return (
-            f"{len(self.held_out)} held-out normals can promise no false-alarm rate below "
-            f"{100 * self.smallest_rate:.3g} %{remedy}"
-        )
-
-    def verdicts(self, part_scores: pd.DataFrame) -> pd.DataFrame:
-        """One row an item: `sample_id, score, p_value, flagged` and the columns that its parts share.
-
-        Args:
-            part_scores: the sample table's columns and `score`.
-        """
-        joined = _joined(part_scores, self.part_mean, self.part_sd, self.join)
-        held_out = np.asarray(self.held_out)
-        scores = joined["score"].to_numpy(float)
-        return joined.assign(p_value=conformal_p_values(scores, held_out), flagged=scores > self.threshold)
-
-
-def calibrate(
-    held_out: pd.DataFrame, *, rate: float, join: str, rule: Literal["conformal", "gamma"] | str = "conformal"
-) -> Calibration:
-    """Calibration from part scores of normal items that the scoring detector has not learned from.
-
-    Args:
-        held_out: the sample table's columns and `score`, normal items only.
-        rate: stated false-alarm rate in (0, 1).
-        join: `max` or `mean`.
-        rule: `conformal` or `gamma`.
-
-    Raises:
-        EndlineError: for an unknown join or rule, a rate outside (0, 1), or no held-out item.
-    """
-    if join not in JOINS:
-        raise EndlineError(f"There is no join '{join}' of the parts: choose one of {', '.join(JOINS)}.")
-    if rule not in RULES:
-        raise EndlineError(f"There is no threshold rule '{rule}': choose one of {', '.join(RULES)}.")
-    if not 0 < rate < 1:
-        raise EndlineError(f"false_alarm_rate={rate} must lie between 0 and 1: write 0.05 for 5 %.")
-    if held_out.empty:
-        raise EndlineError("No normal item is held out, so there is no threshold: record more good parts.")
-    by_part = held_out.groupby(_part(held_out))["score"]
-    means = {str(part): float(value) for part, value in by_part.mean().items()}
-    # Equal scores have no spread: they are left as they are.
-    spreads = {str(part): float(value) or 1.0 for part, value in by_part.std(ddof=0).items()}
-    scores = _joined(held_out, means, spreads, join)["score"].to_numpy(float)
-    threshold = {"conformal": conformal_threshold, "gamma": gamma_threshold}[rule](scores, rate)
-    held = tuple(float(score) for score in np.sort(scores))
-    return Calibration(means, spreads, held, threshold, rate, join, 1 / (len(scores) + 1))
-
-
-def _joined(
-    part_scores: pd.DataFrame, means: Mapping[str, float], spreads: Mapping[str, float], join: str
-) -> pd.DataFrame:
-    part = _part(part_scores)
-    standardised = (part_scores["score"] - part.map(means)) / part.map(spreads)
-    table = part_scores.assign(score=standardised, sample_id=item_of(part_scores))
-    first = {column: "first" for column in table.columns if column not in ("sample_id", "score", "part")}
-    return table.groupby("sample_id", sort=False).agg({"score": JOINS[join], **first}).reset_index()
-
-
-def _part(samples: pd.DataFrame) -> pd.Series:
-    return samples["part"].fillna("whole").astype(str)

@@ -7,7 +7,7 @@ import pandas as pd
 import yaml
 
 from endline.compute import CPU, Compute
-from endline.detectors.scoring import are_joint, detector_rows, score_rows
+from endline.detectors.scoring import are_joint, detector_rows, score_rows, with_scores
 from endline.errors import EndlineError
 from endline.evidence.station import find_station
 from endline.published import ABOUT, PublishedModel
@@ -45,7 +45,7 @@ class Inspector:
         rows, features = self.model.preparation.inspect(path, self.compute)
         parts, view = detector_rows(rows, features, joint=are_joint(detectors))
         scores = score_rows(parts, view, detectors)
-        verdicts = self.model.calibration.verdicts(parts.assign(score=scores))
+        verdicts = self.model.calibration.verdicts(with_scores(parts, scores))
         return verdicts[["sample_id", "score", "p_value", "flagged"]]
 
 

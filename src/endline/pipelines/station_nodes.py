@@ -1,6 +1,8 @@
 """Nodes of every station: they call the record of the station and the layers below, and hold no mathematics."""
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,20 @@ import pandas as pd
 from endline.array_store import ArrayStore
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors
-from endline.evaluation.thresholds import Calibration
+from endline.evaluation.calibration import Calibration
 from endline.evidence.decoded import DECODED
 from endline.evidence.raw_folder import locate_raw
 from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
+from endline.evidence.units import units_on_both_sides, with_units, without_mixed_units
 from endline.feature_set import FeatureSet
 from endline.pipelines.detection.nodes import compute_of
 from endline.published import PublishedModel
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import git_commit, package_versions
-from endline.samples import TRAIN, divided
+from endline.samples import TRAIN, divided, rejected_table
 
 Settings = Mapping[str, Any]
+log = logging.getLogger(__name__)
 
 
 def locate(station: Station, run: Settings, simulation: Settings) -> dict[str, Any]:
@@ -34,12 +38,19 @@ def index(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Sample table, rejected files, and digests and facts of the inputs."""
     request = IndexRequest(run["group"], source["simulated"], run["seed"], split, preparation)
-    found = station.index(Path(source["folder"]), request)
-    samples = divided(found, split, run["seed"], station.more_training)
+    folder = Path(source["folder"])
+    found = station.index(folder, request)
+    parts, mixed = without_mixed_units(with_units(found.samples, folder, split["unit"]))
+    if mixed:
+        log.warning("%d normal file(s) of parts that have faulty ones too are left out.", len(mixed))
+    samples = divided(replace(found, samples=parts), split, run["seed"], station.more_training)
+    if both := units_on_both_sides(samples):
+        log.warning("%d part(s) are in training and in test (%s, ...): the figures are too good.", len(both), both[0])
     # A file of many cycles has a digest for each.
     several = bool((samples.groupby("path")["digest"].nunique() > 1).any())
     digests = dict(zip(samples["sample_id" if several else "path"], samples["digest"], strict=True))
-    return samples, found.rejected, {**source, "facts": dict(found.facts), "digests": digests}
+    rejected = pd.concat([found.rejected, rejected_table(mixed)], ignore_index=True)
+    return samples, rejected, {**source, "facts": dict(found.facts), "digests": digests}
 
 
 def prepare(

@@ -39,7 +39,7 @@ def run_figures(
         groups: as `score_groups` gives them.
         metrics: as `summarise` gives them.
         curves: as `roc_curves` gives them.
-        history: columns `part, member, epoch, loss`.
+        history: columns `part, fold, member, epoch, loss`.
 
     Example:
         >>> table = pd.DataFrame({"group": ["normal", "normal"], "score": [0.1, 0.2]})
@@ -110,14 +110,14 @@ def _curve(axis: Axes, points: pd.DataFrame, name: str, **style: Any) -> None:
 
 
 def training_figure(history: pd.DataFrame, *, width: float = 11.2) -> Figure | None:
-    """Draw the loss by epoch, a panel for each part, a line for each member; None without epochs.
+    """Draw the loss by epoch, a panel for each part, a line for each fold and member; None without epochs.
 
     Args:
-        history: columns `part, member, epoch, loss`, and `validation_loss` where there is one.
+        history: columns `part, fold, member, epoch, loss`, and `validation_loss` where there is one.
         width: in inches, of two parts.
 
     Example:
-        >>> history = pd.DataFrame({"part": "fold", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
+        >>> history = pd.DataFrame({"part": "unfold", "fold": 0, "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
         >>> len(training_figure(history).axes)
         1
     """
@@ -145,7 +145,7 @@ def _losses(axis: Axes, rows: pd.DataFrame) -> list[NDArray[np.float64]]:
     dress(axis, grid=True)
     drawn = []
     for column, label, colour in (("loss", "training", NORMAL), ("validation_loss", "validation", KIND_COLOURS[0])):
-        for number, (_, member) in enumerate(rows.groupby("member", dropna=False) if column in rows else ()):
+        for number, (_, member) in enumerate(rows.groupby(["fold", "member"], dropna=False) if column in rows else ()):
             losses = member[column].to_numpy(dtype=float, na_value=np.nan)
             if np.isfinite(losses).any():
                 marker = "o" if len(member) == 1 else ""

@@ -78,19 +78,24 @@ def _control_sentence(metrics: Mapping[str, Any], evidence: str) -> list[str]:
 
 def _promise(metrics: Mapping[str, Any]) -> str:
     """What false-alarm rate the threshold can promise."""
-    stated, held_out = number(metrics, "target_false_alarm_rate"), number(metrics, "n_calibration")
-    if held_out is None or stated is None:
+    stated, promised = number(metrics, "target_false_alarm_rate"), number(metrics, "promised_false_alarm_rate")
+    parts, bound = number(metrics, "n_calibration_units"), number(metrics, "false_alarm_bound")
+    if parts is None or stated is None or promised is None:
         return "It is not stated how many normals the threshold rests on: no false-alarm rate is promised."
-    rests = f"The threshold rests on {held_out:.0f} calibrating normals"
-    needed = normals_needed(stated)
-    if needed is not None and held_out >= needed:
+    rests = f"The threshold rests on {parts:.0f} calibrating normal parts"
+    if promised > stated:
+        needed = normals_needed(stated) or 0
+        each = max(1.0, (number(metrics, "n_train_units") or parts) / parts)  # parts that train for one that calibrates
         return (
-            f"{rests}: enough to promise {percent(stated)} on average, as long as new normals come from the same "
-            "production."
+            f"{rests}, which can promise no false-alarm rate below {percent(promised)}: verdicts keep that rate, NOT "
+            f"the stated {percent(stated)}. For that {needed} calibrating parts are needed: record at least "
+            f"{math.ceil((needed - parts) * each)} more good parts to train with."
         )
-    remedy = "" if needed is None else f"; record at least {needed} normals"
-    smallest = percent(1 / (held_out + 1))
-    return f"{rests}: no rate below {smallest} can be promised, so the stated {percent(stated)} cannot{remedy}."
+    if bound is None:
+        return f"{rests}, by a fitted distribution: the stated {percent(stated)} is aimed at, not promised."
+    proved = "" if bound <= promised else f" ({percent(bound)} is the proved bound for any production)"
+    as_long = "as long as new normals come from the same production"
+    return f"{rests}: enough for {percent(stated)} on average{proved}, {as_long}."
 
 
 def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
@@ -113,6 +118,8 @@ def _auroc_tile(metrics: Mapping[str, Any]) -> Tile:
     if auroc is None:
         return Tile("AUROC", "–", str(metrics.get("auroc_reason") or "no labelled anomaly"))
     detail = "" if low is None or high is None else f"95 % interval {low:.3f} to {high:.3f}"
+    if low is not None and low == high:  # all resamples agree, which says nothing of the next parts
+        detail = f"no interval: {_tested(metrics)} are too few"
     return Tile("AUROC", f"{auroc:.3f}", detail)
 
 
@@ -126,14 +133,21 @@ def _recall_tile(metrics: Mapping[str, Any]) -> Tile:
 def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
     name, measured = "False alarms", number(metrics, "false_alarm_rate")
     stated, chance = number(metrics, "target_false_alarm_rate"), number(metrics, "false_alarm_p_value")
+    promised = number(metrics, "promised_false_alarm_rate")
     promise = "no stated rate" if stated is None else f"stated {percent(stated)}"
+    if stated is not None and promised is not None and promised > stated:
+        promise += f", promised only {percent(promised)}"
     if measured is None:
         return Tile(name, "–", f"{promise}; {metrics.get('false_alarm_rate_reason') or 'no labelled normal'}")
-    detail = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')} normals; {promise}"
-    if stated is None or chance is None:
+    low, high = number(metrics, "false_alarm_low"), number(metrics, "false_alarm_high")
+    interval = "" if low is None or high is None else f", 95 % interval {percent(low)} to {percent(high)}"
+    detail = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')} normals{interval}; {promise}"
+    if stated is None or promised is None or chance is None:
         return Tile(name, percent(measured), detail)
     if chance < SIGNIFICANT:
         return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
+    if promised > stated or number(metrics, "false_alarm_bound") is None:
+        return Tile(name, percent(measured), detail)  # nothing is painted green that was not promised
     return Tile(name, percent(measured), f"{detail}: no more than chance explains", "good")
 
 
@@ -182,7 +196,15 @@ def count(values: Mapping[str, Any], key: str) -> int:
 def between(metrics: Mapping[str, Any]) -> str:
     """The AUROC's interval as the end of a sentence; empty without one."""
     low, high = number(metrics, "auroc_low"), number(metrics, "auroc_high")
-    return "" if low is None or high is None else f", with 95 % confidence between {low:.3f} and {high:.3f}"
+    if low is None or high is None:
+        return ""
+    if low == high:
+        return f", but {_tested(metrics)} are too few to say how surely"
+    return f", with 95 % confidence between {low:.3f} and {high:.3f}"
+
+
+def _tested(metrics: Mapping[str, Any]) -> str:
+    return f"{count(metrics, 'n_test_normal')} normals and {count(metrics, 'n_test_anomalous')} faults"
 
 
 def percent(share: float) -> str:

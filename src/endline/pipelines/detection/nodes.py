@@ -17,14 +17,14 @@ from endline.compute import Compute
 from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
-from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches
+from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, with_scores
+from endline.evaluation.calibration import Calibration, calibrate
 from endline.evaluation.controls import control_auroc, control_numbers, missing_for_control
 from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
 from endline.evaluation.shortlist import shortlist_items
 from endline.evaluation.summary import summarise
-from endline.evaluation.thresholds import Calibration, calibrate
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import provenance
@@ -61,6 +61,7 @@ def fit(
     preparation: Prepared,
     run: Settings,
     plan: Settings,
+    verdict: Settings,
     detectors: Mapping[str, Settings],
 ) -> tuple[Detectors, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Fit the chosen detector; returns detectors, history, held-out scores, and time and size of the fit."""
@@ -80,7 +81,7 @@ def fit(
             samples,
             features,
             lambda: build_detector(name, detectors, compute_of(run)),
-            FitPlan(**plan),
+            FitPlan(**plan, rate=verdict["false_alarm_rate"]),
             seed=run["seed"],
             new_progress=new_progress,
             pyramid=preparation.pyramid,
@@ -123,19 +124,17 @@ def score(
         "score_ms_per_sample": each * seconds["score"],
         "map_ms_per_sample": each * seconds["map"] if has_maps(kept) else None,
     }
-    scored = rows.iloc[np.concatenate(order)].reset_index(drop=True).assign(score=np.concatenate(scores))
+    scored = with_scores(rows.iloc[np.concatenate(order)].reset_index(drop=True), np.concatenate(scores))
     return scored, kept, times
 
 
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
     """Calibrate on the held-out normals and judge every tested item."""
     calibration = calibrate(held_out, rate=verdict["false_alarm_rate"], join=verdict["join"], rule=verdict["rule"])
-    if calibration.smallest_rate > calibration.rate:
+    if calibration.rate_reason:
         log.warning(
-            "%d held-out normals can promise no false-alarm rate below %.1f %%, so nothing is flagged at the "
-            "stated %.1f %%: record more good parts or state a higher rate.",
-            len(calibration.held_out),
-            100 * calibration.smallest_rate,
+            "%s: verdicts keep %.3g %% instead. Record more good parts, or state a higher rate.",
+            calibration.rate_reason,
             100 * calibration.rate,
         )
     return calibration.as_json(), calibration.verdicts(part_scores)
@@ -147,7 +146,6 @@ def evaluate(
     part_scores: pd.DataFrame,
     maps: FeatureSet,
     scores: pd.DataFrame,
-    held_out: pd.DataFrame,
     calibration: Settings,
     fitting: Settings,
     scoring: Settings,
@@ -176,7 +174,7 @@ def evaluate(
     }
     intervals = auroc_intervals(scores)
     metrics = summarise(scores, samples, limits, intervals, known)
-    return metrics, intervals, roc_curves(scores), score_groups(scores, limits.verdicts(held_out))
+    return metrics, intervals, roc_curves(scores), score_groups(scores, pd.DataFrame({"score": limits.held_out}))
 
 
 def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.DataFrame:

@@ -23,7 +23,15 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
         [
             node(
                 nodes.fit,
-                ["samples", "features", "preparation", "params:run", "params:fit", "params:detectors"],
+                [
+                    "samples",
+                    "features",
+                    "preparation",
+                    "params:run",
+                    "params:fit",
+                    "params:verdict",
+                    "params:detectors",
+                ],
                 ["detectors", "history", "held_out", "fitting"],
                 name="fit",
             ),
@@ -47,7 +55,6 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "part_scores",
                     "maps",
                     "scores",
-                    "held_out",
                     "calibration",
                     "fitting",
                     "scoring",
