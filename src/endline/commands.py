@@ -71,6 +71,8 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
             verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
             click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {file}")
+        if reason := inspector.model.calibration.rate_reason:
+            click.echo(f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts.")
 
 
 @cli.command()

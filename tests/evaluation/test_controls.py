@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from endline.evaluation.controls import WARNING_LEVEL, control_auroc, control_numbers, missing_for_control
+from endline.evaluation.controls import WARNING_LEVEL, control_auroc, item_numbers, missing_for_control
 from endline.feature_set import FeatureSet
 
 NORMALS, FAULTY = 40, 60
@@ -89,7 +89,7 @@ def test_none_and_the_reason_where_there_is_no_figure(lacking, reason):
 def test_control_numbers_are_those_of_the_first_row_of_each_item():
     samples = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold"]})
     values = np.arange(8, dtype="f4").reshape(4, 2)
-    numbers = control_numbers(samples, FeatureSet({"control": values}))
+    numbers = item_numbers(samples, FeatureSet({"control": values}), "control")
     assert numbers.index.tolist() == ["a", "b"]
     np.testing.assert_array_equal(numbers.to_numpy(), values[[0, 2]])
-    assert control_numbers(samples, FeatureSet({"scale_0": values})) is None
+    assert item_numbers(samples, FeatureSet({"scale_0": values}), "control") is None

@@ -39,10 +39,15 @@ def control_auroc(samples: pd.DataFrame, control: pd.DataFrame | None) -> Auroc 
     """
     if control is None or missing_for_control(samples, control):
         return None
-    training, tested = _items(samples, control, "train"), _items(samples, control, "test")
+    training, tested = (items_of(samples, control, split) for split in ("train", "test"))
     scores = _distances(control.loc[training.index].to_numpy(float), control.loc[tested.index].to_numpy(float))
-    units = None if "unit" not in tested else tested["unit"].to_numpy(str)
-    normal, anomalous = is_normal(tested).to_numpy(), is_anomalous(tested).to_numpy()
+    return labelled_auroc(scores, tested)
+
+
+def labelled_auroc(scores: NDArray[np.float64], items: pd.DataFrame) -> Auroc | None:
+    """AUROC of scores (items,) by the `label` of the items, resampled by their `unit` where they have one."""
+    normal, anomalous = is_normal(items).to_numpy(), is_anomalous(items).to_numpy()
+    units = items["unit"].to_numpy(str) if "unit" in items else None
     of = None if units is None else (units[normal], units[anomalous])
     return auroc(scores[normal], scores[anomalous], units=of)
 
@@ -53,42 +58,43 @@ def missing_for_control(samples: pd.DataFrame, control: pd.DataFrame | None) -> 
         return "no control in these data"
     if (control == control.iloc[0]).all(axis=None):
         return "the control numbers are the same for all items"
-    if len(_items(samples, control, "train")) < 2:
+    if len(items_of(samples, control, "train")) < 2:
         return "fewer than two training items have a control"
-    tested = _items(samples, control, "test")
+    tested = items_of(samples, control, "test")
     if not is_normal(tested).any() or not is_anomalous(tested).any():
         return "no labelled normal or no labelled anomaly with a control in the test"
     return None
 
 
-def control_numbers(samples: pd.DataFrame, features: FeatureSet) -> pd.DataFrame | None:
-    """Control numbers of the items: the array `control` of their first rows; None where the evidence has none.
+def item_numbers(samples: pd.DataFrame, features: FeatureSet, array: str) -> pd.DataFrame | None:
+    """Numbers of the items: an array of their first rows; None where the evidence has no such array.
 
     Args:
         samples: the sample table.
         features: its feature set, row by row.
+        array: its name, `control` or `summary`, whose rows are the same for all parts of an item.
 
     Example:
         >>> samples = pd.DataFrame({"sample_id": ["a#fold", "a#unfold", "b#fold", "b#unfold"]})
         >>> features = FeatureSet({"control": np.array([[1.0], [1.0], [2.0], [2.0]], "f4")})
-        >>> control_numbers(samples, features)[0].to_dict()
+        >>> item_numbers(samples, features, "control")[0].to_dict()
         {'a': 1.0, 'b': 2.0}
     """
-    if CONTROL not in features:
+    if array not in features:
         return None
     items = item_of(samples)
     rows = np.flatnonzero(~items.duplicated().to_numpy())
-    values = features.only((CONTROL,)).read(rows)[CONTROL].numpy()
+    values = features.only((array,)).read(rows)[array].numpy()
     return pd.DataFrame(values, index=items.iloc[rows].to_numpy())
 
 
-def _items(samples: pd.DataFrame, control: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Label, and unit where there is one, of the items of a split that have control numbers, indexed by item."""
+def items_of(samples: pd.DataFrame, numbers: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Label, and unit where there is one, of the items of a split that have numbers, indexed by item."""
     columns = [name for name in ("label", "unit") if name in samples]
     chosen = samples.loc[(samples["split"] == split).to_numpy(), columns]
     labels = chosen.set_axis(item_of(samples).loc[chosen.index], axis=0)
     labels = labels[~labels.index.duplicated()]
-    return labels[labels.index.isin(control.index)]
+    return labels[labels.index.isin(numbers.index)]
 
 
 def _distances(training: NDArray[np.float64], tested: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -106,7 +106,7 @@ def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
         ['AUROC', 'Recall at the threshold', 'False alarms', 'Control AUROC']
     """
     tiles = [_auroc_tile(metrics), _recall_tile(metrics), _alarm_tile(metrics)]
-    tiles.append(control_tile(metrics, evidence))
+    tiles += [*_baseline_tile(metrics), control_tile(metrics, evidence)]
     for key, name, unit, detail in COSTS:
         if (value := number(metrics, key)) is not None:
             tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail))
@@ -121,6 +121,14 @@ def _auroc_tile(metrics: Mapping[str, Any]) -> Tile:
     if low is not None and low == high:  # all resamples agree, which says nothing of the next parts
         detail = f"no interval: {_tested(metrics)} are too few"
     return Tile("AUROC", f"{auroc:.3f}", detail)
+
+
+def _baseline_tile(metrics: Mapping[str, Any]) -> list[Tile]:
+    baseline, auroc = number(metrics, "baseline_auroc"), number(metrics, "auroc")
+    if baseline is None or auroc is None:
+        return []
+    detail = "a few summary numbers and their nearest neighbours, without any detector"
+    return [Tile("Baseline AUROC", f"{baseline:.3f}", detail, "plain" if baseline < auroc else "warn")]
 
 
 def _recall_tile(metrics: Mapping[str, Any]) -> Tile:

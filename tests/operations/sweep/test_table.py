@@ -70,6 +70,16 @@ def test_faults_have_their_table_and_runs_that_did_not_go_their_reasons() -> Non
     assert "- 1 run(s) failed: It broke." in page
 
 
+def test_verdicts_stand_beside_their_interval_and_the_baseline() -> None:
+    assert "How sure" not in render_tables(LONG, table(ROWS))
+    shown = {"auroc_low": 0.75, "auroc_high": 0.95, "baseline_auroc": 0.7, "recall": 0.4, "false_alarm_rate": 0.1}
+    page = render_tables(LONG, table([{**row, **shown, "promised_false_alarm_rate": 0.05} for row in ROWS[:2]]))
+    heads = "95 % interval of the test: from | to | baseline AUROC | recall | false alarms | promised |"
+    assert f"| floor | detector | {heads}" in page
+    cells = ["0.750 ± 0.000 (2)", "0.950 ± 0.000 (2)", "0.700 ± 0.000 (2)", "0.400 ± 0.000 (2)", "0.100 ± 0.000 (2)"]
+    assert f"| level | plain | {' | '.join(cells)} | 0.050 ± 0.000 (2) |" in page
+
+
 def test_costs_have_their_table_where_they_are_known() -> None:
     assert "Costs" not in render_tables(LONG, table(ROWS))
     known = [{**row, "pixel_auroc": 0.7512, "fit_seconds": 12.34, "parameter_count": 4200} for row in ROWS[:3]]

@@ -11,6 +11,14 @@ from endline.operations.sweep.results import MEAN_OF_GROUPS, kinds_of
 
 CONTROL = "control_auroc"
 Cell = tuple[str, ...]  # values of the varied parameters that name it
+VERDICTS = {  # column of the table -> head, decimals
+    "auroc_low": ("95 % interval of the test: from", 3),
+    "auroc_high": ("to", 3),
+    "baseline_auroc": ("baseline AUROC", 3),
+    "recall": ("recall", 3),
+    "false_alarm_rate": ("false alarms", 3),
+    "promised_false_alarm_rate": ("promised", 3),
+}
 COSTS = {  # column of the table -> head, decimals
     "pixel_auroc": ("pixel AUROC", 3),
     "feature_seconds": ("s of features, all samples", 0),
@@ -23,7 +31,7 @@ COSTS = {  # column of the table -> head, decimals
 
 
 def render_tables(sweep: Sweep, table: pd.DataFrame) -> str:
-    """Markdown tables of the sweep: AUROC and control, AUROC of fault kinds and of groups, costs, what did not finish.
+    """Markdown tables of the sweep: AUROC and control, verdicts, AUROC of kinds and groups, costs, what failed.
 
     A figure is mean ± sample standard deviation (n - 1 in the denominator) over the averaged parameters, with the
     number of runs behind it; one run alone has no deviation.
@@ -33,6 +41,8 @@ def render_tables(sweep: Sweep, table: pd.DataFrame) -> str:
         table: one row a run, in the grid's order.
     """
     blocks = _pivots(sweep, table) if sweep.columns else [_side_by_side(sweep, table)]
+    if verdicts := {column: head for column, head in VERDICTS.items() if _known(table, column)}:
+        blocks.append("How sure, and what the threshold does:\n\n" + _by_column(sweep, table, verdicts))
     if kinds := kinds_of(table):
         heads = {column: (kind, 3) for kind, column in kinds.items()}
         blocks.append("AUROC of each kind of fault:\n\n" + _by_column(sweep, table, heads))

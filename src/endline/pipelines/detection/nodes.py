@@ -18,8 +18,9 @@ from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, with_scores
+from endline.evaluation.baselines import SUMMARY, baseline_auroc
 from endline.evaluation.calibration import Calibration, calibrate
-from endline.evaluation.controls import control_auroc, control_numbers, missing_for_control
+from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, missing_for_control
 from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
@@ -157,8 +158,9 @@ def evaluate(
     `masks` holds the array `defect` row by row with `part_scores`, where the evidence has defect masks.
     """
     limits = Calibration.from_json(calibration)
-    numbers = control_numbers(samples, features)
+    numbers = item_numbers(samples, features, CONTROL)
     control = control_auroc(samples, numbers)
+    baseline = baseline_auroc(samples, item_numbers(samples, features, SUMMARY))
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},
         "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
@@ -169,6 +171,9 @@ def evaluate(
         "control_auroc_low": None if control is None else control.low,
         "control_auroc_high": None if control is None else control.high,
         "control_auroc_reason": missing_for_control(samples, numbers),
+        "baseline_auroc": None if baseline is None else baseline.auroc,
+        "baseline_auroc_low": None if baseline is None else baseline.low,
+        "baseline_auroc_high": None if baseline is None else baseline.high,
         "pixel_auroc": pixel_auroc(part_scores, maps, masks),
         "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
     }
