@@ -13,6 +13,7 @@ from rich.progress import track
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
+from endline.evaluation.baselines import SUMMARY
 from endline.evidence.cycles.index import index_cycle, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
@@ -34,7 +35,8 @@ class CyclePreparation(Preparation):
         length: steps of the arrays; a shorter cycle is padded with zeros at its end, a longer one is cut.
         rate: Hz, or None where each cycle is stretched to `length` steps.
         arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the cycle lasts, and
-            `scale` (signals, 1, length), the cycle as the map of one row that image detectors read.
+            `scale` (signals, 1, length), the cycle as the map of one row that image detectors read. The array `summary`
+            (smallest value and standard deviation of each signal) is always made.
         form: where the signals of a cycle's own file are found.
 
     Example:
@@ -71,7 +73,7 @@ class CyclePreparation(Preparation):
 
         evidence = content_key(samples["digest"].tolist(), {**self.plain(), "arrays": None}, "recipe 1")
         names = {"scale": "scale_0"}
-        arrays = [names.get(name, name) for name in self.arrays]
+        arrays = [*(names.get(name, name) for name in self.arrays), SUMMARY]
         return FeatureRecipe(
             arrays={name: (name,) for name in arrays},
             keys={name: content_key(evidence, name) for name in arrays},
@@ -101,7 +103,18 @@ class CyclePreparation(Preparation):
             values[number, :, : resampled.shape[1]] = resampled
             valid[number, : resampled.shape[1]] = 1
         made = {"cycle": values, "valid": valid, "scale_0": values[:, :, np.newaxis]}
-        return {name: array for name, array in made.items() if name.split("_")[0] in self.arrays}
+        wanted = {name: array for name, array in made.items() if name.split("_")[0] in self.arrays}
+        return {**wanted, SUMMARY: np.stack([summary(cycle.values) for cycle in cycles])}
+
+
+def summary(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Smallest value and standard deviation of each signal, (2 x signals,), of values (signals, steps).
+
+    Example:
+        >>> summary(np.array([[0.0, 2.0], [5.0, 5.0]])).tolist()
+        [0.0, 5.0, 1.0, 0.0]
+    """
+    return np.concatenate([values.min(1), values.std(1)]).astype(np.float32)
 
 
 def common_length(samples: pd.DataFrame, rate: float) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
+from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
@@ -31,7 +32,8 @@ BATCH = 8
 class ImagePreparation(Preparation):
     """How a photograph becomes arrays.
 
-    The array `control` holds height and width of the file in pixels, which say nothing of a defect.
+    The array `control` holds height and width of the file in pixels, which say nothing of a defect, `summary` three
+    numbers that any look at the photograph gives, see `summary`.
 
     Attributes:
         height, width: each photograph is resized to it, without a crop.
@@ -76,16 +78,21 @@ class ImagePreparation(Preparation):
                 made: dict[str, NDArray[Any]] = {CONTROL: sizes[rows]}
                 if set(wanted) - {CONTROL}:
                     images = self.images([paths[row] for row in rows])
+                    made[SUMMARY] = summary(images)
                     maps = known.read(rows) if known is not None and FIRST_VIEW in wanted else None
                     made |= {name: x.numpy() for name, x in parts.make(images, wanted, maps).items()}
                 yield made
 
         return FeatureRecipe(
-            arrays={**parts.arrays, CONTROL: (CONTROL,)},
-            keys={**parts.keys, CONTROL: content_key(CONTROL, digests)},
+            arrays={**parts.arrays, CONTROL: (CONTROL,), SUMMARY: (SUMMARY,)},
+            keys={
+                **parts.keys,
+                CONTROL: content_key(CONTROL, digests),
+                SUMMARY: content_key(SUMMARY, digests, self.height, self.width),
+            },
             length=len(samples),
             batches=batches,
-            dtypes={CONTROL: "float32"},
+            dtypes={CONTROL: "float32", SUMMARY: "float32"},
         )
 
     def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
@@ -115,3 +122,17 @@ class ImagePreparation(Preparation):
         backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
         check_size((self.height, self.width), backbone, self.pyramid.input_type)
         return ImageParts(self.arrays, backbone, evidence)
+
+
+def summary(images: Tensor) -> NDArray[np.float32]:
+    """Brightness, contrast and sharpness (n, 3) of images (n, 3, H, W) in [0, 1].
+
+    Mean, standard deviation and mean absolute step to the next pixel of the grey image.
+
+    Example:
+        >>> summary(torch.zeros(2, 3, 8, 8)).tolist()
+        [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    grey = images.mean(1)
+    steps = grey.diff(dim=1).abs().mean((1, 2)) + grey.diff(dim=2).abs().mean((1, 2))
+    return torch.stack([grey.mean((1, 2)), grey.std((1, 2)), steps], 1).numpy()

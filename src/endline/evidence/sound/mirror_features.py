@@ -16,6 +16,7 @@ from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
+from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
@@ -48,7 +49,7 @@ class SoundPreparation(Preparation):
     """How a recording becomes arrays.
 
     The array `control` holds the levels of the standstill in 32 mel bands, in dB: the motor is off there, so nothing of
-    a fault can be in it.
+    a fault can be in it. The array `summary` holds mean and standard deviation of each motion's mel image.
 
     Attributes:
         power: noise floor that recordings are raised to, power a bin (N_FFT // 2 + 1,); None leaves them as they are.
@@ -106,11 +107,11 @@ class SoundPreparation(Preparation):
                 start += len(rows)
 
         return FeatureRecipe(
-            arrays={**parts.arrays, CONTROL: (CONTROL,)},
-            keys={**parts.keys, CONTROL: content_key(evidence, CONTROL)},
+            arrays={**parts.arrays, CONTROL: (CONTROL,), SUMMARY: (SUMMARY,)},
+            keys={**parts.keys, **{name: content_key(evidence, name) for name in (CONTROL, SUMMARY)}},
             length=len(samples),
             batches=batches,
-            dtypes={CONTROL: "float32"},
+            dtypes={CONTROL: "float32", SUMMARY: "float32"},
         )
 
     def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
@@ -157,7 +158,9 @@ class SoundPreparation(Preparation):
         heard = self.hear(rows, folder)
         made = parts.make(heard.images.flatten(0, 1)[:, None], wanted, known)
         mean = {name: x.reshape(-1, len(rows), *x.shape[1:]).mean(0).numpy() for name, x in made.items()}
-        return {**mean, CONTROL: np.tile(heard.control, (len(rows), 1))}
+        looks = heard.images.mean(0).flatten(1)  # (motions, pixels)
+        summary = torch.stack([looks.mean(1), looks.std(1)], 1).flatten().numpy()
+        return {**mean, CONTROL: np.tile(heard.control, (len(rows), 1)), SUMMARY: np.tile(summary, (len(rows), 1))}
 
     def _parts(self, evidence: str, compute: Compute) -> ImageParts:
         backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
