@@ -5,10 +5,14 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
+from endline.evaluation.localisation import localisation, missing_for_pixel_auroc
 from endline.feature_set import FeatureSet
 
 SIZE = (256, 256)
+
+
+def pixel_auroc(scored, maps, masks):
+    return localisation(scored.assign(kind="dent"), maps, masks).pixel_auroc
 
 
 def evidence(shift: float, size=SIZE, seed: int = 0):
@@ -93,3 +97,59 @@ def test_maps_and_masks_are_read_in_batches(monkeypatch):
     monkeypatch.setattr("endline.evaluation.map_values.BATCH", 5)
     pixel_auroc(rows, FeatureSet({"map": maps}), FeatureSet({"defect": masks}))
     assert {len(chosen) for chosen in sizes} == {5, 2}
+
+
+def kinds(shifts: dict[str, float], seed: int = 3):
+    """Four normals and three items a kind, each with a small and a large square that are raised by the kind's shift."""
+    rng = np.random.default_rng(seed)
+    names = ["normal"] * 4 + [kind for kind in shifts for _ in range(3)]
+    maps = rng.standard_normal((len(names), 64, 64)).astype("f4")
+    masks = np.zeros(maps.shape, bool)
+    for item, kind in enumerate(names):
+        if kind != "normal":
+            masks[item, 2:6, 2:6] = masks[item, 20:60, 20:60] = True
+            maps[item][masks[item]] += shifts[kind]
+    known = {"label": pd.array([int(kind != "normal") for kind in names], "Int8"), "kind": names}
+    return pd.DataFrame({**known, "mask_path": [None if kind == "normal" else "m" for kind in names]}), maps, masks
+
+
+def test_each_kind_is_compared_with_the_good_pixels_of_normals_and_its_own():
+    rows, maps, masks = kinds({"crack": 0.5, "dent": 3.0})
+    found = localisation(rows, FeatureSet({"map": maps}), FeatureSet({"defect": masks})).by_kind
+    for kind in ("crack", "dent"):
+        used = rows["kind"].isin(["normal", kind]).to_numpy()
+        assert found[kind] == pytest.approx(roc_auc_score(masks[used].ravel(), maps[used].ravel()), abs=5e-4)
+    assert list(found) == ["crack", "dent"]
+
+
+def test_the_overlap_is_that_of_a_loop_over_thresholds_and_regions():
+    rows, maps, masks = kinds({"crack": 0.5, "dent": 2.0})
+    maps[4, 2:6, 2:6] -= 9.0  # one small defect is missed: it weighs as much as a large one
+    regions = [(item, where) for item in range(4, 10) for where in (np.s_[2:6, 2:6], np.s_[20:60, 20:60])]
+    good = np.sort(maps[~masks])[::-1]
+    shares = np.linspace(0, 0.3, 4001)
+    thresholds = good[np.minimum((shares * len(good)).astype(int), len(good) - 1)]
+    overlaps = [[(maps[item][where] > level).mean() for item, where in regions] for level in thresholds]
+    expected = np.trapezoid(np.mean(overlaps, 1), shares) / 0.3
+    found = localisation(rows, FeatureSet({"map": maps}), FeatureSet({"defect": masks})).aupro
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+def test_defects_that_touch_at_a_corner_are_one():
+    rows, maps, masks = kinds({"dent": 3.0})
+    masks[:] = False
+    masks[4:, 8:16, 8:16] = masks[4:, 16:18, 16:18] = True
+    apart = masks.copy()
+    apart[4:, 16:18, 16:18] = False
+    apart[4:, 30:32, 30:32] = True
+    together, separate = (
+        localisation(rows, FeatureSet({"map": maps}), FeatureSet({"defect": each})).aupro for each in (masks, apart)
+    )
+    assert together != separate
+
+
+def test_a_map_that_is_the_mask_overlaps_wholly():
+    rows, _, masks = kinds({"dent": 3.0})
+    found = localisation(rows, FeatureSet({"map": masks.astype("f4")}), FeatureSet({"defect": masks}))
+    assert found.aupro == pytest.approx(1.0)
+    assert found.pixel_auroc == 1.0

@@ -7,7 +7,7 @@ from PIL import Image
 
 from endline.array_store import ArrayStore
 from endline.errors import EndlineError
-from endline.evaluation.localisation import pixel_auroc
+from endline.evaluation.localisation import localisation
 from endline.evidence.images.defect_masks import defect_masks
 from endline.evidence.images.masks import read_mask
 from endline.feature_set import FeatureSet
@@ -57,6 +57,7 @@ def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
     maps = rng.standard_normal((10, 24, 32)).astype("f4")
     paths = [None] * 4 + [f"{row}.png" for row in range(4, 8)] + [None] * 2
     scored = pd.DataFrame({"label": pd.array([0] * 4 + [1] * 4 + [None, 1], dtype="Int8"), "mask_path": paths})
+    scored["kind"] = "dent"
     for row in range(4, 8):
         mask = np.zeros((300, 200), np.uint8)
         top, left = rng.integers(0, 200), rng.integers(0, 120)
@@ -65,4 +66,6 @@ def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
         maps[row, top * 24 // 300 : (top + 60) * 24 // 300, left * 32 // 200 : (left + 50) * 32 // 200] += 1.5
     store = ArrayStore(tmp_path / "store")
     masks = store.keep("defect", defect_masks(scored, tmp_path), len(scored), "bool")
-    assert pixel_auroc(scored, FeatureSet({"map": maps}), masks) == pytest.approx(0.8914877321488692, abs=1e-9)
+    assert localisation(scored, FeatureSet({"map": maps}), masks).pixel_auroc == pytest.approx(
+        0.8914877321488692, abs=1e-9
+    )

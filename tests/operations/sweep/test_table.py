@@ -84,7 +84,7 @@ def test_costs_have_their_table_where_they_are_known() -> None:
     assert "Costs" not in render_tables(LONG, table(ROWS))
     known = [{**row, "pixel_auroc": 0.7512, "fit_seconds": 12.34, "parameter_count": 4200} for row in ROWS[:3]]
     page = render_tables(LONG, table(known))
-    assert "| floor | detector | pixel AUROC | s of training | fitted values |" in page
+    assert "| floor | detector | of all pixels | s of training | fitted values |" in page
     assert "| level | plain | 0.751 ± 0.000 (3) | 12.3 ± 0.0 (3) | 4200 ± 0 (3) |" in page
 
 

@@ -17,6 +17,7 @@ NESTED = {
     "auroc_by_kind": "auroc_",
     "auroc_by_domain": "auroc_domain_",
     "auroc_by_group": "auroc_group_",
+    "pixel_auroc_by_kind": "pixel_auroc_",
 }
 MEAN_OF_GROUPS = "auroc_mean_of_groups"
 
@@ -51,7 +52,8 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
             continue
         for name, area in (value or {}).items():
             column = f"{NESTED[key]}{name}"
-            row[f"auroc_kind_{name}" if column in METRICS else column] = area["auroc"]
+            figure = area if isinstance(area, float) else area["auroc"]
+            row[f"auroc_kind_{name}" if column in METRICS else column] = figure
         if key == "auroc_by_group" and value:
             row[MEAN_OF_GROUPS] = fmean(area["auroc"] for area in value.values())
     return row

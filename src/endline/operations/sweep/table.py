@@ -20,7 +20,9 @@ VERDICTS = {  # column of the table -> head, decimals
     "promised_false_alarm_rate": ("promised", 3),
 }
 COSTS = {  # column of the table -> head, decimals
-    "pixel_auroc": ("pixel AUROC", 3),
+    "aupro": ("AUPRO", 3),
+    "pixel_auroc_mean_of_kinds": ("pixel AUROC, mean of kinds", 3),
+    "pixel_auroc": ("of all pixels", 3),
     "feature_seconds": ("s of features, all samples", 0),
     "fit_seconds": ("s of training", 1),
     "score_ms_per_sample": ("ms a sample scored", 1),

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from endline.detectors.scoring import Detectors, are_joint, detector_rows, score
 from endline.evaluation.baselines import SUMMARY, baseline_auroc
 from endline.evaluation.calibration import Calibration, calibrate
 from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, missing_for_control
-from endline.evaluation.localisation import missing_for_pixel_auroc, pixel_auroc
+from endline.evaluation.localisation import localisation, missing_for_pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
 from endline.evaluation.shortlist import shortlist_items
@@ -161,6 +162,7 @@ def evaluate(
     numbers = item_numbers(samples, features, CONTROL)
     control = control_auroc(samples, numbers)
     baseline = baseline_auroc(samples, item_numbers(samples, features, SUMMARY))
+    pixels = localisation(part_scores, maps, masks)
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},
         "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
@@ -174,7 +176,10 @@ def evaluate(
         "baseline_auroc": None if baseline is None else baseline.auroc,
         "baseline_auroc_low": None if baseline is None else baseline.low,
         "baseline_auroc_high": None if baseline is None else baseline.high,
-        "pixel_auroc": pixel_auroc(part_scores, maps, masks),
+        "pixel_auroc": pixels.pixel_auroc,
+        "pixel_auroc_by_kind": pixels.by_kind or None,
+        "pixel_auroc_mean_of_kinds": fmean(pixels.by_kind.values()) if pixels.by_kind else None,
+        "aupro": pixels.aupro,
         "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
     }
     intervals = auroc_intervals(scores)
