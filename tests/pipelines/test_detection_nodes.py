@@ -11,7 +11,7 @@ from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
 from endline.feature_set import FeatureSet
-from endline.pipelines.detection.nodes import score
+from endline.pipelines.detection.nodes import score, untrained
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,35 @@ def test_maps_of_parts_stand_beside_their_scores(tmp_path):
     for number, (name, value) in enumerate(zip(rows["sample_id"], rows["score"], strict=True)):
         assert value == samples.index[samples["sample_id"] == name].item()
         assert maps.read([number])["map"].unique().tolist() == [5.0 if name.endswith("#fold") else 7.0]
+
+
+@pytest.mark.parametrize("name", ["cs_flow", "gaussian"])
+def test_a_flow_without_training_says_what_its_training_adds(name, tmp_path):
+    """A flow starts as a distance in whitened features, which tells these faults; a closed form has no start."""
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((60, 4, 4, 4)).astype("f4")
+    maps[50:, :, 1:3, 1:3] += 4.0
+    samples = pd.DataFrame({"sample_id": [f"{number}.png" for number in range(60)], "part": None})
+    samples["split"], samples["label"] = ["train"] * 40 + ["test"] * 20, pd.array([0] * 50 + [1] * 10, "Int8")
+    settings = {
+        "cs_flow": {
+            "type": "endline.detectors.maps.cs_flow.CSFlow",
+            "components": 3,
+            "hidden": 4,
+            "blocks": 1,
+            "epochs": 1,
+        },
+        "gaussian": {"type": "endline.detectors.pooled.gaussian.Gaussian"},
+    }
+
+    class Prepared:
+        pyramid = None
+
+    run = {"detector": name, "seed": 0, "device": "cpu", "precision": "float32"}
+    plan, verdict = {"calibration": "hold_out"}, {"false_alarm_rate": 0.1, "join": "mean"}
+    found = untrained(samples, FeatureSet({"scale_0": maps}, key="maps"), Prepared(), run, plan, verdict, settings)
+    if name == "gaussian":
+        assert found == {}
+    else:
+        assert found["auroc"] > 0.95
+        assert found["low"] <= found["auroc"] <= found["high"]

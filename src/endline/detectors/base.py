@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, final
+from typing import Any, ClassVar, Generic, Self, TypeVar, final
 
 import pandas as pd
 import torch
@@ -86,6 +86,21 @@ class Detector(ABC, Generic[ConfigT]):
     def input_type(self) -> str:
         """The feature pyramid that suits best, see `backbones.pyramids`."""
         return str(getattr(self.config, "input_type", self.default_input_type))
+
+    def untrained(self) -> Self | None:
+        """The same method, unfitted, that takes no training step; None where its start is no detector.
+
+        What a flow scores before any step (a distance in whitened features) says what its training adds.
+
+        Example:
+            >>> from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig
+            >>> CSFlow(CSFlowConfig()).untrained().config.epochs
+            0
+        """
+        config: Any = self.config
+        if getattr(config, "min_epochs", 1) > 0:
+            return None
+        return type(self)(replace(config, epochs=0, min_steps=0), self.compute)
 
     @abstractmethod
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:

@@ -19,12 +19,12 @@ METRICS = (
     "n_tested", "n_test_normal", "n_test_normal_units", "n_test_anomalous", "n_flagged", "n_false_alarms",
     "n_detected", "auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain",
     "auroc_by_group", "pauc", "auroc_reason", "pixel_auroc", "pixel_auroc_by_kind", "pixel_auroc_mean_of_kinds",
-    "aupro", "pixel_auroc_reason", "baseline_auroc", "baseline_auroc_low", "baseline_auroc_high", "control_auroc",
-    "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate", "false_alarm_low",
-    "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate", "promised_false_alarm_rate",
-    "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value", "recall", "recall_reason",
-    "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb",
-    "parameter_count", "simulated",
+    "aupro", "pixel_auroc_reason", "baseline_auroc", "baseline_auroc_low", "baseline_auroc_high", "untrained_auroc",
+    "untrained_auroc_low", "untrained_auroc_high", "control_auroc", "control_auroc_low", "control_auroc_high",
+    "control_auroc_reason", "false_alarm_rate", "false_alarm_low", "false_alarm_high", "false_alarm_rate_reason",
+    "target_false_alarm_rate", "promised_false_alarm_rate", "promised_false_alarm_rate_reason", "false_alarm_bound",
+    "false_alarm_p_value", "recall", "recall_reason", "threshold", "feature_seconds", "fit_seconds",
+    "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
 NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 

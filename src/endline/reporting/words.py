@@ -124,11 +124,19 @@ def _auroc_tile(metrics: Mapping[str, Any]) -> Tile:
 
 
 def _baseline_tile(metrics: Mapping[str, Any]) -> list[Tile]:
-    baseline, auroc = number(metrics, "baseline_auroc"), number(metrics, "auroc")
-    if baseline is None or auroc is None:
-        return []
-    detail = "a few summary numbers and their nearest neighbours, without any detector"
-    return [Tile("Baseline AUROC", f"{baseline:.3f}", detail, "plain" if baseline < auroc else "warn")]
+    """What a detector must beat: a glance at the evidence, and itself without training."""
+    auroc, tiles = number(metrics, "auroc"), []
+    for key, name, detail in (
+        (
+            "baseline_auroc",
+            "Baseline AUROC",
+            "a few summary numbers and their nearest neighbours, without any detector",
+        ),
+        ("untrained_auroc", "Untrained AUROC", "the same detector before its first training step"),
+    ):
+        if (value := number(metrics, key)) is not None and auroc is not None:
+            tiles.append(Tile(name, f"{value:.3f}", detail, "plain" if value <= auroc else "warn"))
+    return tiles
 
 
 def _recall_tile(metrics: Mapping[str, Any]) -> Tile:

@@ -1,6 +1,7 @@
 """MTS-Flow: the density of a cycle's signals, step by step, by a flow that couples the signals."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,7 @@ class MTSFlowConfig(TrainingSettings):
         'likelihood'
     """
 
+    min_epochs: ClassVar[int] = 0  # its start is a detector already
     blocks: int = 4
     scale: float = 2.0
     min_hidden: int = 64

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,7 @@ class CFlowConfig(TrainingSettings):
         32
     """
 
+    min_epochs: ClassVar[int] = 0  # its start is a detector already
     components: int = 64
     whiten: bool = True
     blocks: int = 4

@@ -1,6 +1,7 @@
 """CS-Flow: one flow on feature maps of several scales, which exchange what they see."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,7 @@ class CSFlowConfig(TrainingSettings):
         'latent'
     """
 
+    min_epochs: ClassVar[int] = 0  # its start is a detector already
     input_type: str = "cross_scale"
     scales: int = 0
     components: int = 128

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -54,6 +55,7 @@ class DifferNetConfig(TrainingSettings):
         4
     """
 
+    min_epochs: ClassVar[int] = 0  # its start is a detector already
     whiten: bool = True
     components: int = 128
     blocks: int = 8

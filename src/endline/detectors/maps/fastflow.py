@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class FastFlowConfig(TrainingSettings):
         4
     """
 
+    min_epochs: ClassVar[int] = 0  # its start is a detector already
     components: int = 32
     whiten: bool = True
     blocks: int = 4

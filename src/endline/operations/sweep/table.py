@@ -15,6 +15,7 @@ VERDICTS = {  # column of the table -> head, decimals
     "auroc_low": ("95 % interval of the test: from", 3),
     "auroc_high": ("to", 3),
     "baseline_auroc": ("baseline AUROC", 3),
+    "untrained_auroc": ("untrained AUROC", 3),
     "recall": ("recall", 3),
     "false_alarm_rate": ("false alarms", 3),
     "promised_false_alarm_rate": ("promised", 3),

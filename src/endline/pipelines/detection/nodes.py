@@ -18,10 +18,10 @@ from endline.compute import Compute
 from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
-from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, with_scores
+from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, score_rows, with_scores
 from endline.evaluation.baselines import SUMMARY, baseline_auroc
 from endline.evaluation.calibration import Calibration, calibrate
-from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, missing_for_control
+from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, labelled_auroc, missing_for_control
 from endline.evaluation.localisation import localisation, missing_for_pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
@@ -130,6 +130,32 @@ def score(
     return scored, kept, times
 
 
+def untrained(
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    preparation: Prepared,
+    run: Settings,
+    plan: Settings,
+    verdict: Settings,
+    detectors: Mapping[str, Settings],
+) -> dict[str, Any]:
+    """AUROC of the same detector without any training step, where its start is a detector: what training adds."""
+    start = build_detector(run["detector"], detectors, compute_of(run)).untrained()
+    tested = np.flatnonzero((samples["split"] == TEST).to_numpy())
+    labels = samples["label"].iloc[tested]
+    area = None
+    if start is not None and (labels == 0).any() and (labels == 1).any():
+        once = FitPlan(**{**plan, "calibration": "hold_out", "ensemble_size": 1}, rate=verdict["false_alarm_rate"])
+        seed, pyramid = run["seed"], preparation.pyramid
+        fitted = fit_detectors(samples, features, lambda: start.untrained() or start, once, seed=seed, pyramid=pyramid)
+        rows, view = detector_rows(samples.iloc[tested], features.take(tested), joint=are_joint(fitted.detectors))
+        scored = with_scores(rows, score_rows(rows, view, fitted.detectors))
+        limits = calibrate(fitted.held_out, rate=verdict["false_alarm_rate"], join=verdict["join"])
+        verdicts = limits.verdicts(scored)
+        area = labelled_auroc(verdicts["score"].to_numpy(float), verdicts)
+    return {} if area is None else {"auroc": area.auroc, "low": area.low, "high": area.high}
+
+
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
     """Calibrate on the held-out normals and judge every tested item."""
     calibration = calibrate(held_out, rate=verdict["false_alarm_rate"], join=verdict["join"], rule=verdict["rule"])
@@ -149,6 +175,7 @@ def evaluate(
     maps: FeatureSet,
     scores: pd.DataFrame,
     calibration: Settings,
+    untrained: Settings,
     fitting: Settings,
     scoring: Settings,
     run: Settings,
@@ -176,6 +203,10 @@ def evaluate(
         "baseline_auroc": None if baseline is None else baseline.auroc,
         "baseline_auroc_low": None if baseline is None else baseline.low,
         "baseline_auroc_high": None if baseline is None else baseline.high,
+        **{
+            f"untrained_auroc{end}": untrained.get(key)
+            for end, key in (("", "auroc"), ("_low", "low"), ("_high", "high"))
+        },
         "pixel_auroc": pixels.pixel_auroc,
         "pixel_auroc_by_kind": pixels.by_kind or None,
         "pixel_auroc_mean_of_kinds": fmean(pixels.by_kind.values()) if pixels.by_kind else None,

@@ -42,6 +42,20 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                 name="score",
             ),
             node(
+                nodes.untrained,
+                [
+                    "samples",
+                    "features",
+                    "preparation",
+                    "params:run",
+                    "params:fit",
+                    "params:verdict",
+                    "params:detectors",
+                ],
+                "untrained",
+                name="untrained",
+            ),
+            node(
                 nodes.judge,
                 ["held_out", "part_scores", "params:verdict"],
                 ["calibration", "scores"],
@@ -56,6 +70,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "maps",
                     "scores",
                     "calibration",
+                    "untrained",
                     "fitting",
                     "scoring",
                     "params:run",
