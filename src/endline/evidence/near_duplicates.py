@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from endline.errors import EndlineError
 from endline.samples import TEST
 
-LARGEST_DISTANCE = 0.05  # of a pair that is reported; see `near_duplicates`
+LARGEST_DISTANCE = 0.02  # of a pair that is reported; see `near_duplicates`
 MOST = 10  # pairs of a tested sample
 BLOCK = 2**22  # similarities that are held at once, 16 MiB
 COLUMNS = ("training", "tested", "distance")
@@ -41,8 +41,10 @@ def near_duplicates(samples: pd.DataFrame, largest: float = LARGEST_DISTANCE, mo
     0.99 throughout; what tells one part from another is what the mean does not show. The distance is 1 - similarity; of
     equal looks it is 0, and looks without any variation (a blank picture) are near to nothing.
 
-    By a distance of 0.05, on photographs of magnetic tiles (Huang et al. 2020), 72 % of the pairs that show one tile
-    in different exposures are found, and of those that show different tiles 0.05 %.
+    By a distance of 0.02, of 2,223 pairs of photographs that show one magnetic tile (Huang et al. 2020) in different
+    exposures 47 % are found, and 0.02 % of 450,453 that show different ones; of commutators all 16 pairs of copies, 8
+    more of one part, and no other. Products that differ as wholes (kinds of juice) give 0.1 % of pairs that are none:
+    a pair is a reason to look, and no proof.
 
     Args:
         samples: the sample table, with `look_hash`; missing where a sample has none.
