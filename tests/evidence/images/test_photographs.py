@@ -300,6 +300,27 @@ def test_a_jpeg_of_which_a_part_was_never_written_is_refused(tmp_path, options, 
     assert rejection(tmp_path / "a.jpg") == DAMAGED
 
 
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("shade", [0, 7, 200, 255])
+@pytest.mark.parametrize(("colour_type", "bits", "channels"), [(0, 1, 1), (0, 8, 1), (2, 8, 3), (6, 8, 4), (2, 16, 3)])
+def test_a_png_without_its_last_rows_is_refused(tmp_path, interlaced, shade, colour_type, bits, channels):
+    """Its stream and all checksums are sound; the rest of the picture would be black."""
+    size, path = 33, tmp_path / "a.png"
+    passes = [(5, 5), (4, 5), (9, 4), (8, 9), (17, 8), (16, 17), (33, 16)] if interlaced else [(size, size)]
+    lengths = [(rows, 1 + -(-columns * bits * channels // 8)) for columns, rows in passes]
+    rows = [bytes([0]) + bytes([shade]) * (length - 1) for number, length in lengths for _ in range(number)]
+    for kept, whole in ((len(rows), True), (len(rows) // 2, False), (len(rows) - 1, False)):
+        header = struct.pack(">IIBBBBB", size, size, bits, colour_type, 0, 0, interlaced)
+        content = b"\x89PNG\r\n\x1a\n"
+        for kind, each in ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows[:kept]))), (b"IEND", b"")):
+            content += struct.pack(">I", len(each)) + kind + each + struct.pack(">I", zlib.crc32(kind + each))
+        path.write_bytes(content)
+        if whole:
+            assert read_image(path).shape == (size, size, 3)
+        else:
+            assert rejection(path) == DAMAGED
+
+
 @pytest.mark.parametrize("options", JPEGS, ids=str)
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("shade", [0, 128, 255, None])

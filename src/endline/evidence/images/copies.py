@@ -15,7 +15,7 @@ def leave_out_copies(rows: Iterable[Row], rejections: Rejections) -> list[Row]:
 
     Of copies one stays, sooner one that trains than one that is tested, sooner one with a label than one without, and
     then the first. A photograph that is both normal and faulty is nothing that can be learned or counted: all its
-    copies with a label go, and each says which other one it contradicts.
+    copies go, and each says which other one it contradicts.
 
     Args:
         rows: of the sample table, with `path, split, label`, `category` (copies in another one are none) and `picture`

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.images.jpeg_stream import is_incomplete
+from endline.evidence.images.png_stream import is_short
 
 MEGAPIXELS = 100.0  # above it a file is refused, where nothing else is asked for
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")  # named, for among Pillow's others are some that run programs
@@ -18,6 +19,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp",
 DEEP_MODES = ("1", "I", "F")  # and I;16...: Pillow's modes of one channel that 8 bits would not hold as they are
 DEEPEST = 65535
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x112, 258, 262  # tags of EXIF and TIFF
+LACKING = {"JPEG": is_incomplete, "MPO": is_incomplete, "PNG": is_short}  # formats that Pillow reads half with no word
 DAMAGED = ("the image is damaged or cut short and cannot be decoded", "copy it again from its source")
 EXCHANGED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 DARKEST = 64  # of an upper byte: below it 14 bits or less are used
@@ -113,9 +115,9 @@ def _decode(file: IO[bytes], megapixels: float) -> DecodedImage:
                 image.tile = exchanged
                 lower = _upright(image).values
             decoded = DecodedImage(decoded.values * np.uint16(256) + lower, decoded.alpha)
-        if image.format in ("JPEG", "MPO"):
+        if (lacks_data := LACKING.get(image.format or "")) is not None:
             file.seek(0)
-            if is_incomplete(file.read(), decoded.values):
+            if lacks_data(file.read(), decoded.values):
                 raise FileRejected(*DAMAGED)
         return decoded
     except UnidentifiedImageError as error:
