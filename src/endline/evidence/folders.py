@@ -1,5 +1,6 @@
 """Folders of files, one a kind: what every layout by folders shares."""
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,13 +12,15 @@ def visible_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
 
     An archive made on a Mac holds `._<name>.png` for each.
     """
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    found: list[Path] = []
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(root))
+        folders[:] = [
+            each for each in folders if not each.startswith(".") and os.path.realpath(Path(root, each)) not in seen
+        ]
+        found += [Path(root, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix.lower() in suffixes and path.is_file())
 
 
 def kind_named(name: str, normal: Collection[str] = NORMAL_WORDS) -> str | None:

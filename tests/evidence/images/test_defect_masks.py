@@ -21,7 +21,9 @@ def table(tmp_path):
         masks[row, row : row + 5, 10:12] = 255
         Image.fromarray(masks[row]).save(tmp_path / f"{row}.png")
         paths[row] = f"{row}.png"
-    return pd.DataFrame({"mask_path": paths})
+    for row in range(20):
+        Image.fromarray(np.zeros((30, 40), np.uint8)).save(tmp_path / f"photograph_{row}.png")
+    return pd.DataFrame({"path": [f"photograph_{row}.png" for row in range(20)], "mask_path": paths})
 
 
 def test_masks_come_in_batches_and_are_empty_where_there_is_none(table, tmp_path):
@@ -56,8 +58,9 @@ def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
     rng = np.random.default_rng(7)
     maps = rng.standard_normal((10, 24, 32)).astype("f4")
     paths = [None] * 4 + [f"{row}.png" for row in range(4, 8)] + [None] * 2
-    scored = pd.DataFrame({"label": pd.array([0] * 4 + [1] * 4 + [None, 1], dtype="Int8"), "mask_path": paths})
-    scored["kind"] = "dent"
+    labels = pd.array([0] * 4 + [1] * 4 + [None, 1], dtype="Int8")
+    scored = pd.DataFrame({"label": labels, "kind": "dent", "path": "photograph.png", "mask_path": paths})
+    Image.fromarray(np.zeros((300, 200), np.uint8)).save(tmp_path / "photograph.png")
     for row in range(4, 8):
         mask = np.zeros((300, 200), np.uint8)
         top, left = rng.integers(0, 200), rng.integers(0, 120)

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 from itertools import count
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from endline.errors import EndlineError
 from endline.evidence.images.index import index_images
+from endline.evidence.images.layouts import chosen_group
 from endline.samples import SplitRule, assign_split, check_samples
 
 DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[3] / "../shared/data")
@@ -166,6 +168,39 @@ def test_an_unknown_category_is_told_with_the_choices(tmp_path):
     assert refused(folder, "screw") == (
         f"{folder} holds no category 'screw': choose one of cable, or all (--params=group=cable)."
     )
+
+
+@pytest.mark.parametrize(("group", "name"), [(7, "7"), (" screw ", "screw"), (None, None)])
+def test_a_group_may_be_a_number(group, name):
+    assert chosen_group(group) == name
+
+
+@pytest.mark.parametrize("group", ["", " "])
+def test_an_empty_group_is_a_sentence(group):
+    with pytest.raises(EndlineError) as caught:
+        chosen_group(group)
+    assert str(caught.value) == "group= is empty: name a category (--params=group=<name>), or leave it out."
+
+
+def test_a_path_with_two_strokes_is_the_same_path(tmp_path):
+    photograph(plain(tmp_path / "cubes") / "abnormal/a b/ dent#1;/0.png")
+    found = index(Path(f"{tmp_path}//cubes/./"))
+    assert set(found.samples["group"]) == {"cubes"}
+    assert column(found.samples, "kind")["abnormal/a b/ dent#1;/0.png"] == "a b"
+
+
+@pytest.mark.parametrize("linked", ["screw", "screw/train", "screw/train/good", "screw/test", "screw/test/scratch"])
+def test_folders_that_are_links_are_followed(tmp_path, linked):
+    category(tmp_path / "elsewhere/screw")
+    (tmp_path / "raw").mkdir()
+    if linked != "screw":
+        shutil.copytree(tmp_path / "elsewhere/screw", tmp_path / "raw/screw")
+        shutil.rmtree(tmp_path / "raw" / linked)
+    (tmp_path / "raw" / linked).symlink_to(tmp_path / "elsewhere" / linked)
+    samples = index(tmp_path / "raw").samples
+    expected = index(tmp_path / "elsewhere").samples
+    assert samples[["path", "kind", "split", "mask_path"]].equals(expected[["path", "kind", "split", "mask_path"]])
+    assert len(samples) == 11
 
 
 @pytest.mark.parametrize("shots", [1, 3, 5])
@@ -366,6 +401,44 @@ def test_corrupt_and_too_small_files_are_found_by_reading_them(tmp_path):
     ]
 
 
+def test_transparency_that_is_ignored_is_said(tmp_path, caplog):
+    plain(tmp_path)
+    Image.open(tmp_path / "normal/0.jpg").convert("RGBA").save(tmp_path / "normal/opaque.png")
+    (tmp_path / "normal/0.jpg").unlink()
+    layer = np.random.default_rng(3).integers(0, 256, (12, 16, 4), dtype="u1")
+    layer[..., 3] = 0
+    Image.fromarray(layer).save(tmp_path / "normal/hidden.png")
+    with caplog.at_level(logging.WARNING, "endline"):
+        index(tmp_path)
+    assert caplog.messages == [
+        "Transparency is ignored, every pixel has its colour as stored: 1 images (normal/hidden.png) have transparent "
+        "ones."
+    ]
+
+
+def test_a_photograph_beyond_the_limit_is_a_row_with_the_remedy(tmp_path):
+    photograph(plain(tmp_path) / "normal/large.png", size=(1100, 1000))
+    found = index(tmp_path, megapixels=1)
+    assert found.rejected.to_numpy().tolist() == [
+        [
+            "normal/large.png",
+            "the image has 1.1 megapixels, more than the limit of 1",
+            "crop it, scale it down, or raise the limit (--params=max_megapixels=2)",
+        ]
+    ]
+    assert index(tmp_path, megapixels=2).rejected.empty
+
+
+def test_half_a_jpeg_is_a_row_too(tmp_path):
+    large = photograph(plain(tmp_path) / "normal/large.jpg", size=(200, 300))
+    content = large.read_bytes()
+    large.write_bytes(content[: len(content) // 2] + b"\xff\xd9")
+    assert rejections(tmp_path)[0][:2] == [
+        "normal/large.jpg",
+        "the image is damaged or cut short and cannot be decoded",
+    ]
+
+
 def test_an_unreadable_file_is_a_row_too(tmp_path, monkeypatch):
     def denied(self, *arguments):
         if self.name == "0.jpg" and self.parent.name == "normal":
@@ -380,12 +453,52 @@ def test_an_unreadable_file_is_a_row_too(tmp_path, monkeypatch):
     ]
 
 
-def test_a_duplicate_photograph(tmp_path):
+def test_a_photograph_that_is_both_normal_and_faulty_is_left_out_wholly(tmp_path):
     plain(tmp_path)
     (tmp_path / "normal/copy.jpg").write_bytes((tmp_path / "abnormal/0.jpg").read_bytes())
-    assert rejections(tmp_path) == [
-        ["normal/copy.jpg", "the same image as abnormal/0.jpg", "keep one of them, with the right label"]
+    contradiction = "the same image as {}, and one is {}, the other {}"
+    remedy = "keep the one with the right label"
+    found = index(tmp_path)
+    assert found.rejected.to_numpy().tolist() == [
+        ["abnormal/0.jpg", contradiction.format("normal/copy.jpg", "faulty", "normal"), remedy],
+        ["normal/copy.jpg", contradiction.format("abnormal/0.jpg", "normal", "faulty"), remedy],
     ]
+    assert not {"abnormal/0.jpg", "normal/copy.jpg"} & set(found.samples["path"])
+
+
+def test_the_same_pixels_in_another_file_are_the_same_photograph(tmp_path):
+    photograph(plain(tmp_path) / "normal/a.png")
+    for name in ("normal/b.bmp", "abnormal/c.tif"):
+        Image.open(tmp_path / "normal/a.png").save(tmp_path / name)
+    found = index(tmp_path)
+    assert found.rejected["path"].tolist() == ["abnormal/c.tif", "normal/a.png", "normal/b.bmp"]
+    assert found.rejected["reason"].str.contains("and one is ").all()
+    (tmp_path / "abnormal/c.tif").unlink()
+    assert rejections(tmp_path) == [
+        ["normal/b.bmp", "the same image as normal/a.png", "keep one of them, with the right label"]
+    ]
+
+
+def test_grey_and_its_three_equal_channels_are_the_same_photograph(tmp_path):
+    grey = np.random.default_rng(5).integers(0, 256, (12, 16), dtype="u1")
+    plain(tmp_path)
+    Image.fromarray(grey).save(tmp_path / "normal/a.png")
+    Image.fromarray(grey).convert("RGB").save(tmp_path / "normal/b.png")
+    assert [path for path, _, _ in rejections(tmp_path)] == ["normal/b.png"]
+
+
+def test_of_copies_the_one_with_a_label_and_the_one_that_trains_stay(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "normal/0.jpg").read_bytes())
+    assert [path for path, _, _ in rejections(tmp_path)] == ["a.jpg"]
+
+
+def test_a_good_photograph_that_is_tested_as_faulty_trains_no_more(tmp_path):
+    folder = category(tmp_path / "screw")
+    (folder / "test/hole/000.png").write_bytes((folder / "train/good/001.png").read_bytes())
+    found = index(folder)
+    assert found.rejected["path"].tolist()[:2] == ["train/good/001.png", "test/hole/000.png"]
+    assert (found.samples["split"] == "train").sum() == 4
 
 
 def test_a_training_set_of_one_image_in_copies_is_one_image(tmp_path):
@@ -414,7 +527,10 @@ def test_a_photograph_may_be_that_of_another_category(tmp_path):
     assert index(tmp_path, "all").rejected.empty
 
 
-ORPHAN = ["a mask without an image", "restore its image or delete the mask"]
+ORPHAN = [
+    "a mask without an image",
+    "restore its image, delete the mask, or rename its folder if it holds photographs",
+]
 
 
 @pytest.mark.parametrize(
@@ -422,15 +538,78 @@ ORPHAN = ["a mask without an image", "restore its image or delete the mask"]
     [
         (category, "ground_truth/hole/007_mask.png"),
         (category, "ground_truth/dent/000_mask.png"),
-        (category, "ground_truth/hole/000.png"),
         (plain, "masks/abnormal/7.png"),
-        (plain, "masks/1.png"),
         (tiles, "MT_Crack/Imgs/exp7.png"),
     ],
 )
 def test_a_mask_without_an_image_is_told(tmp_path, layout, name):
     mask(layout(tmp_path / "parts") / name)
     assert rejections(tmp_path / "parts") == [[name, *ORPHAN]]
+
+
+def scratched(folder: Path) -> Path:
+    for name in ("normal/0", "normal/1", "normal/2", "scratch/0", "scratch/1", "dent/1", "dent/7"):
+        photograph(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "top", ["masks", "mask", "Masks", "MASK", "ground_truth", "Ground Truth", "groundtruth", "gt", "segmentation"]
+)
+@pytest.mark.parametrize("suffix", ["", "_mask", "_Mask", "-mask"])
+def test_masks_are_found_by_any_name_of_their_folder(tmp_path, top, suffix):
+    for name in ("scratch/0", "scratch/1", "dent/1"):
+        mask(scratched(tmp_path) / f"{top}/{name}{suffix}.bmp")
+    found = index(tmp_path)
+    assert found.rejected.empty
+    assert (found.samples["label"] == 1).sum() == 4
+    assert column(found.samples, "mask_path") == {
+        f"{name}.png": f"{top}/{name}{suffix}.bmp" for name in ("scratch/0", "scratch/1", "dent/1")
+    }
+
+
+@pytest.mark.parametrize("name", ["scratch/masks/0.png", "scratch/0_mask.png", "mask/0.png", "mask/0_mask.png"])
+def test_masks_inside_the_folder_of_a_kind_beside_their_images_or_in_one_flat_folder(tmp_path, name):
+    mask(scratched(tmp_path) / name)
+    found = index(tmp_path)
+    assert found.rejected.empty
+    assert column(found.samples, "mask_path") == {"scratch/0.png": name}
+    assert len(found.samples) == 7
+
+
+def test_a_mask_that_could_be_of_two_images_or_is_a_second_one_is_told(tmp_path):
+    scratched(tmp_path)
+    for name in ("mask/1.png", "mask/dent/7.png", "mask/7_mask.png"):
+        mask(tmp_path / name)
+    found = index(tmp_path)
+    assert sorted(found.rejected.to_numpy().tolist()) == [
+        [
+            "mask/1.png",
+            "a mask of dent/1.png or of scratch/1.png: both have its name",
+            "put it into a folder named as that of its image",
+        ],
+        ["mask/7_mask.png", "dent/7.png has a mask already, mask/dent/7.png", "keep one of them"],
+    ]
+    assert column(found.samples, "mask_path") == {"dent/7.png": "mask/dent/7.png"}
+
+
+def test_photographs_in_a_folder_named_mask_are_told_and_not_laid_over_good_ones(tmp_path):
+    """A kind of defect may be called so; no photograph may vanish for it without a word."""
+    for number in range(3):
+        photograph(tmp_path / f"normal/{number}.png")
+        photograph(tmp_path / f"mask/{number}.png")
+    assert rejections(tmp_path) == [[f"mask/{number}.png", *ORPHAN] for number in range(3)]
+
+
+@pytest.mark.parametrize("name", ["masks/hole/000.png", "Ground_Truth/hole/000_mask.tif", "test/hole/000_mask.png"])
+def test_masks_of_a_category_of_mvtec_by_other_names(tmp_path, name):
+    folder = category(tmp_path / "screw")
+    (folder / "ground_truth/hole/000_mask.png").unlink()
+    mask(folder / name)
+    found = index(folder)
+    assert found.rejected.empty
+    assert column(found.samples, "mask_path")["test/hole/000.png"] == name
+    assert len(found.samples) == 11
 
 
 def test_masks_of_good_images_are_no_orphans(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from endline.errors import EndlineError
-from endline.evidence.images.masks import decode_image, decode_mask, read_mask
+from endline.evidence.images.decoding import decode_image
+from endline.evidence.images.masks import decode_mask, read_mask
 
 HEIGHT, WIDTH = 12, 20
 
@@ -60,15 +61,94 @@ def test_each_label_is_a_defect(tmp_path, defect):
     np.testing.assert_array_equal(decode_mask(saved(tmp_path / "labels.png", labels)), defect)
 
 
+@pytest.mark.parametrize("values", [(1, 2, 3), (1, 255), (1, 2, 200), (60, 255), (1000, 65535)])
+def test_every_number_of_a_mask_is_a_defect(tmp_path, values):
+    numbers = np.zeros((60, 80), "u2" if max(values) > 255 else "u1")
+    for place, value in enumerate(values):
+        numbers[5 + 15 * place : 15 + 15 * place, 20:50] = value
+    np.testing.assert_array_equal(decode_mask(saved(tmp_path / "numbers.png", numbers)), numbers > 0)
+
+
+def test_a_numbered_scratch_of_one_pixel_is_a_defect(tmp_path):
+    numbers = np.zeros((60, 80), "u1")
+    numbers[np.arange(50), np.arange(50) + 10] = 1
+    numbers[40:50, 5:15] = 255
+    np.testing.assert_array_equal(decode_mask(saved(tmp_path / "numbers.png", numbers)), numbers > 0)
+
+
+def test_two_hundred_instances_are_all_defects(tmp_path):
+    numbers = np.kron(np.arange(1, 201).reshape(10, 20), np.ones((4, 4))).astype("u1")
+    numbers[::4] = 0
+    np.testing.assert_array_equal(decode_mask(saved(tmp_path / "numbers.png", numbers)), numbers > 0)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_every_colour_of_a_mask_is_a_defect(tmp_path, mode):
+    painted = np.zeros((40, 60, 3), "u1")
+    painted[5:15, 5:25] = 64, 0, 0
+    painted[20:35, 30:50] = 0, 192, 128
+    image = Image.fromarray(painted)
+    path = tmp_path / "colours.png"
+    (image.quantize(3) if mode == "P" else image).save(path)
+    np.testing.assert_array_equal(decode_mask(path), painted.any(axis=2))
+
+
+@pytest.mark.parametrize("quality", [30, 60, 90])
+def test_traces_of_jpeg_are_no_numbers(tmp_path, quality):
+    rows, columns = np.mgrid[:200, :300]
+    disc = (rows - 100) ** 2 + (columns - 120) ** 2 < 60**2
+    jpeg = saved(tmp_path / "mask.jpg", (disc * 255).astype("u1"), quality=quality)
+    found = decode_mask(saved(tmp_path / "mask.png", np.array(Image.open(jpeg))))
+    assert (found != disc).sum() < 0.01 * disc.sum()
+
+
+def test_a_mask_that_is_transparent_throughout_counts_by_its_colours(tmp_path, defect):
+    layer = np.zeros((*defect.shape, 4), "u1")
+    layer[..., :3] = defect[..., None] * 255
+    np.testing.assert_array_equal(decode_mask(saved(tmp_path / "useless.png", layer)), defect)
+
+
+def turned_photograph(path, size, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    return saved(path, np.random.default_rng(0).integers(0, 256, (*size, 3), dtype="u1"), exif=exif)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_mask_is_turned_as_its_photograph_is(tmp_path, defect, orientation, scale):
+    photograph = turned_photograph(tmp_path / "a.jpg", (HEIGHT * scale, WIDTH * scale), orientation)
+    stored = Image.fromarray((defect * 255).astype("u1"))
+    method = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}.get(orientation)
+    upright = np.array(stored if method is None else stored.transpose(Image.Transpose(method))) > 0
+    path = saved(tmp_path / "mask.png", np.array(stored))
+    np.testing.assert_array_equal(read_mask(path, upright.shape, photograph), upright)
+
+
+@pytest.mark.parametrize("orientation", [6, 8])
+def test_a_mask_that_fits_the_upright_photograph_is_not_turned(tmp_path, defect, orientation):
+    photograph = turned_photograph(tmp_path / "a.jpg", (WIDTH, HEIGHT), orientation)
+    path = saved(tmp_path / "mask.png", (defect * 255).astype("u1"))
+    np.testing.assert_array_equal(read_mask(path, defect.shape, photograph), defect)
+
+
+def test_a_mask_with_an_orientation_of_its_own_is_turned_once(tmp_path, defect):
+    exif = Image.Exif()
+    exif[0x112] = 6
+    photograph = turned_photograph(tmp_path / "a.jpg", (HEIGHT, WIDTH), 6)
+    path = saved(tmp_path / "mask.png", (defect * 255).astype("u1"), exif=exif)
+    np.testing.assert_array_equal(read_mask(path, (WIDTH, HEIGHT), photograph), np.rot90(defect, -1))
+
+
 def test_compressed_and_smoothed_masks_count_from_half_their_largest_value(tmp_path, defect):
     shades = np.where(defect, 176, 0).astype("u1")
-    shades[0] = 88  # a rim of exactly half
-    shades[1] = 3  # traces of compression
+    shades[0] = np.arange(69, 89)  # a rim that ends at exactly half
+    shades[1] = np.arange(20) % 7  # traces of compression
     shades[2, 3] = 89
     np.testing.assert_array_equal(decode_mask(saved(tmp_path / "shades.png", shades)), defect)
     large = np.kron(defect, np.ones((5, 5))).astype(bool)  # its edges cross the blocks of JPEG
     jpeg = saved(tmp_path / "mask.jpg", (large * 255).astype("u1"), quality=60)
-    assert (decode_image(jpeg)[~large] > 0).any()
+    assert (decode_image(jpeg).values[~large] > 0).any()
     np.testing.assert_array_equal(decode_mask(jpeg), large)
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from endline.errors import FileRejected
-from endline.evidence.images.masks import decode_image
-from endline.evidence.images.photographs import image_tensor, read_image
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.images.decoding import checked_megapixels, decode_image
+from endline.evidence.images.photographs import depth_of, eight_bits, image_tensor, read_image, read_photograph
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype="u1")
 GREY = RGB[..., 0]
@@ -65,26 +65,23 @@ def test_grey_and_colour_are_read_as_they_are(tmp_path):
         assert image.flags.writeable  # torch warns of others
 
 
-def test_transparent_pixels_lie_on_black(tmp_path):
-    alpha = np.full((20, 30), 255, "u1")
-    alpha[:, :10] = 0
-    alpha[:, 10:20] = 51
-    image = read_image(saved(tmp_path / "alpha.png", np.dstack([RGB, alpha])))
-    assert not image[:, :10].any()
-    np.testing.assert_allclose(image[:, 10:20], RGB[:, 10:20] / 5, atol=1)
-    np.testing.assert_array_equal(image[:, 20:], RGB[:, 20:])
-    grey = read_image(saved(tmp_path / "grey_alpha.png", Image.fromarray(np.dstack([GREY, alpha]), "LA")))
-    np.testing.assert_array_equal(grey[:, 20:, 1], GREY[:, 20:])
-    assert not grey[:, :10].any()
+@pytest.mark.parametrize("alpha", [0, 51, 255, "some"])
+def test_transparency_is_ignored(tmp_path, alpha):
+    channel = np.where(np.arange(30) < 10, 0, 255) * np.ones((20, 1)) if alpha == "some" else np.full((20, 30), alpha)
+    channel = channel.astype("u1")
+    path = saved(tmp_path / "alpha.png", np.dstack([RGB, channel]))
+    np.testing.assert_array_equal(read_image(path), RGB)
+    assert read_photograph(path).transparent == (alpha != 255)
+    grey = read_image(saved(tmp_path / "grey_alpha.png", Image.fromarray(np.dstack([GREY, channel]), "LA")))
+    np.testing.assert_array_equal(grey[..., 1], GREY)
 
 
 def test_palettes(tmp_path):
     colours = Image.fromarray(RGB).quantize(16)
-    np.testing.assert_array_equal(read_image(saved(tmp_path / "a.png", colours)), np.array(colours.convert("RGB")))
-    see_through = read_image(saved(tmp_path / "b.png", colours, transparency=0))
-    hidden = np.array(colours) == 0
-    assert not see_through[hidden].any()
-    np.testing.assert_array_equal(see_through[~hidden], np.array(colours.convert("RGB"))[~hidden])
+    for options in ({}, {"transparency": 0}):
+        path = saved(tmp_path / "a.png", colours, **options)
+        np.testing.assert_array_equal(read_image(path), np.array(colours.convert("RGB")))
+        assert read_photograph(path).transparent == bool(options)
 
 
 @pytest.mark.parametrize(("mode", "name"), [("CMYK", "a.jpg"), ("CMYK", "a.tif"), ("YCbCr", "a.tif")])
@@ -120,6 +117,93 @@ def test_32_bits_share_the_scale_of_16_and_floats_go_from_0_to_1(tmp_path):
     floats = read_image(saved(tmp_path / "b.tif", (deep / 65535).astype("f4")))
     np.testing.assert_array_equal(integers[..., 0], np.rint(deep / 65535 * 255))
     np.testing.assert_array_equal(floats, integers)
+
+
+def png16(path: Path, values: np.ndarray, colour_type: int) -> Path:
+    """A PNG of 16 bits a channel, which Pillow itself does not write in colour."""
+    height, width = values.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, content in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(content)) + kind + content)
+            file.write(struct.pack(">I", zlib.crc32(kind + content)))
+    return path
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_bits_in_a_file_of_16_are_read_on_their_own_scale(tmp_path, bits):
+    deep = np.random.default_rng(1).integers(0, 2**bits, (20, 30, 4)).astype("u2")
+    deep[0, 0] = 2**bits - 1
+    expected = np.rint(deep / (2**bits - 1) * 255).astype("u1")
+    grey = saved(tmp_path / "grey.png", deep[..., 0])
+    np.testing.assert_array_equal(read_image(grey, bits)[..., 2], expected[..., 0])
+    assert read_photograph(grey).peak == 2**bits - 1
+    for colour_type, channels in ((2, 3), (6, 4)):
+        colour = png16(tmp_path / f"{channels}.png", deep[..., :channels], colour_type)
+        np.testing.assert_array_equal(read_image(colour, bits), expected[..., :3])
+
+
+def test_colours_of_16_bits_in_a_tiff_keep_them_all(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 4096, (16, 16, 3)).astype("<u2")
+    for name, byte_order, kept in (("a.tif", "<", deep), ("b.tif", ">", deep.astype(">u2"))):
+        path = written_tiff(tmp_path / name, kept.tobytes(), {258: 16, 262: 2, 277: 3}, byte_order)
+        np.testing.assert_array_equal(decode_image(path).values, deep)
+
+
+def test_grey_with_transparency_in_the_lower_of_16_bits_is_refused(tmp_path):
+    dark = np.full((20, 30, 2), 4095)
+    assert rejection(png16(tmp_path / "a.png", dark, 4)) == (
+        "grey of 16 bits with transparency, which uses the lower bits alone",
+        "export it without transparency",
+    )
+    full = np.full((20, 30, 2), 40_000)
+    assert (read_image(png16(tmp_path / "b.png", full, 4)) == 40_000 >> 8).all()
+
+
+def test_a_darker_photograph_stays_darker_and_what_is_above_the_scale_is_white():
+    values = np.array([[0, 1000, 2000, 4095, 5000]], np.uint16)
+    assert eight_bits(values, 12)[0, :, 0].tolist() == [0, 62, 125, 255, 255]
+    assert [depth_of(peak) for peak in (255, 256, 4095, 4096, 65535)] == [8, 10, 12, 14, 16]
+
+
+def written_tiff(path: Path, data: bytes, tags: dict[int, int], byte_order: str = "<", size: int = 16) -> Path:
+    """An uncompressed TIFF of a few channels, whose tags are added to those that each has."""
+    channels = tags.get(277, 1)
+    offset = 8 + 6  # of the bits of several channels
+    bits = offset - 6 if channels == 3 else tags[258]
+    every = {256: (4, 1, size), 257: (4, 1, size), 258: (3, channels, bits), 259: (3, 1, 1), 262: (3, 1, tags[262])}
+    every |= {273: (4, 1, offset), 277: (3, 1, channels), 278: (4, 1, size), 279: (4, 1, len(data))}
+    every |= {339: (3, 1, tags[339])} if 339 in tags else {}
+    entries = b""
+    for tag, (kind, number, value) in sorted(every.items()):
+        short = kind == 3 and number == 1
+        content = struct.pack(f"{byte_order}HH", value, 0) if short else struct.pack(f"{byte_order}I", value)
+        entries += struct.pack(f"{byte_order}HHI", tag, kind, number) + content
+    directory = struct.pack(f"{byte_order}H", len(every)) + entries + bytes(4)
+    head = (b"II*\0" if byte_order == "<" else b"MM\0*") + struct.pack(f"{byte_order}I", offset + len(data))
+    path.write_bytes(head + struct.pack(f"{byte_order}3H", *[tags[258]] * 3) + data + directory)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("dtype", "tags", "white"),
+    [("<u2", {258: 16}, 65535), ("u1", {258: 8}, 255), ("<f4", {258: 32, 339: 3}, 1)],
+)
+def test_a_tiff_whose_zero_is_white_is_turned_over(tmp_path, dtype, tags, white):
+    values = np.linspace(0, white, 256).reshape(16, 16).astype(dtype)
+    plain = read_image(written_tiff(tmp_path / "a.tif", values.tobytes(), {**tags, 262: 1}))
+    turned = read_image(written_tiff(tmp_path / "b.tif", values.tobytes(), {**tags, 262: 0}))
+    np.testing.assert_array_equal(plain[..., 0], np.arange(256).reshape(16, 16))
+    np.testing.assert_array_equal(turned, 255 - plain)
+
+
+def test_a_tiff_of_12_bits_is_spread_over_its_own_scale(tmp_path):
+    values = np.linspace(0, 4095, 256).round().astype(int)
+    packed = b"".join(bytes((a >> 4, (a & 15) << 4 | b >> 8, b & 255)) for a, b in values.reshape(-1, 2).tolist())
+    image = read_image(written_tiff(tmp_path / "a.tif", packed, {258: 12, 262: 1}))
+    np.testing.assert_array_equal(image[..., 0].ravel(), np.rint(values / 4095 * 255))
 
 
 @pytest.mark.parametrize("dtype", ["u2", "i4", "f4"])
@@ -195,6 +279,59 @@ def test_truncated(tmp_path, name):
     assert rejection(path) == DAMAGED
 
 
+SMOOTH = np.add.outer(np.arange(160), np.arange(240)).astype("u1")
+JPEGS = [{}, {"progressive": True}, {"optimize": True}, {"restart_marker_blocks": 7}, {"restart_marker_rows": 1}]
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("lost", ["the end, but for its marker", "the end, written as zeros", "the middle"])
+def test_a_jpeg_of_which_a_part_was_never_written_is_refused(tmp_path, options, lost):
+    content = saved(tmp_path / "a.jpg", np.dstack([SMOOTH, SMOOTH.T.reshape(160, 240), SMOOTH]), **options).read_bytes()
+    begin = content.index(b"\xff\xda")
+    half, third = begin + (len(content) - begin) // 2, (len(content) - begin) // 3
+    broken = {
+        "the end, but for its marker": content[:half] + b"\xff\xd9",
+        "the end, written as zeros": content[:half] + bytes(len(content) - half),
+        "the middle": content[: begin + third] + bytes(third) + content[begin + 2 * third :],
+    }[lost]
+    if lost == "the middle" and "progressive" in options:
+        pytest.skip("a scan in the middle of a progressive file: the others give a picture of less detail")
+    (tmp_path / "a.jpg").write_bytes(broken)
+    assert rejection(tmp_path / "a.jpg") == DAMAGED
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+@pytest.mark.parametrize("shade", [0, 7, 200, 255])
+@pytest.mark.parametrize(("colour_type", "bits", "channels"), [(0, 1, 1), (0, 8, 1), (2, 8, 3), (6, 8, 4), (2, 16, 3)])
+def test_a_png_without_its_last_rows_is_refused(tmp_path, interlaced, shade, colour_type, bits, channels):
+    """Its stream and all checksums are sound; the rest of the picture would be black."""
+    size, path = 33, tmp_path / "a.png"
+    passes = [(5, 5), (4, 5), (9, 4), (8, 9), (17, 8), (16, 17), (33, 16)] if interlaced else [(size, size)]
+    lengths = [(rows, 1 + -(-columns * bits * channels // 8)) for columns, rows in passes]
+    rows = [bytes([0]) + bytes([shade]) * (length - 1) for number, length in lengths for _ in range(number)]
+    for kept, whole in ((len(rows), True), (len(rows) // 2, False), (len(rows) - 1, False)):
+        header = struct.pack(">IIBBBBB", size, size, bits, colour_type, 0, 0, interlaced)
+        content = b"\x89PNG\r\n\x1a\n"
+        for kind, each in ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows[:kept]))), (b"IEND", b"")):
+            content += struct.pack(">I", len(each)) + kind + each + struct.pack(">I", zlib.crc32(kind + each))
+        path.write_bytes(content)
+        if whole:
+            assert read_image(path).shape == (size, size, 3)
+        else:
+            assert rejection(path) == DAMAGED
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("shade", [0, 128, 255, None])
+def test_a_sound_jpeg_is_read_whatever_it_shows(tmp_path, options, mode, shade):
+    picture = SMOOTH if shade is None else np.full((160, 240), shade, "u1")
+    path = saved(tmp_path / "a.jpg", Image.fromarray(picture).convert(mode), **options)
+    np.testing.assert_array_equal(read_image(path), np.array(Image.open(path).convert("RGB")))
+    path.write_bytes(path.read_bytes() + b"\0" * 500)  # a camera's padding
+    assert read_image(path).shape == (160, 240, 3)
+
+
 def test_corrupt(tmp_path):
     path = saved(tmp_path / "a.png", RGB)
     content = bytearray(path.read_bytes())
@@ -247,12 +384,30 @@ def test_too_many_pixels_are_refused_by_the_header(tmp_path, monkeypatch, width,
     decoded = []
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: decoded.append(self))
     path = png(tmp_path / "a.png", width, height, rows=1)
-    assert rejection(path) == ("the image has more than 100 million pixels", "crop it or scale it down")
+    reason, remedy = rejection(path)
+    assert reason == f"the image has {width * height / 1e6:.4g} megapixels, more than the limit of 100"
+    limit = {20_000: 400, 10_001: 101, 200_000_000: 200}[width]
+    assert remedy == f"crop it, scale it down, or raise the limit (--params=max_megapixels={limit})"
     assert decoded == []
 
 
+def test_a_raised_limit_reaches_beyond_that_of_pillow(tmp_path):
+    path = png(tmp_path / "a.png", 20_000, 9_000)  # 180 million pixels: Pillow alone refuses 179
+    assert rejection(path)[1].endswith("(--params=max_megapixels=180)")
+    with pytest.raises(FileRejected, match="more than the limit of 179"):
+        decode_image(path, 179)
+    assert decode_image(path, 180).values.shape == (9_000, 20_000)
+
+
+@pytest.mark.parametrize("value", [0, -1, "much", True, float("nan")])
+def test_a_limit_that_is_none_is_a_sentence(value):
+    with pytest.raises(EndlineError, match="must be a number above 0, in millions of pixels"):
+        checked_megapixels(value)
+    assert checked_megapixels(150) == 150
+
+
 def test_up_to_the_limit_pillow_neither_warns_nor_refuses(tmp_path):
-    assert decode_image(png(tmp_path / "a.png", 10_000, 10_000)).shape == (10_000, 10_000)
+    assert decode_image(png(tmp_path / "a.png", 10_000, 10_000)).values.shape == (10_000, 10_000)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory as Linux counts it")
@@ -260,8 +415,8 @@ def test_400_million_pixels_take_no_memory(tmp_path):
     program = """
 import resource, sys
 from pathlib import Path
-from endline.errors import FileRejected
-from endline.evidence.images.masks import decode_image
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.images.decoding import decode_image
 decode_image(Path(sys.argv[1]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -273,7 +428,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     small, large = saved(tmp_path / "small.png", RGB), png(tmp_path / "large.png", 20_000, 20_000)
     done = subprocess.run([sys.executable, "-c", program, small, large], capture_output=True, text=True, check=True)
     reason, kilobytes = done.stdout.splitlines()
-    assert reason == "the image has more than 100 million pixels"
+    assert reason == "the image has 400 megapixels, more than the limit of 100"
     assert int(kilobytes) < 20_000  # decoded it has 400,000
 
 

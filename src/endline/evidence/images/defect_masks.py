@@ -17,22 +17,22 @@ def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.boo
     """Masks (at most `BATCH`, 256, 256) of the rows of a table, batch after batch; all False where a row has none.
 
     Args:
-        samples: rows with `mask_path`, below `folder`; missing where there is no mask.
+        samples: rows with `path` and `mask_path`, below `folder`; missing where there is no mask.
         folder: raw folder.
 
     Raises:
         EndlineError: when a mask cannot be read.
 
     Example:
-        >>> table = pd.DataFrame({"mask_path": [None, None]})
+        >>> table = pd.DataFrame({"path": ["a.png", "b.png"], "mask_path": [None, None]})
         >>> [batch.shape for batch in defect_masks(table, Path("raw"))]
         [(2, 256, 256)]
     """
-    paths = samples["mask_path"].tolist()
+    paths = list(zip(samples["path"], samples["mask_path"], strict=True))
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
         masks = np.zeros((len(batch), *SIZE), np.bool_)
-        for row, path in enumerate(batch):
-            if not pd.isna(path):
-                masks[row] = read_mask(folder / path, SIZE)
+        for row, (photograph, mask) in enumerate(batch):
+            if not pd.isna(mask):
+                masks[row] = read_mask(folder / mask, SIZE, folder / photograph)
         yield masks

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from endline.evaluation.attribution import standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
+from endline.evidence.images.decoding import MEGAPIXELS
+from endline.evidence.images.depth import FULL
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.feature_set import FeatureSet
@@ -24,7 +26,12 @@ BAR = 0.7  # inches that the colour bar takes beside the map
 
 
 def image_exhibits(
-    shortlist: pd.DataFrame, scored: pd.DataFrame, maps: FeatureSet, hottest: pd.DataFrame, folder: Path
+    shortlist: pd.DataFrame,
+    scored: pd.DataFrame,
+    maps: FeatureSet,
+    hottest: pd.DataFrame,
+    folder: Path,
+    reading: tuple[int, float] = (FULL, MEGAPIXELS),
 ) -> list[Exhibit]:
     """Exhibits of the shortlisted photographs, in its order; no other map is read whole.
 
@@ -34,6 +41,7 @@ def image_exhibits(
         maps: array `map` (h, w) of each, or (0, 0) where the detector has none.
         hottest: `sample_id, row, column`, as `hottest` gives it.
         folder: raw folder.
+        reading: bits of the scale and largest megapixels, as the photographs are read.
     """
     limits = shared_limits(maps) if len(shortlist) else None
     row_of = {name: row for row, name in enumerate(scored["sample_id"])}
@@ -44,7 +52,7 @@ def image_exhibits(
         name = verdict["sample_id"]
         anomaly_map = maps.read([row_of[name]])["map"].numpy()[0] if has_maps(maps) else None
         where = tuple(positions.loc[name]) if name in positions.index else None
-        shown.append(image_exhibit(verdict, anomaly_map, folder, limits=limits, hottest=where))
+        shown.append(image_exhibit(verdict, anomaly_map, folder, limits=limits, hottest=where, reading=reading))
     return shown
 
 
@@ -55,6 +63,7 @@ def image_exhibit(
     *,
     limits: tuple[float, float] | None = None,
     hottest: tuple[float, float] | None = None,
+    reading: tuple[int, float] = (FULL, MEGAPIXELS),
 ) -> Exhibit:
     """Exhibit of one photograph.
 
@@ -64,8 +73,9 @@ def image_exhibit(
         folder: raw folder.
         limits: smallest and largest map value of the colour bar, the same for all exhibits.
         hottest: (row, column) of the map's largest value as shares of height and width, which a ring marks.
+        reading: as `image_exhibits` takes it.
     """
-    image = read_indexed_image(folder / verdict["path"])
+    image = read_indexed_image(folder / verdict["path"], *reading)
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     picture = (image_tensor(image, size).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
@@ -76,7 +86,7 @@ def image_exhibit(
         drawn = map_overlay(grey, anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
         figures.append(("anomaly map; ring: its largest value" if hottest else "anomaly map", encode_png(drawn)))
     if not pd.isna(verdict["mask_path"]):
-        mask = read_mask(folder / verdict["mask_path"], size)
+        mask = read_mask(folder / verdict["mask_path"], size, folder / verdict["path"])
         shaded = np.where(mask[..., None], picture, picture // 3).astype(np.uint8)
         figures.append(("mask: the defect as labelled", encode_png(map_overlay(shaded, None, width=NARROW))))
     return exhibit_of(verdict, figures)

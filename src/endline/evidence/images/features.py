@@ -17,8 +17,9 @@ from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
 from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
-from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
+from endline.evidence.images.decoding import MEGAPIXELS
+from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.index import index_image
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.station import Inspected, Preparation
@@ -26,6 +27,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 8
+READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,9 @@ class ImagePreparation(Preparation):
     Attributes:
         height, width: each photograph is resized to it, without a crop.
         arrays: which arrays are made.
+        bits: of the scale of grey and colours of more than 8 bits, fitted on the training photographs; None where none
+            of them has so many.
+        megapixels: largest photograph that is read, in millions of pixels.
 
     Example:
         >>> ImagePreparation(height=256, width=384).pyramid.backbone
@@ -48,6 +53,8 @@ class ImagePreparation(Preparation):
     height: int = 384
     width: int = 384
     arrays: ArraySettings = field(default_factory=ArraySettings)
+    bits: int | None = None
+    megapixels: float = MEGAPIXELS
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -66,7 +73,7 @@ class ImagePreparation(Preparation):
             EndlineError: for an unknown backbone or input type, a size that does not suit it, or missing weights.
         """
         digests = samples["digest"].tolist()
-        parts = self._parts(content_key(digests, self.height, self.width), compute)
+        parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale), compute)
         known = parts.stored_maps(store)
         paths = [folder / path for path in samples["path"]]
         sizes = samples[["height", "width"]].to_numpy(np.float32)
@@ -101,7 +108,8 @@ class ImagePreparation(Preparation):
         Raises:
             EndlineError: when it cannot be used.
         """
-        rows = index_image(path)
+        rows = index_image(path, self.megapixels)
+        warn_of_depths(rows, self.bits)
         parts = self._parts("", compute)
         made = parts.make(self.images([path]), parts.keys)
         return rows, FeatureSet(
@@ -115,8 +123,13 @@ class ImagePreparation(Preparation):
             EndlineError: when one cannot be read any more.
         """
         size = (self.height, self.width)
-        read = (DECODED.read(file, lambda path: (read_indexed_image(path),))[0] for file in files)
+        read = (read_indexed_image(file, self.scale, self.megapixels) for file in files)
         return torch.stack([image_tensor(image, size) for image in read])
+
+    @property
+    def scale(self) -> int:
+        """Bits of the scale by which photographs are read."""
+        return FULL if self.bits is None else self.bits
 
     def _parts(self, evidence: str, compute: Compute) -> ImageParts:
         backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)

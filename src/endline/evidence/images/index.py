@@ -8,18 +8,28 @@ import pandas as pd
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.decoded import DECODED
+from endline.evidence.images.copies import leave_out_copies
+from endline.evidence.images.decoding import MEGAPIXELS
 from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
+from endline.evidence.images.looks import look_of, picture_digest
 from endline.evidence.images.masks import decode_mask
-from endline.evidence.images.photographs import read_image
+from endline.evidence.images.photographs import StoredPhotograph, read_photograph
 from endline.evidence.rejected import Rejections
+from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 
-ORPHAN = ("a mask without an image", "restore its image or delete the mask")
 log = logging.getLogger(__name__)
 
 
-def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int | None = None, seed: int = 0) -> Index:
+def index_images(
+    folder: Path,
+    *,
+    group: str | None,
+    simulated: bool,
+    shots: int | None = None,
+    seed: int = 0,
+    megapixels: float = MEGAPIXELS,
+) -> Index:
     """Read every photograph once: is it sound, what does it show, where is its mask.
 
     Three layouts are recognised: MVTec AD (one category or a folder of them), MTD, and a plain folder with `normal/`
@@ -34,10 +44,13 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
         shots: number of training photographs that are kept of each category, the others being left out; None for all.
             Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.
         seed: of this draw.
+        megapixels: largest photograph that is read, in millions of pixels.
 
     Returns:
-        One row a photograph, with the columns `height, width` in pixels. `split` is that of MVTec AD
-        (`published_split`), else "test" throughout. Masks stand beside anomalous photographs alone.
+        One row a photograph, with the columns `height, width` in pixels, `peak` (its largest value, where it has more
+        than 8 bits and so a scale that is yet to be chosen) and `look_hash` (`look_of`). `split` is that of MVTec AD
+        (`published_split`), else "test" throughout. Masks stand beside anomalous photographs alone. Of photographs
+        with the same pixels one stays, or none where one is labelled normal and another faulty.
 
     Raises:
         EndlineError: as `find_layout`; when no photograph can be used, a category has no normal one, or `shots` are
@@ -46,17 +59,25 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
     layout = find_layout(folder, group)
     rejections = Rejections(folder, "image")
     rows: list[dict[str, object]] = []
+    transparent: list[str] = []
     for photograph in track(layout.photographs, "Reading the images", transient=True):
         with rejections.instead(photograph.path):
-            height, width, _ = _size(folder / photograph.path)
-            digest = rejections.digest(photograph.path, among=photograph.category)
-            mask = _usable_mask(photograph, layout, rejections)
-            read = {"mask_path": mask, "digest": digest, "height": height, "width": width}
-            rows.append({**_row(photograph, layout.group), "simulated": simulated, **read})
-    orphans = layout.masks - {photograph.mask for photograph in layout.photographs}
-    rejections.rows += [(mask, *ORPHAN) for mask in sorted(orphans)]
+            read = read_photograph(folder / photograph.path, megapixels)
+            about = {"digest": file_digest(folder / photograph.path), "picture": picture_digest(read.values)}
+            mask = _usable_mask(photograph, rejections, megapixels)
+            row = _row(photograph, layout.group) | _seen(read) | about
+            rows.append({**row, "category": photograph.category, "mask_path": mask, "simulated": simulated})
+            transparent += [photograph.path] if read.transparent else []
+    rows = leave_out_copies(rows, rejections)
+    rejections.rows += layout.unpaired
     table = rejections.table(len(layout.photographs), usable=bool(rows))
-    samples = sample_table(rows)
+    samples = sample_table(rows).drop(columns=["picture", "category"])
+    if transparent:
+        log.warning(
+            "Transparency is ignored, every pixel has its colour as stored: %d images (%s) have transparent ones.",
+            len(transparent),
+            ", ".join(transparent[:3]) + (", ..." if len(transparent) > 3 else ""),
+        )
     samples = _few_shots(samples, layout, shots, seed)
     unknown = int(samples["label"].isna().sum())
     if unknown:
@@ -64,25 +85,31 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
     return Index(samples, table, layout.published_split)
 
 
-def index_image(path: Path) -> pd.DataFrame:
+def index_image(path: Path, megapixels: float = MEGAPIXELS) -> pd.DataFrame:
     """Sample table of one photograph whose label is unknown; its raw folder is the one it lies in.
 
     Raises:
         EndlineError: when the photograph cannot be used.
     """
     try:
-        height, width, _ = _size(path)
+        read = read_photograph(path, megapixels)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     except OSError as problem:
         raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
-    row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=""), "")
-    return sample_table([{**row, "height": height, "width": width}])
+    row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=None), "")
+    return sample_table([row | _seen(read)])
 
 
-def _size(path: Path) -> tuple[int, ...]:
-    """Height, width and channels of a photograph that can be read; what was decoded is kept for the extraction."""
-    return DECODED.read(path, lambda file: (read_image(file),))[0].shape
+def _seen(read: StoredPhotograph) -> dict[str, object]:
+    """Columns of what a decoded photograph shows."""
+    height, width = read.values.shape[:2]
+    return {
+        "height": height,
+        "width": width,
+        "peak": pd.NA if read.peak is None else read.peak,
+        "look_hash": look_of(read.values),
+    }
 
 
 def _row(photograph: Photograph, group: str) -> dict[str, object]:
@@ -98,13 +125,13 @@ def _row(photograph: Photograph, group: str) -> dict[str, object]:
     }
 
 
-def _usable_mask(photograph: Photograph, layout: Layout, rejections: Rejections) -> str | None:
+def _usable_mask(photograph: Photograph, rejections: Rejections, megapixels: float) -> str | None:
     """Mask of an anomalous photograph; None where there is none, or none that can be used."""
-    if photograph.kind in (None, NORMAL) or photograph.mask not in layout.masks:
+    if photograph.kind in (None, NORMAL) or photograph.mask is None:
         return None
     with rejections.instead(photograph.mask):
         # An empty one would count the defect's own pixels as good ones, as four of MTD's 392 would.
-        if not decode_mask(rejections.folder / photograph.mask).any():
+        if not decode_mask(rejections.folder / photograph.mask, megapixels).any():
             raise FileRejected("the mask marks no defect", "mark the defect or delete the mask")
         return photograph.mask
     return None

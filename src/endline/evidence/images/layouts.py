@@ -1,12 +1,13 @@
 """Layouts of image folders: which photographs lie where, what each shows, and where its mask belongs."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endline.errors import EndlineError
 from endline.evidence.folders import kind_named, kind_of_folders, visible_files
-from endline.evidence.images.masks import SUFFIXES
+from endline.evidence.images.decoding import SUFFIXES
+from endline.evidence.images.mask_pairs import ORPHAN, is_mask_folder, mask_key, masks_among, pair_masks
 from endline.samples import NORMAL, NORMAL_WORDS
 
 ALL = "all"  # the group of all categories at once
@@ -18,18 +19,18 @@ class Photograph:
     """One image file, not yet opened.
 
     Attributes:
-        path, mask: of the file and of the mask it would have, relative to the raw folder, POSIX.
+        path, mask: of the file and of its mask, relative to the raw folder, POSIX; None where it has no mask.
         kind: NORMAL, the kind of its defect, or None where that is unknown.
         category: the product it shows.
         split: `train` or `test` where the data set says so, else `test`.
 
     Example:
-        >>> Photograph("normal/0.png", "masks/normal/0.png", "normal", "tile").split
+        >>> Photograph("dent/0.png", "masks/dent/0.png", "dent", "tile").split
         'test'
     """
 
     path: str
-    mask: str
+    mask: str | None
     kind: str | None
     category: str
     split: str = "test"
@@ -45,6 +46,7 @@ class Layout:
         normal_folders: category -> folder in which its training images lie or belong.
         published_split: whether the data set divides training and test.
         group: name of the group.
+        unpaired: path, reason and remedy of each mask that no photograph takes.
 
     Example:
         >>> Layout([], set(), {"tile": Path("raw/normal")}, published_split=False, group="tile").group
@@ -56,6 +58,7 @@ class Layout:
     normal_folders: dict[str, Path]
     published_split: bool
     group: str
+    unpaired: tuple[tuple[str, str, str], ...] = ()
 
 
 def find_layout(folder: Path, group: str | None) -> Layout:
@@ -86,48 +89,91 @@ def find_layout(folder: Path, group: str | None) -> Layout:
     return layout
 
 
+def chosen_group(group: object) -> str | None:
+    """Name of the group of a run as it was asked for: a number on the command line is the name of a folder.
+
+    Raises:
+        EndlineError: for an empty name.
+    """
+    if group is None:
+        return None
+    name = str(group).strip()
+    if not name:
+        raise EndlineError("group= is empty: name a category (--params=group=<name>), or leave it out.")
+    return name
+
+
 def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
     """MTD (Huang et al. 2020): `MT_<Kind>/Imgs/*.jpg`, each with a `.png` mask beside; MT_Free is normal."""
     photographs, masks = [], set()
     for tile in tiles:
         kind = tile.name.removeprefix("MT_").lower()
-        for path in _images(tile / "Imgs"):
-            if path.suffix.lower() == ".png":
-                masks.add(_inside(folder, path))
-            else:
-                mask = _inside(folder, path.with_suffix(".png"))
-                shown = NORMAL if kind == "free" else kind
-                photographs.append(Photograph(_inside(folder, path), mask, shown, group))
-    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group)
+        paths = _images(tile / "Imgs")
+        beside = {path for path in paths if path.suffix.lower() == ".png"}
+        masks |= {_inside(folder, path) for path in beside}
+        for path in (each for each in paths if each not in beside):
+            mask = _inside(folder, path.with_suffix(".png")) if path.with_suffix(".png") in beside else None
+            shown = NORMAL if kind == "free" else kind
+            photographs.append(Photograph(_inside(folder, path), mask, shown, group))
+    orphans = masks - {photograph.mask for photograph in photographs}
+    unpaired = tuple((mask, *ORPHAN) for mask in sorted(orphans))
+    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group, unpaired)
 
 
 def _plain(folder: Path, normal: Path, group: str) -> Layout:
-    """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind."""
-    photographs, masks = [], set()
-    for path in _images(folder):
-        relative = path.relative_to(folder)
-        folders = relative.parts[:-1]
-        if folders[:1] == ("masks",):
-            masks.add(relative.as_posix())
-            continue
-        mask = ("masks" / relative.with_suffix(".png")).as_posix()
-        photographs.append(Photograph(relative.as_posix(), mask, kind_of_folders(folders), group))
-    return Layout(photographs, masks, {group: normal}, False, group)
+    """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind.
+
+    Masks lie in folders named so (`MASK_FOLDERS`), anywhere, or beside their photographs as `<name>_mask`.
+    """
+    paths = [_inside(folder, path) for path in _images(folder)]
+    masks = masks_among(paths)
+    photographs = [
+        Photograph(path, None, kind_of_folders(Path(path).parts[:-1]), group) for path in paths if path not in masks
+    ]
+    keys = {photograph.path: mask_key(photograph.path) for photograph in photographs}
+    paired, unpaired = _paired(photographs, keys, {mask: mask_key(mask) for mask in masks})
+    return Layout(paired, masks, {group: normal}, False, group, unpaired)
 
 
 def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layout:
-    """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`."""
-    photographs, masks = [], set()
+    """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`.
+
+    The masks may lie in any folder of `MASK_FOLDERS`, or beside the tested photographs.
+    """
+    photographs: list[Photograph] = []
+    masks: set[str] = set()
+    unpaired: tuple[tuple[str, str, str], ...] = ()
     for name, category in categories.items():
-        for split, top in (("train", category / "train/good"), ("test", category / "test")):
-            for path in _images(top):
-                shown = path.relative_to(category / split)
-                kind = kind_named(shown.parts[0] if len(shown.parts) > 1 else "")
-                mask = category / "ground_truth" / shown.with_name(f"{shown.stem}_mask.png")
-                photographs.append(Photograph(_inside(folder, path), _inside(folder, mask), kind, name, split))
-        masks |= {_inside(folder, path) for path in _images(category / "ground_truth")}
+        tested = [_inside(folder, path) for path in _images(category / "test")]
+        own = masks_among(_inside(category / "test", folder / path) for path in tested)
+        beside = {path for path in tested if _inside(category / "test", folder / path) in own}
+        folders = sorted(path for path in category.iterdir() if path.is_dir() and is_mask_folder(path.name))
+        apart = {_inside(folder, path) for top in folders for path in _images(top)}
+        top = _inside(folder, category)
+        found = [
+            Photograph(_inside(folder, path), None, NORMAL, name, "train") for path in _images(category / "train/good")
+        ]
+        keys = {}
+        for path in (each for each in tested if each not in beside):
+            key = mask_key(path, f"{top}/test")
+            kind = Path(path).relative_to(Path(top, "test")).parts[:-1]
+            keys[path] = key
+            found.append(Photograph(path, None, kind_named(kind[0] if kind else ""), name, "test"))
+        mask_keys = {mask: mask_key(mask, f"{top}/test") for mask in beside} | {m: mask_key(m, top) for m in apart}
+        paired, left = _paired(found, keys, mask_keys)
+        photographs, masks, unpaired = photographs + paired, masks | beside | apart, unpaired + left
     normal_folders = {name: category / "train/good" for name, category in categories.items()}
-    return Layout(photographs, masks, normal_folders, True, ALL if group == ALL else next(iter(categories)))
+    chosen = ALL if group == ALL else next(iter(categories))
+    return Layout(photographs, masks, normal_folders, True, chosen, unpaired)
+
+
+def _paired(
+    photographs: list[Photograph], keys: Mapping[str, tuple[str, ...]], masks: Mapping[str, tuple[str, ...]]
+) -> tuple[list[Photograph], tuple[tuple[str, str, str], ...]]:
+    """Photographs with their masks, and the masks that none takes."""
+    faulty = [each.path for each in photographs if each.path in keys and each.kind not in (None, NORMAL)]
+    pairs = pair_masks(keys, faulty, masks)
+    return [replace(each, mask=pairs.mask_of.get(each.path)) for each in photographs], tuple(pairs.unpaired)
 
 
 def _categories(folder: Path, group: str | None) -> dict[str, Path]:

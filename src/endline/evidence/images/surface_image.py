@@ -7,9 +7,12 @@ from typing import Any
 import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.images.decoding import checked_megapixels
 from endline.evidence.images.defect_masks import defect_masks
+from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
+from endline.evidence.images.layouts import chosen_group
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
@@ -17,22 +20,33 @@ from endline.samples import Index
 
 def index(folder: Path, request: IndexRequest) -> Index:
     """Sample table of a folder of photographs, see `index_images`."""
-    shots = request.split["shots"]
-    return index_images(folder, group=request.group, simulated=request.simulated, shots=shots, seed=request.seed)
+    return index_images(
+        folder,
+        group=chosen_group(request.group),
+        simulated=request.simulated,
+        shots=request.split["shots"],
+        seed=request.seed,
+        megapixels=checked_megapixels(request.preparation["max_megapixels"]),
+    )
 
 
 def prepare(
     samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
 ) -> ImagePreparation:
-    """How photographs become arrays; nothing is fitted."""
-    return ImagePreparation(parameters["height"], parameters["width"], wanted_arrays(parameters, wanted))
+    """How photographs become arrays; fitted on the training ones is the scale of those of more than 8 bits."""
+    bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
+    warn_of_depths(samples, bits)
+    arrays = wanted_arrays(parameters, wanted)
+    megapixels = checked_megapixels(parameters["max_megapixels"])
+    return ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels)
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
     """Photograph, anomaly map and mask of the shortlisted photographs."""
     from endline.evidence.images.exhibits import image_exhibits  # only reports draw
 
-    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder)
+    reading = (preparation.scale, preparation.megapixels)
+    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder, reading)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
