@@ -300,3 +300,13 @@ def test_an_interval_that_tiny_sets_cannot_give_is_not_given() -> None:
 def test_what_does_not_draw_does_not_import_matplotlib() -> None:
     code = "import sys, endline.reporting, endline.pipelines.detection.nodes; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_look_alikes_across_the_split_are_listed_with_what_to_do() -> None:
+    assert "look-alikes" not in render_report(**inputs())
+    pairs = pd.DataFrame({"training": [HOSTILE] * 42, "tested": ["b.png"] * 42, "distance": [0.01] * 42})
+    page = Page(render_report(**inputs(), near_duplicates=pairs))
+    said = page.text["look-alikes"]
+    assert "say so in units.csv" in said
+    assert said.count("b.png") == 40
+    assert "and 2 more pairs" in said

@@ -24,6 +24,7 @@ def create_pipeline(station: Station) -> Pipeline:
                 ["samples", "rejected", "inputs"],
                 name="index",
             ),
+            node(station_nodes.look_alikes, "samples", "near_duplicates", name="look_alikes"),
             node(
                 own(station_nodes.prepare),
                 ["samples", "source", "inputs", "params:run", "params:preparation", "params:detectors"],

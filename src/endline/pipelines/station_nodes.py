@@ -14,6 +14,7 @@ from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors
 from endline.evaluation.calibration import Calibration
 from endline.evidence.decoded import DECODED
+from endline.evidence.near_duplicates import COLUMNS, near_duplicates
 from endline.evidence.raw_folder import locate_raw
 from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
 from endline.evidence.units import units_on_both_sides, with_units, without_mixed_units
@@ -51,6 +52,22 @@ def index(
     digests = dict(zip(samples["sample_id" if several else "path"], samples["digest"], strict=True))
     rejected = pd.concat([found.rejected, rejected_table(mixed)], ignore_index=True)
     return samples, rejected, {**source, "facts": dict(found.facts), "digests": digests}
+
+
+def look_alikes(samples: pd.DataFrame) -> pd.DataFrame:
+    """Tested samples that look like one that trained, where the index says how a sample looks."""
+    if "look_hash" not in samples:
+        return pd.DataFrame(columns=list(COLUMNS)).astype({"training": str, "tested": str, "distance": float})
+    pairs = near_duplicates(samples)
+    if len(pairs):
+        log.warning(
+            "%d tested sample(s) look like one that trained (%s and %s first): if they show one physical part, say so "
+            "in units.csv, for the figures say nothing about new parts then.",
+            pairs["tested"].nunique(),
+            pairs["tested"].iloc[0],
+            pairs["training"].iloc[0],
+        )
+    return pairs
 
 
 def prepare(

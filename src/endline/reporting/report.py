@@ -33,6 +33,7 @@ def render_report(
     figures: Mapping[str, bytes],
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
+    near_duplicates: pd.DataFrame | None = None,
     settings: Mapping[str, Any],
     provenance: Mapping[str, Any],
     simulated: bool,
@@ -50,6 +51,7 @@ def render_report(
         figures: PNG files, as `run_figures` gives them; any may lack.
         exhibits: items shown in full, group by group.
         rejected: columns `path, reason, remedy`.
+        near_duplicates: columns `training, tested, distance`, tested samples that look like one that trained.
         settings: of the run, nested by section.
         provenance: as `provenance` gives it.
         simulated: whether the data are; the page then says so at its head.
@@ -89,6 +91,7 @@ def render_report(
         verdicts=_verdict_rows(scores),
         show_domain="domain" in scores and scores["domain"].nunique() > 1,
         rejected=rejected.to_dict("records"),
+        look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
         settings=_by_section(settings),
         provenance=_flat(provenance),
     )

@@ -21,7 +21,7 @@ COSTS = (  # key, name, unit, what it says
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the head: `tone` is good, warn or plain.
+    """One figure of the head: `tone` is good, warn or plain; `cost` for what it took.
 
     Example:
         >>> Tile("AUROC", "0.912", "95 % interval 0.850 to 0.970").tone
@@ -32,6 +32,7 @@ class Tile:
     value: str
     detail: str
     tone: str = "plain"
+    cost: bool = False
 
 
 def summary_sentences(metrics: Mapping[str, Any], evidence: str) -> list[str]:
@@ -109,7 +110,7 @@ def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
     tiles += [*_baseline_tile(metrics), control_tile(metrics, evidence)]
     for key, name, unit, detail in COSTS:
         if (value := number(metrics, key)) is not None:
-            tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail))
+            tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail, cost=True))
     return tiles
 
 

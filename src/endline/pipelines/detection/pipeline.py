@@ -15,9 +15,9 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
         evidence: what its items are, in the plural.
         masks: whether the station gives `masks`, the defect masks row by row with `part_scores`.
 
-    The station gives `samples`, `rejected`, `inputs`, `preparation`, `features`, and `exhibits` made from `shortlist`
-    and `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`; `params:detectors` is
-    shared.
+    The station gives `samples`, `rejected`, `near_duplicates`, `inputs`, `preparation`, `features`, and `exhibits` made
+    from `shortlist` and `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`;
+    `params:detectors` is shared.
     """
     return pipeline(
         [
@@ -90,6 +90,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "figures",
                     "exhibits",
                     "rejected",
+                    "near_duplicates",
                     "inputs",
                     "params:station",
                     "params:detectors",
