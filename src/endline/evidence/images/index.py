@@ -1,6 +1,7 @@
 """Index of the station `surface_image`: a folder of photographs becomes a sample table."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,28 @@ from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.decoded import DECODED
+from endline.evidence.folders import left_out, list_folder
 from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
-from endline.evidence.images.masks import decode_mask
+from endline.evidence.images.masks import SUFFIXES, decode_mask
 from endline.evidence.images.photographs import read_image
-from endline.evidence.rejected import Rejections
+from endline.evidence.labels import check_words, own_labels
+from endline.evidence.rejected import Rejections, after_rejections
 from endline.samples import NORMAL, Index, sample_table
 
+READABLE = "PNG, JPEG, TIFF, BMP, WebP or PGM"
 ORPHAN = ("a mask without an image", "restore its image or delete the mask")
 log = logging.getLogger(__name__)
 
 
-def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int | None = None, seed: int = 0) -> Index:
+def index_images(
+    folder: Path,
+    *,
+    group: str | None,
+    simulated: bool,
+    shots: int | None = None,
+    seed: int = 0,
+    labels: Mapping[object, object] | None = None,
+) -> Index:
     """Read every photograph once: is it sound, what does it show, where is its mask.
 
     Three layouts are recognised: MVTec AD (one category or a folder of them), MTD, and a plain folder with `normal/`
@@ -34,16 +46,19 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
         shots: number of training photographs that are kept of each category, the others being left out; None for all.
             Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.
         seed: of this draw.
+        labels: the user's own words for folders, see `own_labels`.
 
     Returns:
         One row a photograph, with the columns `height, width` in pixels. `split` is that of MVTec AD
         (`published_split`), else "test" throughout. Masks stand beside anomalous photographs alone.
 
     Raises:
-        EndlineError: as `find_layout`; when no photograph can be used, a category has no normal one, or `shots` are
-            more than there are.
+        EndlineError: as `find_layout` and `check_words`; when no photograph can be used, a category has no normal
+            one, or `shots` are more than there are.
     """
-    layout = find_layout(folder, group)
+    own = own_labels(labels)
+    layout = find_layout(folder, group, own)
+    check_words((photograph.kind for photograph in layout.photographs), f"{folder}, by the names of its folders,", own)
     rejections = Rejections(folder, "image")
     rows: list[dict[str, object]] = []
     for photograph in track(layout.photographs, "Reading the images", transient=True):
@@ -55,9 +70,13 @@ def index_images(folder: Path, *, group: str | None, simulated: bool, shots: int
             rows.append({**_row(photograph, layout.group), "simulated": simulated, **read})
     orphans = layout.masks - {photograph.mask for photograph in layout.photographs}
     rejections.rows += [(mask, *ORPHAN) for mask in sorted(orphans)]
+    taken = layout.masks | {photograph.path for photograph in layout.photographs}
+    for root in layout.roots:
+        rejections.rows += left_out(folder, list_folder(root, SUFFIXES), taken, SUFFIXES, READABLE)
     table = rejections.table(len(layout.photographs), usable=bool(rows))
     samples = sample_table(rows)
-    samples = _few_shots(samples, layout, shots, seed)
+    with after_rejections(table):
+        samples = _few_shots(samples, layout, shots, seed)
     unknown = int(samples["label"].isna().sum())
     if unknown:
         log.warning("%d images have no label in %s: they are scored, but count in no figure.", unknown, folder)

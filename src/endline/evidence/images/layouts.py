@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endline.errors import EndlineError
-from endline.evidence.folders import kind_named, kind_of_folders, visible_files
+from endline.evidence.folders import kind_of_folders, list_folder, other_endings, visible_files
 from endline.evidence.images.masks import SUFFIXES
-from endline.samples import NORMAL, NORMAL_WORDS
+from endline.evidence.labels import Own, kind_of
+from endline.samples import NORMAL
 
+MVTEC = ("train", "test", "ground_truth")  # folders of a category, whatever the user's words make of such names
 ALL = "all"  # the group of all categories at once
 MAGNETIC_TILE = "magnetic_tile"
 
@@ -45,6 +47,7 @@ class Layout:
         normal_folders: category -> folder in which its training images lie or belong.
         published_split: whether the data set divides training and test.
         group: name of the group.
+        roots: the folders that were looked through, the raw one or the chosen categories.
 
     Example:
         >>> Layout([], set(), {"tile": Path("raw/normal")}, published_split=False, group="tile").group
@@ -56,15 +59,17 @@ class Layout:
     normal_folders: dict[str, Path]
     published_split: bool
     group: str
+    roots: tuple[Path, ...] = ()
 
 
-def find_layout(folder: Path, group: str | None) -> Layout:
+def find_layout(folder: Path, group: str | None, own: Own | None = None) -> Layout:
     """Recognise MTD by `MT_<Kind>/Imgs`, a plain folder by `normal/`, MVTec AD by `train/` or `test/`.
 
     Args:
         folder: raw folder.
         group: category of an MVTec AD folder, `all`, or None for the only one; elsewhere the group's name, None for
             its usual one (`magnetic_tile`, the folder's own).
+        own: the user's words for folders.
 
     Raises:
         EndlineError: when the folder is missing, holds no image, has none of the layouts, or not this category.
@@ -73,20 +78,20 @@ def find_layout(folder: Path, group: str | None) -> Layout:
         raise EndlineError(f"There is no folder {folder}: give the folder of the images (--params=raw=<folder>).")
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
     tiles = [path for path in inside if path.name.startswith("MT_") and (path / "Imgs").is_dir()]
-    normals = [path for path in inside if path.name.lower() in NORMAL_WORDS]
+    normals = [path for path in inside if path.name not in MVTEC and kind_of(path.name, own) == NORMAL]
     name = None if group == ALL else group
     if tiles:
-        layout = _magnetic_tiles(folder, tiles, name or MAGNETIC_TILE)
+        layout = _magnetic_tiles(folder, tiles, name or MAGNETIC_TILE, own)
     elif normals:
-        layout = _plain(folder, normals[0], name or folder.resolve().name)
+        layout = _plain(folder, normals[0], name or folder.resolve().name, own)
     else:
-        layout = _mvtec(folder, _categories(folder, group), group)
+        layout = _mvtec(folder, _categories(folder, group), group, own)
     if not layout.photographs:
         raise _no_layout(folder)
     return layout
 
 
-def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
+def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str, own: Own | None) -> Layout:
     """MTD (Huang et al. 2020): `MT_<Kind>/Imgs/*.jpg`, each with a `.png` mask beside; MT_Free is normal."""
     photographs, masks = [], set()
     for tile in tiles:
@@ -96,38 +101,40 @@ def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
                 masks.add(_inside(folder, path))
             else:
                 mask = _inside(folder, path.with_suffix(".png"))
-                shown = NORMAL if kind == "free" else kind
+                shown = NORMAL if kind == "free" else kind_of(kind, own)
                 photographs.append(Photograph(_inside(folder, path), mask, shown, group))
-    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group)
+    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group, (folder,))
 
 
-def _plain(folder: Path, normal: Path, group: str) -> Layout:
+def _plain(folder: Path, normal: Path, group: str, own: Own | None) -> Layout:
     """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind."""
     photographs, masks = [], set()
+    top = next((path.name for path in sorted(folder.iterdir()) if path.name.lower() == "masks"), "masks")
     for path in _images(folder):
         relative = path.relative_to(folder)
         folders = relative.parts[:-1]
-        if folders[:1] == ("masks",):
+        if folders[:1] == (top,):
             masks.add(relative.as_posix())
             continue
-        mask = ("masks" / relative.with_suffix(".png")).as_posix()
-        photographs.append(Photograph(relative.as_posix(), mask, kind_of_folders(folders), group))
-    return Layout(photographs, masks, {group: normal}, False, group)
+        mask = (top / relative.with_suffix(".png")).as_posix()
+        photographs.append(Photograph(relative.as_posix(), mask, kind_of_folders(folders, own), group))
+    return Layout(photographs, masks, {group: normal}, False, group, (folder,))
 
 
-def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layout:
+def _mvtec(folder: Path, categories: dict[str, Path], group: str | None, own: Own | None) -> Layout:
     """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`."""
     photographs, masks = [], set()
     for name, category in categories.items():
         for split, top in (("train", category / "train/good"), ("test", category / "test")):
             for path in _images(top):
                 shown = path.relative_to(category / split)
-                kind = kind_named(shown.parts[0] if len(shown.parts) > 1 else "")
+                kind = kind_of_folders(shown.parts[:-1], own)
                 mask = category / "ground_truth" / shown.with_name(f"{shown.stem}_mask.png")
                 photographs.append(Photograph(_inside(folder, path), _inside(folder, mask), kind, name, split))
         masks |= {_inside(folder, path) for path in _images(category / "ground_truth")}
     normal_folders = {name: category / "train/good" for name, category in categories.items()}
-    return Layout(photographs, masks, normal_folders, True, ALL if group == ALL else next(iter(categories)))
+    chosen = ALL if group == ALL else next(iter(categories))
+    return Layout(photographs, masks, normal_folders, True, chosen, tuple(categories.values()))
 
 
 def _categories(folder: Path, group: str | None) -> dict[str, Path]:
@@ -157,8 +164,10 @@ def _is_category(folder: Path) -> bool:
 
 def _no_layout(folder: Path) -> EndlineError:
     if not _images(folder):
+        others = other_endings(list_folder(folder, SUFFIXES), SUFFIXES)
         return EndlineError(
-            f"{folder} holds no image: put photographs of good parts into {folder / NORMAL} (png, jpg, tif, ...)."
+            f"{folder} holds no image{others}: put photographs of good parts into {folder / NORMAL} "
+            "(png, jpg, tif, ...)."
         )
     return EndlineError(
         f"{folder} has no folder '{NORMAL}', and not the layout of MVTec AD (<category>/train/good) or MTD "

@@ -17,8 +17,14 @@ from endline.samples import Index
 
 def index(folder: Path, request: IndexRequest) -> Index:
     """Sample table of a folder of photographs, see `index_images`."""
-    shots = request.split["shots"]
-    return index_images(folder, group=request.group, simulated=request.simulated, shots=shots, seed=request.seed)
+    return index_images(
+        folder,
+        group=request.group,
+        simulated=request.simulated,
+        shots=request.split["shots"],
+        seed=request.seed,
+        labels=request.preparation["labels"],
+    )
 
 
 def prepare(
