@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from endline.errors import EndlineError
@@ -157,3 +158,43 @@ def test_the_real_table_has_faults_named_by_numbers(caplog):
     assert counts == {"1": 42, "1*": 42, "2": 42, "7": 44, "normal": 42}
     assert found.rejected == []
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", "recording;fault\na.wav;0\nb.wav;Geräusch\n".encode("latin-1")),
+        ("labels.csv", "sep=;\nrecording;fault\na.wav;0\nb.wav;Geräusch\n".encode("utf-8-sig")),
+        ("labels.csv", "recording\tfault\r\na.wav\t0\r\nb.wav\tGeräusch\r\n".encode("utf-16")),
+        ("labels.tsv", "recording\tfault\na.wav\t0\nb.wav\tGeräusch\n".encode()),
+    ],
+)
+def test_tables_of_any_spreadsheet(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    path = find_label_table(tmp_path)
+    assert path is not None
+    assert read_label_table(path, NAMES).kinds == {"a.wav": "normal", "b.wav": "Geräusch"}
+
+
+def test_a_workbook(tmp_path):
+    rows = {"Recording": ["a.wav", "b.wav", "c.wav", "a2.wav"], "Fault": [0, 7, None, False]}
+    pd.DataFrame(rows, dtype=object).to_excel(tmp_path / "labels.xlsx", index=False)
+    path = find_label_table(tmp_path)
+    assert path is not None
+    kinds = {"a.wav": "normal", "b.wav": "7", "deep/c.wav": None, "deep/a2.wav": "normal"}
+    assert read_label_table(path, NAMES).kinds == kinds
+
+
+def test_rows_are_counted_as_the_file_has_them(tmp_path):
+    found = read(tmp_path, "", "a.wav,0", "", "", "b.wav,7", "b.wav,2")
+    assert found.rejected[0][1] == "labels.csv contradicts itself (7 in row 6, 2 in row 7)"
+
+
+def test_a_table_that_cannot_be_read_is_told(tmp_path):
+    (tmp_path / "labels.xlsx").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(EndlineError) as caught:
+        read_label_table(tmp_path / "labels.xlsx", NAMES)
+    assert str(caught.value) == (
+        f"{tmp_path}/labels.xlsx cannot be read (the Excel file is damaged or cut short): copy it again from its "
+        "source, or save it as CSV."
+    )

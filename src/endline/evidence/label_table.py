@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
-from endline.errors import EndlineError
+from endline.errors import EndlineError, FileRejected
 from endline.evidence.folders import LABEL_TABLES, Rejected
 from endline.evidence.labels import Own, check_words, frequent_fault, kind_of
+from endline.evidence.tables import read_table
 from endline.samples import NORMAL
 
 COLUMNS = ("recording", "fault")
@@ -70,7 +69,7 @@ def read_label_table(path: Path, names: Sequence[str], own: Own | None = None) -
     rejected: list[Rejected] = []
     spelling: dict[str, str] = {}  # `Scratch` and `scratch` are one kind
     find = _finder(names)
-    for number, (recording, fault) in enumerate(_rows(path), start=2):
+    for number, recording, fault in _rows(path):
         kind = kind_of(fault, own)
         kind = kind and spelling.setdefault(kind.casefold(), kind)
         if not recording:
@@ -116,22 +115,22 @@ def _check_kinds(path: Path, kinds: Sequence[str | None], own: Own | None) -> No
         )
 
 
-def _rows(path: Path) -> list[tuple[str, str]]:
-    """Recording and fault of each row, as text."""
+def _rows(path: Path) -> list[tuple[int, str, str]]:
+    """Number of the row in the file, recording and fault of each, as text."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise EndlineError(
-            f"{path} cannot be read ({error}): save it as CSV with the columns recording,fault."
-        ) from error
-    columns = [str(name).strip() for name in table.columns]
+        table = read_table(path)
+    except FileRejected as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.reason}): {problem.remedy}.") from problem
+    except OSError as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.strerror}): check its rights and the disk.") from problem
+    columns = [str(name) for name in table.columns]
     places = {wanted: [i for i, name in enumerate(columns) if name.lower() == wanted] for wanted in COLUMNS}
     if not all(places.values()):
         raise EndlineError(f"{path} has the columns {', '.join(columns)}: it needs recording,fault.")
     if twice := [name for name, at in places.items() if len(at) > 1]:
         raise EndlineError(f"{path} has {len(places[twice[0]])} columns '{twice[0]}': keep the right one.")
-    recordings, faults = (table.iloc[:, at[0]].str.strip() for at in places.values())
-    return list(zip(recordings, faults, strict=True))
+    recordings, faults = (table.iloc[:, at[0]] for at in places.values())
+    return list(zip(table.index.tolist(), recordings, faults, strict=True))
 
 
 def _finder(names: Sequence[str]) -> Callable[[str], list[str]]:
