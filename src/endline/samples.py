@@ -96,9 +96,12 @@ def sample_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 def item_of(samples: pd.DataFrame) -> pd.Series:
     """Item of every row, (rows,): the sample id without the `#part` of the row's own part (or one of several joined).
 
-    A `#` of a file's name stays, so that `a#1.png` and `a#2.png` are two items.
+    A `#` of a file's name stays, so that `a#1.png` and `a#2.png` are two items. Of a table without the column `part`,
+    which no sample table is, every `#` begins a part.
     """
-    parts = samples["part"] if "part" in samples else pd.Series(None, index=samples.index, dtype=object)
+    if "part" not in samples:
+        return samples["sample_id"].str.rsplit("#", n=1).str[0]
+    parts = samples["part"]
     items = [_item(name, part) for name, part in zip(samples["sample_id"], parts, strict=True)]
     return pd.Series(items, index=samples.index, name="sample_id", dtype=samples["sample_id"].dtype)
 
