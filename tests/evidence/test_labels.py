@@ -118,7 +118,18 @@ def test_doubtful_words_are_named_at_once_with_the_setting():
         "by the setting labels: {'nromal': ..., 'true': ...} (normal, unknown, or the kind of fault; in the station's "
         "YAML, or --params=labels.<word>=normal), or rename them."
     )
-    check_words(["true", "nromal"], "/raw/labels.csv", own_labels({"yes": "true", "x": "nromal"}))
+    check_words(["true", "nromal"], "/raw/labels.csv", own_labels({"true": "true", "nromal": "nromal"}))
+
+
+def test_a_setting_that_says_nothing_clear_is_told():
+    with pytest.raises(EndlineError, match=r"^labels=Gut maps no word: write labels: \{<word>: normal\}"):
+        own_labels("Gut")
+    with pytest.raises(EndlineError, match=r"says that 'x' means 'True', which may mean a fault or not: say normal"):
+        own_labels({"x": True})
+
+
+def test_words_with_dots_come_as_groups_from_the_command_line():
+    assert own_labels({"St": {"2": "normal"}, "x": None}) == {"st.2": "normal", "x": None}
 
 
 def test_a_fault_that_most_have_is_named():

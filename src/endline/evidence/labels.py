@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
+from endline.dotted import flatten
 from endline.errors import EndlineError
 from endline.samples import NORMAL
 
@@ -46,14 +47,32 @@ _MOST = 0.5  # share of the labelled rows above which one kind of fault is asked
 Own = Mapping[str, str | None]
 
 
-def own_labels(setting: Mapping[object, object] | None) -> dict[str, str | None]:
+def own_labels(setting: object) -> dict[str, str | None]:
     """The setting `labels` (word -> `normal`, `unknown` or a kind of fault), its words as they are looked up.
 
+    A word with dots, which `--params=labels.St.2=normal` takes for groups in groups, is put together again.
+
+    Raises:
+        EndlineError: when the setting is no mapping, or says a doubtful word of another one.
+
     Example:
-        >>> own_labels({"Serie": "normal", "Muster": "unknown", 3: "scratch"})
-        {'serie': 'normal', 'muster': None, '3': 'scratch'}
+        >>> own_labels({"Serie": "normal", "Muster": "unknown", 3: "scratch", "St": {"2": "normal"}})
+        {'serie': 'normal', 'muster': None, '3': 'scratch', 'st.2': 'normal'}
     """
-    return {_plain(str(word)).casefold(): _known(str(kind)) for word, kind in (setting or {}).items()}
+    if not setting:
+        return {}
+    if not isinstance(setting, Mapping):
+        raise EndlineError(f"labels={setting} maps no word: write labels: {{<word>: normal}}, or labels.<word>=normal.")
+    own: dict[str, str | None] = {}
+    for word, said in flatten(setting).items():
+        kind = None if said is None else _known(str(said))
+        if kind is not None and is_doubtful(kind) and _folded(kind) != _folded(word):
+            raise EndlineError(
+                f"The setting labels says that '{word}' means '{kind}', which may mean a fault or not: say normal, "
+                "unknown, or the kind of fault."
+            )
+        own[_plain(word).casefold()] = kind
+    return own
 
 
 def kind_of(word: str, own: Own | None = None) -> str | None:

@@ -61,7 +61,7 @@ class CycleIndexing:
     form: CycleFormat = field(default_factory=CycleFormat)
     train_fraction: float = 1.0
     seed: int = 0
-    labels: Mapping[object, object] | None = None
+    labels: Mapping[str, Any] | None = None
 
 
 def index_cycles(folder: Path, settings: CycleIndexing) -> Index:

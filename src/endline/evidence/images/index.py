@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,7 +31,7 @@ def index_images(
     simulated: bool,
     shots: int | None = None,
     seed: int = 0,
-    labels: Mapping[object, object] | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Index:
     """Read every photograph once: is it sound, what does it show, where is its mask.
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +27,7 @@ PARTS = ("fold", "unfold")
 log = logging.getLogger(__name__)
 
 
-def index_recordings(
-    folder: Path, *, group: str, simulated: bool, labels: Mapping[object, object] | None = None
-) -> Index:
+def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mapping[str, Any] | None = None) -> Index:
     """Read every recording once: is it sound, and where are its motions.
 
     Labels come from `labels.csv` (or .tsv, .xlsx; columns `recording,fault`) or, without that file, from one sub-folder
