@@ -71,8 +71,21 @@ def test_a_missing_column_is_named():
 
 
 def test_item_is_the_sample_id_without_its_part():
-    ids = pd.DataFrame({"sample_id": ["a/b.wav#fold", "a#1.wav#unfold", "plain.png"]})
+    ids = pd.DataFrame({"sample_id": ["a/b.wav#fold", "a#1.wav#unfold", "plain.png"], "part": ["fold", "unfold", None]})
     assert item_of(ids).tolist() == ["a/b.wav", "a#1.wav", "plain.png"]
+
+
+def test_a_number_sign_in_a_file_name_is_no_part():
+    names = ["part#1.png", "part#2.png", "part#fold.png", "#1.png"]
+    table = sample_table({"sample_id": name, "path": name, "group": "g", "label": 0} for name in names)
+    assert item_of(table).tolist() == names
+    assert table["unit"].tolist() == names
+    assert len(training(assign_split(table, SplitRule(train=4), seed=0))) == 4
+
+
+def test_items_of_joined_parts_keep_their_number_sign():
+    rows = {"sample_id": ["a#1.wav#fold", "a#1.wav", "a#2.wav"], "part": "fold+unfold"}  # as `detector_rows` makes them
+    assert item_of(pd.DataFrame(rows)).tolist() == ["a#1.wav", "a#1.wav", "a#2.wav"]
 
 
 def test_rejected_table_has_its_columns_even_when_empty():

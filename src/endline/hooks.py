@@ -23,6 +23,7 @@ from endline.evaluation.summary import restart_peak_memory
 from endline.reporting.provenance import git_commit, machine, package_versions
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
+LONGEST_NAME = 240  # of a figure; MLflow takes 250 letters
 log = logging.getLogger(__name__)
 IDENTITY = ("station", "group", "detector", "seed")
 
@@ -170,17 +171,20 @@ def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[
 
 
 def _metric_name(name: str) -> str:
-    """The name with what MLflow refuses replaced."""
-    return re.sub(r"[^\w\-. /]", "_", name)
+    """The name with what MLflow refuses replaced; it reads `/` as folders, and a kind of fault may be `a//b`."""
+    return re.sub(r"[^\w\-. ]", "_", name)[:LONGEST_NAME]
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The figures of a nested dictionary, with dotted names that MLflow accepts."""
-    return {
-        _metric_name(name): float(value)
-        for name, value in flatten(metrics).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    numbers: dict[str, float] = {}
+    for name, value in flatten(metrics).items():
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            accepted = _metric_name(name)
+            while accepted in numbers:  # `1*` and `1?` would become one
+                accepted += "_"
+            numbers[accepted] = float(value)
+    return numbers
 
 
 def _log_curves(history: pd.DataFrame, run_id: str) -> None:

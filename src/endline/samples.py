@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 NORMAL = "normal"
-NORMAL_WORDS = frozenset({"0", "normal", "good", "ok"})  # what users write for it, in lower case
 MINIMUM_TRAINING_ITEMS = 3
 REJECTED_COLUMNS = ("path", "reason", "remedy")
 
@@ -95,8 +94,21 @@ def sample_table(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
 
 
 def item_of(samples: pd.DataFrame) -> pd.Series:
-    """Item of every row, (rows,): the sample id without its `#part`."""
-    return samples["sample_id"].str.rsplit("#", n=1).str[0]
+    """Item of every row, (rows,): the sample id without the `#part` of the row's own part (or one of several joined).
+
+    A `#` of a file's name stays, so that `a#1.png` and `a#2.png` are two items. Of a table without the column `part`,
+    which no sample table is, every `#` begins a part.
+    """
+    if "part" not in samples:
+        return samples["sample_id"].str.rsplit("#", n=1).str[0]
+    parts = samples["part"]
+    items = [_item(name, part) for name, part in zip(samples["sample_id"], parts, strict=True)]
+    return pd.Series(items, index=samples.index, name="sample_id", dtype=samples["sample_id"].dtype)
+
+
+def _item(sample_id: str, part: object) -> str:
+    item, _, end = sample_id.rpartition("#")
+    return item if isinstance(part, str) and item and end in part.split("+") else sample_id
 
 
 def rejected_table(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:

@@ -77,6 +77,28 @@ def test_no_normal(project, raw, sentence):
     check_failed(project)
 
 
+def test_odd_names_and_own_words_go_through_a_whole_run(project, tmp_path):
+    """A word of the user, a kind with slashes and signs, a file name with `#` and one that is no UTF-8."""
+    faults = project.faults()
+    normals = [name for name, fault in faults.items() if fault == "0"][:8]
+    faulty = next(name for name, fault in faults.items() if fault != "0")
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number, name in enumerate(normals):
+        os.link(project.recordings / "recordings" / name, raw / f"part#{number}.wav")
+    os.link(project.recordings / "recordings" / faulty, raw / "bad.wav")
+    (raw / os.fsdecode(b"M\xfcll.wav")).write_bytes(b"x")
+    rows = [f"part#{number}.wav;Serie" for number in range(8)]
+    (raw / "labels.csv").write_text("\n".join(["recording;fault", *rows, 'bad.wav;"a//b\n..?"']) + "\n")
+    result = project.command(raw=raw, detector="gaussian", noise_floor="raw", exhibits=0, **{"labels.Serie": "normal"})
+    assert result.exit_code == 0, result.output
+    metrics, rejected = project.load("metrics"), project.load("rejected")
+    assert (metrics["n_train"], metrics["n_test_normal"], metrics["n_test_anomalous"]) == (6, 2, 1)
+    assert list(metrics["auroc_by_kind"]) == ["a//b ..?"]
+    assert rejected["path"].tolist() == ["M\\xfcll.wav"]
+    assert any(name.startswith("auroc_by_kind.a__b .._.") for name in project.tracked().data.metrics)
+
+
 def test_a_single_normal(project, raw, sentence):
     said = sentence(project.command(raw=raw(normals=1)))
     assert said.startswith("1 normal item(s) would train, at least 3 are needed: record more good parts")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.progress import Progress
 
 from endline.errors import EndlineError
+from endline.evidence.folders import list_folder
 
 log = logging.getLogger(__name__)
 SIMULATED = "simulated"
@@ -36,7 +37,7 @@ def locate_raw(run: Mapping[str, Any], simulate: Simulate) -> dict[str, Any]:
     if os.environ.get("ENDLINE_DATA"):
         return _real(Path(os.environ["ENDLINE_DATA"]) / run["data_set"], "ENDLINE_DATA")
     own = Path(run["raw_default"])
-    if own.is_dir() and any(path.is_file() for path in own.rglob("*") if path.name != ".gitkeep"):
+    if own.is_dir() and list_folder(own).files:
         return {"folder": str(own), "simulated": False}
     log.warning("No raw files given and none in %s: working on SIMULATED data.", own)
     return _simulated(run, simulate)

@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from endline.errors import EndlineError, FileRejected
+from endline.evidence.folders import printable
 from endline.files import file_digest
-from endline.samples import rejected_table
+from endline.samples import REJECTED_COLUMNS, rejected_table
 
+SINGLY = 3  # files left out for one reason that the log names one by one
 log = logging.getLogger(__name__)
 
 
@@ -60,18 +62,56 @@ class Rejections:
         return digest
 
     def table(self, files: int, *, usable: bool) -> pd.DataFrame:
-        """The rejected table of `files` files; each row is logged as a warning.
+        """The rejected table of `files` files, names as they can be printed; the log warns of every row or reason.
 
         Raises:
-            EndlineError: when none is usable.
+            EndlineError: when none is usable, with the most frequent reason.
         """
-        table = rejected_table(self.rows)
+        table = rejected_table([(printable(name), reason, remedy) for name, reason, remedy in self.rows])
         if not usable:
-            first = table.iloc[0]
-            raise EndlineError(
-                f"None of the {files} {self.contents}s in {self.folder} can be used; {first['path']}: "
-                f"{first['reason']} ({first['remedy']})."
-            )
-        for row in table.itertuples():
-            log.warning("Left out %s: %s; %s.", row.path, row.reason, row.remedy)
+            raise EndlineError(f"None of the {files} {self.contents}s in {self.folder} can be used; {_mainly(table)}.")
+        for _, rows in table.groupby(_reasons(table), sort=False):
+            shown = rows if len(rows) <= SINGLY else rows[:1]
+            for row in shown.itertuples():
+                more = "" if len(rows) <= SINGLY else f" and {len(rows) - 1} more"
+                log.warning("Left out %s%s: %s; %s.", row.path, more, row.reason, row.remedy)
         return table
+
+
+@contextmanager
+def after_rejections(rejected: pd.DataFrame) -> Iterator[None]:
+    """Say of what fails in the block for want of items how many files were left out before, and mainly why.
+
+    Args:
+        rejected: the rejected table, columns `path, reason, remedy`.
+
+    Raises:
+        EndlineError: the block's own, with that sentence before it where files were left out.
+
+    Example:
+        >>> with after_rejections(rejected_table([("a.wav", "the recording is silent", "check the microphone")])):
+        ...     raise EndlineError("1 normal item(s) would train.")
+        Traceback (most recent call last):
+        endline.errors.EndlineError: 1 file was left out; a.wav: the recording is silent (check the microphone). 1 ...
+    """
+    try:
+        yield
+    except EndlineError as problem:
+        if rejected.empty:
+            raise
+        said = "1 file was" if len(rejected) == 1 else f"{len(rejected)} files were"
+        raise EndlineError(f"{said} left out; {_mainly(rejected)}. {problem}") from problem
+
+
+def _mainly(table: pd.DataFrame) -> str:
+    """The first file of the most frequent reason, with the reason, the remedy and how many it holds for."""
+    reasons = _reasons(table)
+    counts = reasons.map(reasons.value_counts()).to_numpy()
+    path, reason, remedy = table[list(REJECTED_COLUMNS)].iloc[counts.argmax()]  # the first of them
+    count = counts.max()
+    return f"{path if count == 1 else f'{count} such as {path}'}: {reason} ({remedy})"
+
+
+def _reasons(table: pd.DataFrame) -> pd.Series:
+    """By which rows are counted: reason without its numbers, and remedy."""
+    return table["reason"].str.replace(r"\d+(\.\d+)?", "0", regex=True) + table["remedy"]

@@ -16,6 +16,7 @@ from endline.evaluation.calibration import Calibration
 from endline.evidence.decoded import DECODED
 from endline.evidence.near_duplicates import COLUMNS, near_duplicates
 from endline.evidence.raw_folder import locate_raw
+from endline.evidence.rejected import after_rejections
 from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
 from endline.evidence.units import units_on_both_sides, with_units, without_mixed_units
 from endline.feature_set import FeatureSet
@@ -41,16 +42,18 @@ def index(
     request = IndexRequest(run["group"], source["simulated"], run["seed"], split, preparation)
     folder = Path(source["folder"])
     found = station.index(folder, request)
-    parts, mixed = without_mixed_units(with_units(found.samples, folder, split["unit"]))
+    with after_rejections(found.rejected):
+        parts, mixed = without_mixed_units(with_units(found.samples, folder, split["unit"]))
     if mixed:
         log.warning("%d normal file(s) of parts that have faulty ones too are left out.", len(mixed))
-    samples = divided(replace(found, samples=parts), split, run["seed"], station.more_training)
+    rejected = pd.concat([found.rejected, rejected_table(mixed)], ignore_index=True)
+    with after_rejections(rejected):
+        samples = divided(replace(found, samples=parts), split, run["seed"], station.more_training)
     if both := units_on_both_sides(samples):
         log.warning("%d part(s) are in training and in test (%s, ...): the figures are too good.", len(both), both[0])
     # A file of many cycles has a digest for each.
     several = bool((samples.groupby("path")["digest"].nunique() > 1).any())
     digests = dict(zip(samples["sample_id" if several else "path"], samples["digest"], strict=True))
-    rejected = pd.concat([found.rejected, rejected_table(mixed)], ignore_index=True)
     return samples, rejected, {**source, "facts": dict(found.facts), "digests": digests}
 
 

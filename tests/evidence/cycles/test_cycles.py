@@ -14,7 +14,7 @@ from endline.array_store import ArrayStore
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles import robot_files
 from endline.evidence.cycles.features import CyclePreparation, common_length
-from endline.evidence.cycles.index import CycleIndexing, index_cycle, index_cycles, read_cycles
+from endline.evidence.cycles.index import READABLE, CycleIndexing, index_cycle, index_cycles, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.robot_files import cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
@@ -449,3 +449,92 @@ def test_the_digest_of_a_cycle_follows_its_values_alone(tmp_path):
     after = index_cycles(robot_folder(tmp_path / "b", table), CycleIndexing()).samples["digest"].tolist()
     assert before[0] != after[0]
     assert before[1] == after[1]
+
+
+def test_what_else_lies_in_a_folder_of_cycles_is_a_row(tmp_path):
+    folder = folder_of(tmp_path)
+    (folder / "normal/folder.csv").mkdir()
+    (folder / "normal/lost.csv").symlink_to("nowhere")
+    os.mkfifo(folder / "normal/pipe.parquet")
+    os.mkfifo(folder / "pipe.parquet")  # must not be opened to see whether it holds many cycles
+    for name in ("normal/a.gif", "labels.csv", "units.csv", "simulation.json", "README", ".Trash-0/0.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    found = index_cycles(folder, CycleIndexing())
+    assert found.samples["kind"].value_counts().to_dict() == {"normal": 5, "stuck": 1}
+    pipe = ["neither a file nor a folder, but a pipe, socket or device", "take it away"]
+    assert found.rejected.to_numpy().tolist() == [
+        ["normal/folder.csv", "a folder, named like a file of data", "rename it"],
+        ["normal/lost.csv", "a link to something that is not there", "restore what it leads to, or delete the link"],
+        ["normal/pipe.parquet", *pipe],
+        ["pipe.parquet", *pipe],
+        ["labels.csv", "no table of labels is read here", "put the files into one folder a kind, or delete the table"],
+        [
+            "normal/a.gif",
+            "the ending '.gif' is not one that is read here",
+            f"export it as {READABLE}, or take it away",
+        ],
+    ]
+
+
+def test_files_beside_a_file_of_many_cycles_are_rows(tmp_path):
+    folder = robot_folder(tmp_path, robot_table(NORMALS))
+    (name,) = (path.name for path in folder.glob("*.parquet"))
+    write_cycle(folder / "normal/0.csv")
+    (folder / "more.PARQUET").write_bytes((folder / name).read_bytes())
+    found = index_cycles(folder, CycleIndexing(file=name))
+    assert found.rejected.to_numpy().tolist() == [
+        ["normal/0.csv", f"cycles are read from {name} alone here", "put it into a raw folder of its own"]
+    ]
+    with pytest.raises(EndlineError, match=r"holds 2 files of cycles"):
+        index_cycles(folder, CycleIndexing())
+
+
+@pytest.mark.parametrize("word", ["healthy", "i.O.", "Gut", "0.0"])
+def test_folders_of_normal_cycles_in_other_words(tmp_path, word):
+    folder = folder_of(tmp_path)
+    (folder / "normal").rename(folder / word)
+    assert index_cycles(folder, CycleIndexing()).samples["label"].tolist().count(0) == 5
+
+
+@pytest.mark.parametrize("name", ["normal_test", "Test", "line_3/normal"])
+def test_doubtful_folders_of_cycles_are_told_and_can_be_mapped(tmp_path, name):
+    folder = folder_of(tmp_path)
+    write_cycle(folder / name / "0.csv", 30)
+    with pytest.raises(EndlineError) as caught:
+        index_cycles(folder, CycleIndexing())
+    assert str(caught.value).startswith(
+        f"{folder}, by the names of its folders, labels with words that may mean a fault or not: '{name}' (1). Say what"
+    )
+    kinds = index_cycles(folder, CycleIndexing(labels={name: "normal"})).samples.set_index("path")["kind"]
+    assert kinds[f"{name}/0.csv"] == "normal"
+
+
+def test_cycles_in_linked_folders_are_read(tmp_path):
+    folder, elsewhere = folder_of(tmp_path), tmp_path / "elsewhere"
+    write_cycle(elsewhere / "0.csv", 40)
+    (folder / "loose").symlink_to(elsewhere)
+    found = index_cycles(folder, CycleIndexing())
+    assert found.samples.set_index("path")["kind"]["loose/0.csv"] == "loose"
+    assert found.rejected.empty
+
+
+def test_a_cycle_whose_name_is_no_utf8_is_a_row_that_parquet_holds(tmp_path):
+    folder = folder_of(tmp_path)
+    write_cycle(folder / "normal" / os.fsdecode(b"M\xfcll.csv"), 40)
+    found = index_cycles(folder, CycleIndexing())
+    assert found.rejected.to_numpy().tolist() == [["normal/M\\xfcll.csv", "its name is no UTF-8", "rename it"]]
+    found.samples.to_parquet(tmp_path / "samples.parquet")
+
+
+def test_a_number_sign_in_a_name_keeps_cycles_apart(tmp_path):
+    for number in range(4):
+        write_cycle(tmp_path / f"raw/normal/part#{number}.csv", number)
+    samples = index_cycles(tmp_path / "raw", CycleIndexing()).samples
+    assert samples["unit"].tolist() == [f"normal/part#{number}.csv" for number in range(4)]
+
+
+def test_cycles_of_other_formats_alone_are_named(tmp_path):
+    (tmp_path / "a.gif").touch()
+    with pytest.raises(EndlineError, match=r"holds no cycle, but 1 file that is not read here \(\.gif\): put normal"):
+        index_cycles(tmp_path, CycleIndexing())

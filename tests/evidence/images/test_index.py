@@ -264,9 +264,10 @@ def test_a_category_without_normal_training_images_is_told(tmp_path, bad):
         f"{folder / 'train/good'} holds no image that can be used, and endline learns from good parts only: "
         "put photographs of good parts there."
     )
-    assert refused(folder) == sentence
-    assert refused(tmp_path, "screw") == sentence
-    assert refused(tmp_path, "all") == sentence
+    left_out = "1 file was left out; {}train/good/000.png: the file is empty (0 bytes) (take the photograph again). "
+    assert refused(folder) == (left_out.format("") if bad else "") + sentence
+    assert refused(tmp_path, "screw") == (left_out.format("screw/") if bad else "") + sentence
+    assert refused(tmp_path, "all") == (left_out.format("screw/") if bad else "") + sentence
 
 
 def test_magnetic_tiles(tmp_path):
@@ -351,10 +352,134 @@ def test_hidden_files_folders_and_other_files_are_no_images(tmp_path):
     number = len(index(plain(tmp_path)).samples)
     (tmp_path / "normal/._0.jpg").write_bytes(b"written by a Mac")
     (tmp_path / "normal/notes.txt").write_text("x")
-    (tmp_path / "normal/folder.png").mkdir()
+    (tmp_path / "normal/simulation.json").write_text("{}")
     photograph(tmp_path / ".thumbnails/0.png")
     assert len(index(tmp_path).samples) == number
     assert index(tmp_path).rejected.empty
+
+
+def test_what_else_lies_in_the_folder_is_a_row(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "normal/folder.png").mkdir()
+    (tmp_path / "normal/lost.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "normal/pipe.png")
+    for name in ("normal/a.gif", "normal/b.bmp2", "labels.csv", "__MACOSX/0.png", "Thumbs.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = index(tmp_path)
+    unread = "export it as PNG, JPEG, TIFF, BMP, WebP or PGM, or take it away"
+    assert found.rejected.to_numpy().tolist() == [
+        ["normal/folder.png", "a folder, named like a file of data", "rename it"],
+        ["normal/lost.png", "a link to something that is not there", "restore what it leads to, or delete the link"],
+        ["normal/pipe.png", "neither a file nor a folder, but a pipe, socket or device", "take it away"],
+        [
+            "labels.csv",
+            "no table of labels is read here",
+            "put the files into one folder a kind, or delete the table",
+        ],
+        ["normal/a.gif", "the ending '.gif' is not one that is read here", unread],
+        ["normal/b.bmp2", "the ending '.bmp2' is not one that is read here", unread],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("layout", "name"),
+    [
+        (category, "validation/good/000.png"),
+        (category, "train/scratch/000.png"),
+        (category, "000.png"),
+        (tiles, "MT_Crack/exp0.png"),
+        (tiles, "new.jpg"),
+    ],
+)
+def test_images_outside_the_folders_of_a_layout_are_rows(tmp_path, layout, name):
+    photograph(layout(tmp_path / "parts") / name)
+    assert rejections(tmp_path / "parts") == [
+        [name, "it lies outside the folders that are read", "move it into one of them, or take it away"]
+    ]
+
+
+def test_other_categories_are_no_rows(tmp_path):
+    for name in ("cable", "screw"):
+        category(tmp_path / name)
+    photograph(tmp_path / "cable/validation/0.png")
+    assert index(tmp_path, "screw").rejected.empty
+    assert index(tmp_path, "all").rejected["path"].tolist() == ["cable/validation/0.png"]
+
+
+def test_photographs_in_linked_folders_are_read(tmp_path):
+    folder, elsewhere = plain(tmp_path / "raw"), tmp_path / "elsewhere"
+    for number in range(2):
+        photograph(elsewhere / f"{number}.png")
+    (folder / "scratch").symlink_to(elsewhere)
+    (folder / "normal/more").symlink_to(photograph(tmp_path / "more/9.png").parent)
+    found = index(folder)
+    kinds = column(found.samples, "kind")
+    assert [kinds["scratch/0.png"], kinds["scratch/1.png"], kinds["normal/more/9.png"]] == ["scratch"] * 2 + ["normal"]
+    assert found.rejected.empty
+
+
+def test_a_name_that_is_no_utf8_is_a_row_that_parquet_holds(tmp_path):
+    photograph(plain(tmp_path / "raw") / "normal" / os.fsdecode(b"M\xfcll.png"))
+    found = index(tmp_path / "raw")
+    assert found.rejected.to_numpy().tolist() == [["normal/M\\xfcll.png", "its name is no UTF-8", "rename it"]]
+    found.samples.to_parquet(tmp_path / "samples.parquet")
+
+
+@pytest.mark.parametrize("word", ["healthy", "i.O.", "Gut", "pass", "in_ordnung"])
+def test_folders_of_good_parts_in_other_words(tmp_path, word):
+    (plain(tmp_path) / "normal").rename(tmp_path / word)
+    assert index(tmp_path).samples["label"].tolist().count(0) == 4
+
+
+def test_good_ones_of_a_test_folder_in_other_words(tmp_path):
+    folder = category(tmp_path / "screw")
+    (folder / "test/good").rename(folder / "test/ok")
+    assert index(folder).samples["label"].tolist().count(0) == 5 + 2
+
+
+@pytest.mark.parametrize("name", ["normal_test", "test", "nromal", "ground_truth", "line_3/good"])
+@pytest.mark.parametrize("layout", [plain, category])
+def test_doubtful_folders_are_told_and_can_be_mapped(tmp_path, name, layout):
+    folder = layout(tmp_path / "raw")
+    at = f"test/{name}" if layout is category else name
+    photograph(folder / at / "0.png")
+    said = refused(folder)
+    assert said.startswith(
+        f"{folder}, by the names of its folders, labels with words that may mean a fault or not: '{name}' (1). Say what"
+    )
+    kinds = index(folder, labels={name: "normal"}).samples.set_index("path")["kind"]
+    assert kinds[f"{at}/0.png"] == "normal"
+    kinds = index(folder, labels={name: "scratch"}).samples.set_index("path")["kind"]
+    assert kinds[f"{at}/0.png"] == "scratch"
+
+
+def test_folders_of_unknown_parts_are_no_faults(tmp_path):
+    photograph(plain(tmp_path) / "unlabelled/0.png")
+    row = index(tmp_path).samples.set_index("path").loc["unlabelled/0.png"]
+    assert row[["label", "kind"]].isna().all()
+
+
+def test_a_folder_of_masks_may_be_written_large(tmp_path):
+    (plain(tmp_path) / "masks").rename(tmp_path / "Masks")
+    found = index(tmp_path)
+    assert column(found.samples, "mask_path") == {"abnormal/1.jpg": "Masks/abnormal/1.png"}
+    assert sorted(set(found.samples["kind"])) == ["abnormal", "normal"]
+
+
+def test_a_number_sign_in_a_name_keeps_photographs_apart(tmp_path):
+    for number in range(4):
+        photograph(tmp_path / f"normal/part#{number}.png")
+    samples = assign_split(index(tmp_path).samples, SplitRule(train=3), seed=0)
+    assert samples["unit"].nunique() == 4
+    assert (samples["split"] == "train").sum() == 3
+
+
+def test_images_of_other_formats_alone_are_named(tmp_path):
+    (tmp_path / "a.gif").touch()
+    assert refused(tmp_path).startswith(
+        f"{tmp_path} holds no image, but 1 file that is not read here (.gif): put photo"
+    )
 
 
 BAD = {
@@ -662,13 +787,13 @@ def test_a_folder_of_no_known_layout_is_told(tmp_path, name):
     )
 
 
-def test_no_usable_image_is_told_with_the_first_reason(tmp_path):
+def test_no_usable_image_is_told_with_the_most_frequent_reason(tmp_path):
     mask(tmp_path / "masks/lost.png")
     (tmp_path / "normal").mkdir()
     for number in range(3):
         (tmp_path / f"normal/{number}.png").touch()
     assert refused(tmp_path) == (
-        f"None of the 3 images in {tmp_path} can be used; normal/0.png: the file is empty (0 bytes) "
+        f"None of the 3 images in {tmp_path} can be used; 3 such as normal/0.png: the file is empty (0 bytes) "
         "(take the photograph again)."
     )
 

@@ -157,10 +157,17 @@ def test_an_ambiguous_name_is_told(folder):
     ]
 
 
-def test_contradicting_labels_are_told(folder):
+def test_contradicting_labels_leave_the_recording_out(folder):
     label(folder, "data000.wav,7")
-    with pytest.raises(EndlineError, match=r"labels\.csv gives data000\.wav more than one fault: keep the right line"):
-        index(folder)
+    found = index(folder)
+    assert found.rejected.to_numpy().tolist() == [
+        [
+            "data000.wav",
+            "labels.csv contradicts itself (normal in row 2, 7 in row 7)",
+            "keep the right line and delete the others",
+        ]
+    ]
+    assert found.samples["path"].unique().tolist() == [f"data{number:03d}.wav" for number in range(1, 5)]
 
 
 def test_the_same_label_twice_does_no_harm(folder):
@@ -172,7 +179,7 @@ def test_the_same_label_twice_does_no_harm(folder):
     ("content", "told"),
     [
         ("name,class\na,b\n", r"labels\.csv has the columns name, class: it needs recording,fault"),
-        ("", r"labels\.csv cannot be read \(.*\): save it as CSV with the columns recording,fault"),
+        ("", r"labels\.csv cannot be read \(the file is empty \(0 bytes\)\): export it again\."),
         ('recording,fault\n"a,b\n', r"labels\.csv cannot be read"),
         ("recording,fault\na,b,c\na,b,c,d\n", r"labels\.csv cannot be read"),
     ],
@@ -183,10 +190,11 @@ def test_a_label_table_that_cannot_be_read_is_told(folder, content, told):
         index(folder)
 
 
-def test_a_label_table_in_another_encoding_is_told(folder):
-    (folder / "labels.csv").write_bytes("recording,fault\ndata000.wav,Geräusch\n".encode("latin-1"))
-    with pytest.raises(EndlineError, match=r"labels\.csv cannot be read"):
-        index(folder)
+def test_a_label_table_in_another_encoding_is_read(folder):
+    rows = "recording;fault\ndata000.wav;Geräusch\ndata001.wav;i.O.\n"
+    (folder / "labels.csv").write_bytes(rows.encode("latin-1"))
+    kinds = index(folder).samples.drop_duplicates("path").set_index("path")["kind"]
+    assert kinds.dropna().to_dict() == {"data000.wav": "Geräusch", "data001.wav": "normal"}
 
 
 def test_a_label_table_of_a_spreadsheet_is_read(folder):
@@ -274,10 +282,10 @@ def test_a_duplicate_recording(folder):
 
 
 def test_an_unreadable_file_is_a_row_too(folder, monkeypatch):
-    def denied(self, *arguments):
+    def denied(self, *arguments, **options):
         if self.name.startswith("bad"):
             raise PermissionError(13, "Permission denied")
-        return original(self, *arguments)
+        return original(self, *arguments, **options)
 
     original = Path.open
     monkeypatch.setattr(Path, "open", denied)
@@ -285,11 +293,83 @@ def test_an_unreadable_file_is_a_row_too(folder, monkeypatch):
     assert rejection(folder) == ("it cannot be read (Permission denied)", "check the file's rights and the disk")
 
 
-def test_a_folder_named_wav_and_other_files_are_no_recordings(folder):
+def test_what_else_lies_in_the_folder_is_a_row_and_notes_are_not(folder):
+    soundfile.write(folder / "new.wav", sound(9), RATE)
     (folder / "folder.wav").mkdir()
-    (folder / "notes.txt").write_text("x")
-    assert index(folder).samples["path"].nunique() == 5
-    assert index(folder).rejected.empty
+    (folder / "lost.wav").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.wav")
+    for name in ("notes.txt", "README.md", "a.m4a", "b.xlsx", ".ipynb_checkpoints/c.wav", "deep/labels.csv"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("x")
+    found = index(folder)
+    assert found.samples["path"].nunique() == 6
+    unread = "export it as WAV, FLAC or another sound format, or take it away"
+    assert found.rejected.to_numpy().tolist() == [
+        ["folder.wav", "a folder, named like a file of data", "rename it"],
+        ["lost.wav", "a link to something that is not there", "restore what it leads to, or delete the link"],
+        ["pipe.wav", "neither a file nor a folder, but a pipe, socket or device", "take it away"],
+        ["a.m4a", "the ending '.m4a' is not one that is read here", unread],
+        ["b.xlsx", "the ending '.xlsx' is not one that is read here", unread],
+        ["deep/labels.csv", "a table of labels is read in the raw folder itself alone", "move it there"],
+    ]
+
+
+def test_a_name_that_is_no_utf8_is_a_row_that_parquet_holds(folder, tmp_path):
+    (folder / os.fsdecode(b"M\xfcll.wav")).write_bytes((folder / "data000.wav").read_bytes())
+    found = index(folder)
+    assert found.rejected.to_numpy().tolist() == [["M\\xfcll.wav", "its name is no UTF-8", "rename it"]]
+    found.samples.to_parquet(tmp_path / "samples.parquet")
+    found.rejected.to_parquet(tmp_path / "rejected.parquet")
+
+
+def test_recordings_in_linked_folders_are_read(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    soundfile.write(elsewhere / "new.wav", sound(9), RATE)
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "linked_again").symlink_to(folder)
+    label(folder, "new.wav,7")
+    found = index(folder)
+    assert found.samples.set_index("path")["kind"]["linked/new.wav"].tolist() == ["7", "7"]
+    assert found.rejected["path"].tolist() == ["linked_again"]
+
+
+def test_a_number_sign_in_a_name_keeps_recordings_apart(folder):
+    (folder / "labels.csv").unlink()
+    for number in range(5):
+        (folder / "normal").mkdir(exist_ok=True)
+        (folder / f"data{number:03d}.wav").rename(folder / f"normal/part#{number}.wav")
+    samples = assign_split(index(folder).samples, SplitRule(train=3), seed=0)
+    assert samples["unit"].nunique() == 5
+    assert (samples["split"] == "train").sum() == 2 * 3
+
+
+@pytest.mark.parametrize(("top", "label"), [("healthy", 0), ("i.O.", 0), ("Gut", 0), ("NA", None), ("abnormal/7", 1)])
+def test_words_of_folders(folder, top, label):
+    (folder / "labels.csv").unlink()
+    (folder / top).mkdir(parents=True)
+    for number in range(5):
+        (folder / f"data{number:03d}.wav").rename(folder / top / f"data{number:03d}.wav")
+    samples = index(folder).samples
+    assert samples["label"].astype(object).where(samples["label"].notna(), None).tolist() == [label] * 10
+    assert samples["kind"].tolist() == [{0: "normal", 1: "7", None: None}[label]] * 10
+
+
+def test_a_doubtful_folder_is_told_and_can_be_mapped(folder):
+    (folder / "labels.csv").unlink()
+    (folder / "normal_test").mkdir()
+    for number in range(5):
+        (folder / f"data{number:03d}.wav").rename(folder / "normal_test" / f"data{number:03d}.wav")
+    with pytest.raises(EndlineError, match=r"by the names of its folders, labels .* not: 'normal_test' \(5\)\. Say"):
+        index(folder)
+    samples = index_recordings(folder, group="g", simulated=False, labels={"normal_test": "normal"}).samples
+    assert set(samples["label"]) == {0}
+
+
+def test_recordings_of_other_formats_alone_are_named(tmp_path):
+    for name in ("a.m4a", "b.M4A", "c.gif"):
+        (tmp_path / name).touch()
+    with pytest.raises(EndlineError, match=r"no recording, but 3 files that are not read here \(\.gif, \.m4a\): put"):
+        index(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["a.WAV", "a.flac", "a.ogg", "a.aiff"])

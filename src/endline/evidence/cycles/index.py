@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout
+from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout, robot_files
 from endline.evidence.cycles.robot_files import check_columns, check_labels, cycles, segments
-from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
+from endline.evidence.cycles.values import SUFFIXES, Cycle, CycleFormat, checked, read_cycle
 from endline.evidence.decoded import DECODED
+from endline.evidence.folders import Rejected, left_out, list_folder
+from endline.evidence.labels import own_labels
 from endline.evidence.rejected import Rejections
 from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
 from endline.samples import NORMAL, TEST, TRAIN, Index, sample_table
 
 LONGEST = 4.0  # times the usual duration that a normal cycle may last
+READABLE = "CSV, Parquet or JSON"
 SORT = "sort the file by sample and time"
 SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
 log = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class CycleIndexing:
         form: where the signals of a cycle's own file are found.
         train_fraction: share in (0, 1] of the training cycles of a published split that train; the others are left out.
         seed: of their choice.
+        labels: the user's own words for folders, see `own_labels`.
 
     Example:
         >>> CycleIndexing(rate=100.0).signals
@@ -57,6 +61,7 @@ class CycleIndexing:
     form: CycleFormat = field(default_factory=CycleFormat)
     train_fraction: float = 1.0
     seed: int = 0
+    labels: Mapping[str, Any] | None = None
 
 
 def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
@@ -72,7 +77,8 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     """
     if not 0 < settings.train_fraction <= 1:
         raise EndlineError(f"train_fraction={settings.train_fraction} is no share: give a number above 0 and up to 1.")
-    layout = find_layout(folder, settings.form.normal, settings.file)
+    own = own_labels(dict.fromkeys(settings.form.normal, NORMAL)) | own_labels(settings.labels)
+    layout = find_layout(folder, own, settings.file)
     rejections = Rejections(folder, "cycle")
     if layout.robot_file is None:
         rows, signals = _of_files(folder, layout, settings, rejections)
@@ -82,9 +88,10 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
         rows, count, published = _of_robot(layout.robot_file, signals, settings, rejections)
     if rows:
         rows = _usable(rows, settings, rejections)
+    rejections.rows += _left_out(folder, layout)
     table = rejections.table(count, usable=bool(rows))
     if layout.left_out:
-        log.warning("%d anomalous cycles below train/ are left out: nothing learns from them.", layout.left_out)
+        log.warning("%d anomalous cycles below train/ are left out: nothing learns from them.", len(layout.left_out))
     samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
         samples = _reduced(samples, settings)
@@ -107,6 +114,17 @@ def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tupl
         raise EndlineError(f"{path} is no csv, parquet or json file: export the cycle as one of them.") from problem
     chosen = chosen_signals(cycle.names, list(signals))
     return sample_table([{**_row(path.name, "", None, False), **_measured(cycle)}]), only(cycle, chosen)
+
+
+def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
+    """What else lies in the folder."""
+    listing = list_folder(folder, SUFFIXES)
+    if layout.robot_file is None:
+        taken = {file.path for file in layout.files} | set(layout.left_out)
+        return left_out(folder, listing, taken, SUFFIXES, READABLE)
+    elsewhere = (f"cycles are read from {layout.robot_file.name} alone here", "put it into a raw folder of its own")
+    taken = {layout.robot_file.name, *robot_files(folder)}
+    return left_out(folder, listing, taken, SUFFIXES, READABLE, elsewhere=elsewhere)
 
 
 def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:

@@ -7,11 +7,17 @@ from pathlib import Path
 from endline.errors import EndlineError
 from endline.evidence.cycles.robot_files import is_robot_file
 from endline.evidence.cycles.values import SUFFIXES
-from endline.evidence.folders import kind_of_folders, visible_files
+from endline.evidence.folders import (
+    LABEL_TABLES,
+    is_side_file,
+    kind_of_folders,
+    list_folder,
+    other_endings,
+    visible_files,
+)
+from endline.evidence.labels import Own, check_words
 from endline.robot_signals import GROUPS, SIGNALS
-from endline.samples import NORMAL, NORMAL_WORDS
-
-MARKER = "simulation.json"  # the note beside simulated files is no cycle
+from endline.samples import NORMAL
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class CycleLayout:
         robot_file: a file of many cycles in the layout of voraus-AD, or None.
         files: of one cycle each, in the order of their paths; empty where there is a robot file.
         published_split: whether the folder divides training and test.
-        left_out: anomalous files below `train/`: nothing learns from them, and the published test is without them.
+        left_out: paths of files below `train/` that are not known to be normal: nothing learns from them, and the
+            published test is without them.
 
     Example:
         >>> CycleLayout(None, (CycleFile("normal/0.csv", "normal"),)).published_split
@@ -46,52 +53,61 @@ class CycleLayout:
     robot_file: Path | None
     files: tuple[CycleFile, ...] = ()
     published_split: bool = False
-    left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
 
-def find_layout(folder: Path, normal: Sequence[str], file: str | None) -> CycleLayout:
+def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
     """Recognise a file in the layout of voraus-AD, `train/` and `test/`, or a plain folder with `normal/`.
 
     Args:
         folder: raw folder.
-        normal: names of folders with normal cycles, besides the usual ones.
+        own: the user's words for folders, among them those of normal cycles.
         file: name of the robot file where the folder holds several; None for the only one.
 
     Raises:
-        EndlineError: when the folder is missing or empty, has none of the layouts, or holds several robot files.
+        EndlineError: when the folder is missing or empty, has none of the layouts, or holds several robot files; as
+            `check_words`.
     """
     if not folder.is_dir():
         raise EndlineError(f"There is no folder {folder}: give the folder of the cycles (--params=raw=<folder>).")
-    robot = {path.name: path for path in sorted(folder.glob("*.parquet")) if is_robot_file(path)}
+    robot = robot_files(folder)
     if file is not None or robot:
         return CycleLayout(_chosen(folder, robot, file))
-    words = NORMAL_WORDS | {word.lower() for word in normal}
     published = (folder / "train").is_dir() and (folder / "test").is_dir()
     files: list[CycleFile] = []
-    left_out = 0
+    left_out: list[tuple[str, str | None]] = []
     for path in visible_files(folder, SUFFIXES):
         relative = path.relative_to(folder)
-        if path.name == MARKER:
+        if is_side_file(path, SUFFIXES) or path.name.lower() in LABEL_TABLES:
             continue
         folders, split = relative.parts[:-1], "test"
         if published and folders[:1] in (("train",), ("test",)):
             split, folders = folders[0], folders[1:]
-        shown = kind_of_folders(folders, words)
+        shown = kind_of_folders(folders, own)
         if split == "train" and shown != NORMAL:
-            left_out += 1
+            left_out.append((relative.as_posix(), shown))
             continue
         files.append(CycleFile(relative.as_posix(), shown, split))
-    if not files:
+    shown_kinds = [*(one.kind for one in files), *(kind for _, kind in left_out)]
+    check_words(shown_kinds, f"{folder}, by the names of its folders,", own)
+    if not files and not left_out:
+        others = other_endings(list_folder(folder, SUFFIXES), SUFFIXES)
         raise EndlineError(
-            f"{folder} holds no cycle: put normal ones into {folder / NORMAL} (csv, parquet, json), or a Parquet file "
-            "in the layout of voraus-AD there."
+            f"{folder} holds no cycle{others}: put normal ones into {folder / NORMAL} (csv, parquet, json), or a "
+            "Parquet file in the layout of voraus-AD there."
         )
     if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
         raise EndlineError(
             f"{folder} holds no normal cycle to learn from: put normal ones into {folder / NORMAL}, or name their "
             "folder in robot_cycle.preparation.formats (normal: [...])."
         )
-    return CycleLayout(None, tuple(files), published, left_out)
+    return CycleLayout(None, tuple(files), published, tuple(path for path, _ in left_out))
+
+
+def robot_files(folder: Path) -> dict[str, Path]:
+    """Files of many cycles in the layout of voraus-AD that lie in a folder itself, by name."""
+    inside = [path for path in visible_files(folder, (".parquet",)) if path.parent == folder]
+    return {path.name: path for path in inside if is_robot_file(path)}
 
 
 def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tuple[str, ...]:

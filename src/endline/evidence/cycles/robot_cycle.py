@@ -32,6 +32,7 @@ def index(folder: Path, request: IndexRequest) -> Index:
             form=_format(cycles),
             train_fraction=request.split["train_fraction"],
             seed=request.seed,
+            labels=cycles["labels"],
         ),
     )
 

@@ -1,23 +1,28 @@
 """Index of the station `surface_image`: a folder of photographs becomes a sample table."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
+from endline.evidence.folders import left_out, list_folder
 from endline.evidence.images.copies import leave_out_copies
-from endline.evidence.images.decoding import MEGAPIXELS
+from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES
 from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
 from endline.evidence.images.looks import look_of, picture_digest
 from endline.evidence.images.masks import decode_mask
 from endline.evidence.images.photographs import StoredPhotograph, read_photograph
-from endline.evidence.rejected import Rejections
+from endline.evidence.labels import check_words, own_labels
+from endline.evidence.rejected import Rejections, after_rejections
 from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 
+READABLE = "PNG, JPEG, TIFF, BMP, WebP or PGM"
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +34,7 @@ def index_images(
     shots: int | None = None,
     seed: int = 0,
     megapixels: float = MEGAPIXELS,
+    labels: Mapping[str, Any] | None = None,
 ) -> Index:
     """Read every photograph once: is it sound, what does it show, where is its mask.
 
@@ -45,6 +51,7 @@ def index_images(
             Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.
         seed: of this draw.
         megapixels: largest photograph that is read, in millions of pixels.
+        labels: the user's own words for folders, see `own_labels`.
 
     Returns:
         One row a photograph, with the columns `height, width` in pixels, `peak` (its largest value, where it has more
@@ -53,10 +60,12 @@ def index_images(
         with the same pixels one stays, or none where one is labelled normal and another faulty.
 
     Raises:
-        EndlineError: as `find_layout`; when no photograph can be used, a category has no normal one, or `shots` are
-            more than there are.
+        EndlineError: as `find_layout` and `check_words`; when no photograph can be used, a category has no normal
+            one, or `shots` are more than there are.
     """
-    layout = find_layout(folder, group)
+    own = own_labels(labels)
+    layout = find_layout(folder, group, own)
+    check_words((photograph.kind for photograph in layout.photographs), f"{folder}, by the names of its folders,", own)
     rejections = Rejections(folder, "image")
     rows: list[dict[str, object]] = []
     transparent: list[str] = []
@@ -70,6 +79,9 @@ def index_images(
             transparent += [photograph.path] if read.transparent else []
     rows = leave_out_copies(rows, rejections)
     rejections.rows += layout.unpaired
+    taken = layout.masks | {photograph.path for photograph in layout.photographs}
+    for root in layout.roots:
+        rejections.rows += left_out(folder, list_folder(root, SUFFIXES), taken, SUFFIXES, READABLE)
     table = rejections.table(len(layout.photographs), usable=bool(rows))
     samples = sample_table(rows).drop(columns=["picture", "category"])
     if transparent:
@@ -78,7 +90,8 @@ def index_images(
             len(transparent),
             ", ".join(transparent[:3]) + (", ..." if len(transparent) > 3 else ""),
         )
-    samples = _few_shots(samples, layout, shots, seed)
+    with after_rejections(table):
+        samples = _few_shots(samples, layout, shots, seed)
     unknown = int(samples["label"].isna().sum())
     if unknown:
         log.warning("%d images have no label in %s: they are scored, but count in no figure.", unknown, folder)

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endline.errors import EndlineError
-from endline.evidence.folders import kind_named, kind_of_folders, visible_files
+from endline.evidence.folders import kind_of_folders, list_folder, other_endings, visible_files
 from endline.evidence.images.decoding import SUFFIXES
 from endline.evidence.images.mask_pairs import ORPHAN, is_mask_folder, mask_key, masks_among, pair_masks
-from endline.samples import NORMAL, NORMAL_WORDS
+from endline.evidence.labels import Own, kind_of
+from endline.samples import NORMAL
 
+MVTEC = ("train", "test", "ground_truth")  # folders of a category, whatever the user's words make of such names
 ALL = "all"  # the group of all categories at once
 MAGNETIC_TILE = "magnetic_tile"
 
@@ -47,6 +49,7 @@ class Layout:
         published_split: whether the data set divides training and test.
         group: name of the group.
         unpaired: path, reason and remedy of each mask that no photograph takes.
+        roots: the folders that were looked through, the raw one or the chosen categories.
 
     Example:
         >>> Layout([], set(), {"tile": Path("raw/normal")}, published_split=False, group="tile").group
@@ -59,15 +62,17 @@ class Layout:
     published_split: bool
     group: str
     unpaired: tuple[tuple[str, str, str], ...] = ()
+    roots: tuple[Path, ...] = ()
 
 
-def find_layout(folder: Path, group: str | None) -> Layout:
+def find_layout(folder: Path, group: str | None, own: Own | None = None) -> Layout:
     """Recognise MTD by `MT_<Kind>/Imgs`, a plain folder by `normal/`, MVTec AD by `train/` or `test/`.
 
     Args:
         folder: raw folder.
         group: category of an MVTec AD folder, `all`, or None for the only one; elsewhere the group's name, None for
             its usual one (`magnetic_tile`, the folder's own).
+        own: the user's words for folders.
 
     Raises:
         EndlineError: when the folder is missing, holds no image, has none of the layouts, or not this category.
@@ -76,14 +81,14 @@ def find_layout(folder: Path, group: str | None) -> Layout:
         raise EndlineError(f"There is no folder {folder}: give the folder of the images (--params=raw=<folder>).")
     inside = sorted(path for path in folder.iterdir() if path.is_dir())
     tiles = [path for path in inside if path.name.startswith("MT_") and (path / "Imgs").is_dir()]
-    normals = [path for path in inside if path.name.lower() in NORMAL_WORDS]
+    normals = [path for path in inside if path.name not in MVTEC and kind_of(path.name, own) == NORMAL]
     name = None if group == ALL else group
     if tiles:
-        layout = _magnetic_tiles(folder, tiles, name or MAGNETIC_TILE)
+        layout = _magnetic_tiles(folder, tiles, name or MAGNETIC_TILE, own)
     elif normals:
-        layout = _plain(folder, normals[0], name or folder.resolve().name)
+        layout = _plain(folder, normals[0], name or folder.resolve().name, own)
     else:
-        layout = _mvtec(folder, _categories(folder, group), group)
+        layout = _mvtec(folder, _categories(folder, group), group, own)
     if not layout.photographs:
         raise _no_layout(folder)
     return layout
@@ -103,7 +108,7 @@ def chosen_group(group: object) -> str | None:
     return name
 
 
-def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
+def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str, own: Own | None) -> Layout:
     """MTD (Huang et al. 2020): `MT_<Kind>/Imgs/*.jpg`, each with a `.png` mask beside; MT_Free is normal."""
     photographs, masks = [], set()
     for tile in tiles:
@@ -113,29 +118,28 @@ def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str) -> Layout:
         masks |= {_inside(folder, path) for path in beside}
         for path in (each for each in paths if each not in beside):
             mask = _inside(folder, path.with_suffix(".png")) if path.with_suffix(".png") in beside else None
-            shown = NORMAL if kind == "free" else kind
+            shown = NORMAL if kind == "free" else kind_of(kind, own)
             photographs.append(Photograph(_inside(folder, path), mask, shown, group))
     orphans = masks - {photograph.mask for photograph in photographs}
     unpaired = tuple((mask, *ORPHAN) for mask in sorted(orphans))
-    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group, unpaired)
+    return Layout(photographs, masks, {group: folder / "MT_Free/Imgs"}, False, group, unpaired, (folder,))
 
 
-def _plain(folder: Path, normal: Path, group: str) -> Layout:
+def _plain(folder: Path, normal: Path, group: str, own: Own | None) -> Layout:
     """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind.
 
     Masks lie in folders named so (`MASK_FOLDERS`), anywhere, or beside their photographs as `<name>_mask`.
     """
     paths = [_inside(folder, path) for path in _images(folder)]
     masks = masks_among(paths)
-    photographs = [
-        Photograph(path, None, kind_of_folders(Path(path).parts[:-1]), group) for path in paths if path not in masks
-    ]
+    kinds = {path: kind_of_folders(Path(path).parts[:-1], own) for path in paths if path not in masks}
+    photographs = [Photograph(path, None, kind, group) for path, kind in kinds.items()]
     keys = {photograph.path: mask_key(photograph.path) for photograph in photographs}
     paired, unpaired = _paired(photographs, keys, {mask: mask_key(mask) for mask in masks})
-    return Layout(paired, masks, {group: normal}, False, group, unpaired)
+    return Layout(paired, masks, {group: normal}, False, group, unpaired, (folder,))
 
 
-def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layout:
+def _mvtec(folder: Path, categories: dict[str, Path], group: str | None, own: Own | None) -> Layout:
     """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`.
 
     The masks may lie in any folder of `MASK_FOLDERS`, or beside the tested photographs.
@@ -145,8 +149,8 @@ def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layo
     unpaired: tuple[tuple[str, str, str], ...] = ()
     for name, category in categories.items():
         tested = [_inside(folder, path) for path in _images(category / "test")]
-        own = masks_among(_inside(category / "test", folder / path) for path in tested)
-        beside = {path for path in tested if _inside(category / "test", folder / path) in own}
+        marked = masks_among(_inside(category / "test", folder / path) for path in tested)
+        beside = {path for path in tested if _inside(category / "test", folder / path) in marked}
         folders = sorted(path for path in category.iterdir() if path.is_dir() and is_mask_folder(path.name))
         apart = {_inside(folder, path) for top in folders for path in _images(top)}
         top = _inside(folder, category)
@@ -158,13 +162,13 @@ def _mvtec(folder: Path, categories: dict[str, Path], group: str | None) -> Layo
             key = mask_key(path, f"{top}/test")
             kind = Path(path).relative_to(Path(top, "test")).parts[:-1]
             keys[path] = key
-            found.append(Photograph(path, None, kind_named(kind[0] if kind else ""), name, "test"))
+            found.append(Photograph(path, None, kind_of_folders(kind, own), name, "test"))
         mask_keys = {mask: mask_key(mask, f"{top}/test") for mask in beside} | {m: mask_key(m, top) for m in apart}
         paired, left = _paired(found, keys, mask_keys)
         photographs, masks, unpaired = photographs + paired, masks | beside | apart, unpaired + left
     normal_folders = {name: category / "train/good" for name, category in categories.items()}
     chosen = ALL if group == ALL else next(iter(categories))
-    return Layout(photographs, masks, normal_folders, True, chosen, unpaired)
+    return Layout(photographs, masks, normal_folders, True, chosen, unpaired, tuple(categories.values()))
 
 
 def _paired(
@@ -203,8 +207,10 @@ def _is_category(folder: Path) -> bool:
 
 def _no_layout(folder: Path) -> EndlineError:
     if not _images(folder):
+        others = other_endings(list_folder(folder, SUFFIXES), SUFFIXES)
         return EndlineError(
-            f"{folder} holds no image: put photographs of good parts into {folder / NORMAL} (png, jpg, tif, ...)."
+            f"{folder} holds no image{others}: put photographs of good parts into {folder / NORMAL} "
+            "(png, jpg, tif, ...)."
         )
     return EndlineError(
         f"{folder} has no folder '{NORMAL}', and not the layout of MVTec AD (<category>/train/good) or MTD "

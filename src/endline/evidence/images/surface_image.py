@@ -27,6 +27,7 @@ def index(folder: Path, request: IndexRequest) -> Index:
         shots=request.split["shots"],
         seed=request.seed,
         megapixels=checked_megapixels(request.preparation["max_megapixels"]),
+        labels=request.preparation["labels"],
     )
 
 

@@ -17,7 +17,8 @@ from endline.samples import Index
 
 def index(folder: Path, request: IndexRequest) -> Index:
     """Sample table of a folder of recordings, see `index_recordings`."""
-    return index_recordings(folder, group=request.group or "mirror", simulated=request.simulated)
+    labels = request.preparation["labels"]
+    return index_recordings(folder, group=request.group or "mirror", simulated=request.simulated, labels=labels)
 
 
 def prepare(

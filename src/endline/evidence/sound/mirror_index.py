@@ -1,8 +1,9 @@
 """Index of the station `mirror_audio`: a folder of recordings becomes a sample table."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,50 +13,64 @@ from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.decoded import DECODED
+from endline.evidence.folders import kind_of_folders, left_out, list_folder, other_endings
+from endline.evidence.label_table import Labelled, find_label_table, read_label_table
+from endline.evidence.labels import Own, check_words, own_labels
 from endline.evidence.rejected import Rejections
 from endline.evidence.sound.recordings import Motions, Signal, find_motions, read_recording
 from endline.files import file_digest
-from endline.samples import NORMAL, NORMAL_WORDS, Index, sample_table
+from endline.samples import NORMAL, Index, sample_table
 
-LABELS = "labels.csv"
+READABLE = "WAV, FLAC or another sound format"
+TABLE_BELOW = ("a table of labels is read in the raw folder itself alone", "move it there")
 PARTS = ("fold", "unfold")
 log = logging.getLogger(__name__)
 
 
-def index_recordings(folder: Path, *, group: str, simulated: bool) -> Index:
+def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mapping[str, Any] | None = None) -> Index:
     """Read every recording once: is it sound, and where are its motions.
 
-    Labels come from `labels.csv` (columns `recording,fault`; `0`, `normal`, `good` or `ok` are normal, an empty fault
-    is unknown) or, without that file, from one sub-folder a fault. Recordings without a label are kept: they are
-    scored, and counted in no figure.
+    Labels come from `labels.csv` (or .tsv, .xlsx; columns `recording,fault`) or, without that file, from one sub-folder
+    a fault. What their words mean, see `kind_of`: `0`, `normal`, `good`, `i.O.`, ... are normal, an empty fault, `NA`
+    or `?` unknown. Recordings without a label are kept: they are scored, and counted in no figure.
 
     Args:
         folder: raw folder, with the recordings at any depth, in any format that libsndfile reads.
         group: name of the group.
         simulated: whether the recordings were simulated.
+        labels: the user's own words, see `own_labels`.
 
     Returns:
         Two rows a recording (fold, unfold), with the columns `start, stop` of the motion and `rest_start, rest_stop` of
         the standstill, in seconds.
 
     Raises:
-        EndlineError: when the folder is missing or holds no usable recording, or the label table cannot be read.
+        EndlineError: when the folder is missing or holds no usable recording, or as `read_label_table` and
+            `check_words`.
     """
     if not folder.is_dir():
         raise EndlineError(f"There is no folder {folder}: give the folder of the recordings (--params=raw=<folder>).")
     endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    listing = list_folder(folder, endings)
+    files = [path for path in listing.files if path.suffix.lower() in endings]
     if not files:
-        raise EndlineError(f"{folder} holds no recording: put sound files there (wav, flac, ...), with a {LABELS}.")
-    faults, rejected = _faults(folder, files)
-    rejections = Rejections(folder, "recording", rejected)
+        others = other_endings(listing, endings)
+        raise EndlineError(
+            f"{folder} holds no recording{others}: put sound files there (wav, flac, ...), with a labels.csv."
+        )
+    names = [path.relative_to(folder).as_posix() for path in files]
+    label_table = find_label_table(folder)
+    labelled = _kinds(folder, label_table, names, own_labels(labels))
+    rejections = Rejections(folder, "recording", labelled.rejected)
+    contradicted = {name for name, _, _ in labelled.rejected}
     rows: list[dict[str, object]] = []
-    for path in track(files, "Looking for the motions", transient=True):
-        name = path.relative_to(folder).as_posix()
+    for name in track([name for name in names if name not in contradicted], "Looking for the motions", transient=True):
         with rejections.instead(name):
-            motions = _motions(path)
+            motions = _motions(folder / name)
             digest = rejections.digest(name)
-            rows.extend(_rows(name, faults.get(name), motions, group=group, simulated=simulated, digest=digest))
+            rows.extend(_rows(name, labelled.kinds.get(name), motions, group=group, simulated=simulated, digest=digest))
+    taken = names if label_table is None else [*names, label_table.name]
+    rejections.rows += left_out(folder, listing, set(taken), endings, READABLE, labels=TABLE_BELOW)
     table = rejections.table(len(files), usable=bool(rows))
     samples = sample_table(rows)
     unknown = int(samples["label"].isna().sum()) // len(PARTS)
@@ -93,17 +108,16 @@ def decoded(path: Path) -> tuple[Signal, NDArray[np.int64]]:
 
 
 def _rows(
-    name: str, fault: str | None, motions: Motions, *, group: str, simulated: bool, digest: str
+    name: str, kind: str | None, motions: Motions, *, group: str, simulated: bool, digest: str
 ) -> Iterator[dict[str, object]]:
-    normal = fault is not None and fault.strip().lower() in NORMAL_WORDS
     for part in PARTS:
         start, stop = getattr(motions, part)
         yield {
             "sample_id": f"{name}#{part}",
             "path": name,
             "group": group,
-            "label": None if fault is None else 0 if normal else 1,
-            "kind": NORMAL if normal else fault,
+            "label": None if kind is None else int(kind != NORMAL),
+            "kind": kind,
             "part": part,
             "simulated": simulated,
             "start": start,
@@ -114,44 +128,10 @@ def _rows(
         }
 
 
-def _faults(folder: Path, files: list[Path]) -> tuple[Mapping[str, str], list[tuple[str, str, str]]]:
-    """Fault of each labelled file (by its path in the folder), and the labels that name no file."""
-    names = [path.relative_to(folder).as_posix() for path in files]
-    table = folder / LABELS
-    if not table.exists():
-        return {name: name.split("/")[0] for name in names if "/" in name}, []
-    try:
-        labels = pd.read_csv(table, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise EndlineError(
-            f"{table} cannot be read ({error}): save it as CSV with the columns recording,fault."
-        ) from error
-    if not {"recording", "fault"} <= set(labels.columns):
-        raise EndlineError(f"{table} has the columns {', '.join(labels.columns)}: it needs recording,fault.")
-    labels = labels.assign(recording=labels["recording"].str.strip(), fault=labels["fault"].str.strip())
-    contradicted = labels.groupby("recording")["fault"].nunique()
-    if (contradicted > 1).any():
-        name = contradicted[contradicted > 1].index[0]
-        raise EndlineError(f"{table} gives {name} more than one fault: keep the right line and delete the others.")
-    # A label may name the file by its path in the folder, or by its name alone where that is unambiguous.
-    by_name = pd.Series(names, dtype=str).groupby([name.rsplit("/", 1)[-1] for name in names]).agg(list)
-    faults: dict[str, str] = {}
-    rejected: list[tuple[str, str, str]] = []
-    for recording, fault in zip(labels["recording"], labels["fault"], strict=True):
-        matches = [recording] if recording in names else by_name.get(recording, [])
-        if len(matches) == 1:
-            if fault:
-                faults[matches[0]] = fault
-        elif not matches:
-            rejected.append(
-                (recording, f"{LABELS} names it, but there is no such file", "restore it or delete the line")
-            )
-        else:
-            rejected.append(
-                (
-                    recording,
-                    f"{LABELS} names it, but {len(matches)} files have this name",
-                    "write its path in the folder",
-                )
-            )
-    return faults, rejected
+def _kinds(folder: Path, table: Path | None, names: Sequence[str], own: Own) -> Labelled:
+    """Kinds of the files by the label table, or without one by their folders."""
+    if table is not None:
+        return read_label_table(table, names, own)
+    kinds = {name: kind_of_folders(name.split("/")[:-1], own) for name in names}
+    check_words(kinds.values(), f"{folder}, by the names of its folders,", own)
+    return Labelled(kinds, [])
