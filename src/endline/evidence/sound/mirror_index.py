@@ -13,7 +13,8 @@ from rich.progress import track
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.decoded import DECODED
 from endline.evidence.rejected import Rejections
-from endline.evidence.sound.recordings import Motions, Signal, find_motions, read_recording
+from endline.evidence.sound.motions import Motions, find_motions
+from endline.evidence.sound.recordings import Signal, read_recording
 from endline.files import file_digest
 from endline.samples import NORMAL, NORMAL_WORDS, Index, sample_table
 
