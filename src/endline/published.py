@@ -1,20 +1,23 @@
 """The published model of a run: everything that a verdict on a new sample needs, in one folder."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
-from endline.detectors.registry import load_detector
+from endline.detectors.registry import DAMAGE, load_detector
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import Calibration
+from endline.evaluation.thresholds import JOINS, Calibration
 from endline.evidence.station import Preparation, find_station
 from endline.feature_set import FeatureSet
+from endline.field_types import check_fields
 
 Detectors = Mapping[str, Detector[Any]]
 ABOUT, CALIBRATION, PREPARATION, NORMALS = "model.json", "calibration.json", "preparation.json", "normals"
@@ -69,15 +72,38 @@ class PublishedModel:
         try:
             about = json.loads((folder / ABOUT).read_text())
             detectors = {name: load_detector(folder / "detectors" / name, compute) for name in about["detectors"]}
-            calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
+            if not detectors:
+                raise ValueError(f"{ABOUT} names no detector")
+            calibration = _read_calibration(folder / CALIBRATION)
             normals = None
             if (folder / f"{NORMALS}.npz").exists():
-                with np.load(folder / f"{NORMALS}.npz", allow_pickle=False) as arrays:
+                # Opened here, for numpy leaves a damaged file open.
+                with (folder / f"{NORMALS}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     normals = FeatureSet(dict(arrays))
             preparation = read_preparation(folder / PREPARATION)
-            return cls(about["station"], about["run"], detectors, preparation, calibration, normals, about["about"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EndlineError(f"The model in {folder} cannot be read ({error}): run the station again.") from error
+            station, run, more = preparation.station, str(about["run"]), dict(about["about"])
+            if about["station"] != station:
+                raise ValueError(f"{ABOUT} is of the station {about['station']}, {PREPARATION} of {station}")
+            return cls(station, run, detectors, preparation, calibration, normals, more)
+        except (*DAMAGE, BadZipFile) as error:
+            said = str(error) or type(error).__name__
+            raise EndlineError(f"The model in {folder} cannot be read ({said}): run the station again.") from error
+
+
+def _read_calibration(path: Path) -> Calibration:
+    """The calibration of a file; ValueError for one that no run writes: it would give no verdict, or any."""
+    plain = json.loads(path.read_text())
+    calibration = Calibration.from_json(plain)
+    if plain["threshold"] is None and not plain["threshold_reason"]:
+        raise ValueError(f"{path.name} has no threshold")
+    check_fields(calibration)
+    means, spreads = calibration.part_mean, calibration.part_sd
+    if calibration.join not in JOINS or means.keys() != spreads.keys() or not calibration.held_out:
+        raise ValueError(f"{path.name} gives no verdict: join {calibration.join}, parts {[*means]} and {[*spreads]}")
+    values = (*means.values(), *spreads.values(), *calibration.held_out)
+    if not all(map(math.isfinite, values)) or min(spreads.values(), default=1.0) <= 0 or not 0 < calibration.rate < 1:
+        raise ValueError(f"{path.name} holds an infinite value, a spread of 0 or less, or a rate outside 0 to 1")
+    return calibration
 
 
 def write_preparation(preparation: Preparation, path: Path) -> None:
@@ -93,6 +119,8 @@ def read_preparation(path: Path) -> Preparation:
     """
     try:
         plain = json.loads(path.read_text())
-        return find_station(plain.pop("station")).preparation.from_plain(plain)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        preparation = find_station(plain.pop("station")).preparation.from_plain(plain)
+        check_fields(preparation)
+        return preparation
+    except (*DAMAGE, AttributeError) as error:
         raise EndlineError(f"The preparation {path} cannot be read ({error}): run the station again.") from error
