@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from safetensors import SafetensorError
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
-from endline.errors import EndlineError
+from endline.errors import EndlineError, nearest
 from endline.field_types import check_fields
 
 OURS = "endline.detectors."
@@ -25,9 +24,7 @@ DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError
 def detector_class(name: str, settings: Mapping[str, Mapping[str, Any]]) -> type[Detector[Any]]:
     """Class of the detector of a name; arguments and errors as `build_detector`."""
     if name not in settings:
-        close = get_close_matches(str(name), settings, 1)
-        hint = f"did you mean '{close[0]}'? Known are" if close else "choose one of"
-        raise EndlineError(f"There is no detector '{name}': {hint} {', '.join(sorted(settings))}.")
+        raise EndlineError(f"There is no detector '{name}': {nearest(str(name), settings)}")
     return _class_of(settings[name]["type"])
 
 

@@ -75,6 +75,10 @@ def index_recording(path: Path) -> pd.DataFrame:
         motions = _motions(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(
+            f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
+        ) from problem
     return sample_table(_rows(path.name, None, motions, group="", simulated=False, digest=file_digest(path)))
 
 
