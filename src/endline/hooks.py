@@ -1,6 +1,7 @@
 """Project hooks: every run is recorded in MLflow, whole, and misspelt options are refused."""
 
 import logging
+import posixpath
 import re
 import shutil
 from collections.abc import Collection, Iterator, Mapping
@@ -24,6 +25,7 @@ from endline.reporting.provenance import git_commit, machine, package_versions
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
 log = logging.getLogger(__name__)
+LONGEST_NAME = 250  # of a metric in MLflow
 IDENTITY = ("station", "group", "detector", "seed")
 
 
@@ -170,8 +172,11 @@ def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[
 
 
 def _metric_name(name: str) -> str:
-    """The name with what MLflow refuses replaced."""
-    return re.sub(r"[^\w\-. /]", "_", name)
+    """The name with what MLflow refuses replaced; it takes a name for a path, which must be in its shortest form."""
+    name = re.sub(r"[^\w\-. /]", "_", name)[:LONGEST_NAME]
+    if posixpath.normpath(name) == name and not name.startswith(("/", "..")):
+        return name
+    return re.sub(r"^\.+", "_", name.replace("/", "_"))
 
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
