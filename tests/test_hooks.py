@@ -7,7 +7,23 @@ from endline.hooks import _numbers
 
 
 @pytest.mark.parametrize(
-    "kind", ["a//b", "/a", "..", "../x", "a/../b", "a\nb", "scratch?", "x" * 400, "Kratzer ä", "+"]
+    "kind",
+    [
+        "a//b",
+        "/a",
+        "..",
+        "../x",
+        "a/../b",
+        "a\nb",
+        "scratch?",
+        "x" * 400,
+        "Kratzer ä",
+        "+",
+        "a\x00b",
+        "<b>",
+        "/etc",
+        "a/",
+    ],
 )
 def test_mlflow_takes_the_figures_of_any_kind_of_fault(kind):
     numbers = _numbers({"auroc": 0.9, "auroc_by_kind": {kind: {"auroc": 0.5, "low": 0.25}}})

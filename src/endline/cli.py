@@ -1,12 +1,19 @@
 """The project's commands in Kedro: those of `endline.commands`, and `kedro run` with errors in plain words."""
 
+import os
+from collections.abc import Mapping
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 import click
+from kedro import runner as runners
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import pipelines
+from kedro.pipeline import Pipeline
 
-from endline.commands import cli, plain_errors
+from endline.commands import check_env, cli, plain_errors, project_folder
+from endline.errors import EndlineError, nearest
 
 __all__ = ["cli", "words_quoted"]  # Kedro looks for `cli` here
 
@@ -46,8 +53,41 @@ def _with_words(option: click.Parameter) -> click.Parameter:
     return changed
 
 
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse what `kedro run` would answer with a traceback, or pass over: unknown names of its options.
+
+    Raises:
+        EndlineError: for an overlay, runner, pipeline, node, tag, data set or namespace that is not there.
+    """
+    env = options["env"] or os.environ.get("KEDRO_ENV")
+    check_env(Path(options["conf_source"] or project_folder() / "conf"), env)
+    runner = options["runner"]
+    if runner and "." not in runner and not hasattr(runners, runner):
+        raise EndlineError(f"There is no runner '{runner}' (--runner): {nearest(runner, runners.__all__)}")
+    chosen = Pipeline([])
+    for name in options["pipelines"] or [options["pipeline"] or "__default__"]:
+        if name not in pipelines.keys():  # noqa: SIM118  # its `in` reads what is loaded already
+            known = [each for each in pipelines.keys() if each != "__default__"]  # noqa: SIM118
+            raise EndlineError(f"There is no pipeline '{name}': {nearest(name, known)}")
+        chosen += pipelines[name]
+    try:
+        chosen.filter(
+            tags=options["tags"],
+            from_nodes=options["from_nodes"],
+            to_nodes=options["to_nodes"],
+            node_names=options["node_names"],
+            from_inputs=options["from_inputs"],
+            to_outputs=options["to_outputs"],
+            node_namespaces=options["namespaces"],
+        )
+    except ValueError as error:
+        said = str(error).split(". ")[0].rstrip(".")
+        raise EndlineError(f"{said}: correct the option, `kedro registry describe` lists the nodes.") from error
+
+
 def _run(**options: Any) -> Any:
     with plain_errors():
+        _check(options)
         assert kedro_run.callback is not None
         return kedro_run.callback(**options)
 

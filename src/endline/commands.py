@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from endline.errors import EndlineError, cause_of
+from endline.errors import EndlineError, cause_of, nearest
 
 
 @contextmanager
@@ -34,11 +34,36 @@ def cli() -> None:
     """Commands of endline."""
 
 
-def _project() -> Path:
+def project_folder() -> Path:
     """The project's folder, from whatever folder of it a command was called."""
     from kedro.utils import find_kedro_project
 
     return find_kedro_project(Path.cwd()) or Path.cwd()
+
+
+def check_env(conf: Path, env: str | None) -> None:
+    """Refuse an overlay that is not there: the configuration would be read without it, and nobody would know.
+
+    Args:
+        conf: folder of the configuration.
+        env: name of the overlay, a folder in it; None for none.
+
+    Raises:
+        EndlineError: with the nearest name.
+    """
+    if env is not None and conf.is_dir() and not (conf / env).is_dir():
+        known = [folder.name for folder in conf.iterdir() if folder.is_dir()]
+        raise EndlineError(f"There is no overlay '{env}' in {conf} (--env): {nearest(env, known)}")
+
+
+def _check_names(files: tuple[Path, ...]) -> None:
+    """Refuse file names that are no text, before anything is loaded."""
+    for file in files:
+        try:
+            str(file).encode()
+        except UnicodeEncodeError as error:
+            shown = str(file).encode(errors="backslashreplace").decode()
+            raise EndlineError(f"The name of {shown} is not written in UTF-8: rename the file.") from error
 
 
 @cli.command()
@@ -54,7 +79,8 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
-        run_sweep(name, _project(), raw=raw, env=env, fresh=fresh, workers=workers)
+        check_env(project_folder() / "conf", env)
+        run_sweep(name, project_folder(), raw=raw, env=env, fresh=fresh, workers=workers)
 
 
 @cli.command()
@@ -66,7 +92,9 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
     from endline.operations.inspection import Inspector
 
     with plain_errors():
-        inspector = Inspector.of_latest_run(_project(), station, env=env)
+        _check_names(files)
+        check_env(project_folder() / "conf", env)
+        inspector = Inspector.of_latest_run(project_folder(), station, env=env)
         for file in files:
             verdict = inspector.inspect(file).iloc[0]
             word = "ANOMALOUS" if verdict["flagged"] else "normal"
@@ -88,7 +116,9 @@ def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> N
     from endline.published import PublishedModel
 
     with plain_errors():
-        project = _project()
+        _check_names((file,))
+        project = project_folder()
+        check_env(project / "conf", env)
         model = PublishedModel.load(latest_model(project, "robot_cycle", env))
         scorer = StreamScorer.of_model(model, StreamSettings(window, hop, rate=rate))
         chunks = replay(model, file, hop)

@@ -1,5 +1,7 @@
 """The exceptions of endline: one that users meet, and one that becomes a row of the rejected table."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TypeVar
 
 ErrorT = TypeVar("ErrorT", bound=BaseException)
@@ -30,6 +32,21 @@ class FileRejected(Exception):
         super().__init__(f"{reason}: {remedy}.")
         self.reason = reason
         self.remedy = remedy
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to write instead of a name that is not known: the end of a sentence.
+
+    Example:
+        >>> nearest("smok", ["paper", "smoke"])
+        "did you mean 'smoke'? Known are paper, smoke."
+        >>> nearest("x", ["paper", "smoke"])
+        'choose one of paper, smoke.'
+    """
+    names = sorted(known)
+    close = get_close_matches(name, names, 1)
+    advice = f"did you mean '{close[0]}'? Known are" if close else "choose one of"
+    return f"{advice} {', '.join(names)}."
 
 
 def cause_of(error: BaseException | None, wanted: type[ErrorT]) -> ErrorT | None:

@@ -1,20 +1,24 @@
 """The published model of a run: everything that a verdict on a new sample needs, in one folder."""
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
-from endline.detectors.registry import load_detector
+from endline.detectors.registry import DAMAGE, load_detector
 from endline.errors import EndlineError
-from endline.evaluation.calibration import Calibration
+from endline.evaluation.calibration import JOINS, RULES, Calibration
 from endline.evidence.station import Preparation, find_station
 from endline.feature_set import FeatureSet
+from endline.field_types import check_fields
 
 Detectors = Mapping[str, Detector[Any]]
 ABOUT, CALIBRATION, PREPARATION, NORMALS = "model.json", "calibration.json", "preparation.json", "normals"
@@ -69,15 +73,41 @@ class PublishedModel:
         try:
             about = json.loads((folder / ABOUT).read_text())
             detectors = {name: load_detector(folder / "detectors" / name, compute) for name in about["detectors"]}
-            calibration = Calibration.from_json(json.loads((folder / CALIBRATION).read_text()))
+            if not detectors:
+                raise ValueError(f"{ABOUT} names no detector")
+            calibration = _read_calibration(folder / CALIBRATION)
             normals = None
             if (folder / f"{NORMALS}.npz").exists():
-                with np.load(folder / f"{NORMALS}.npz", allow_pickle=False) as arrays:
+                # Opened here, for numpy leaves a damaged file open.
+                with (folder / f"{NORMALS}.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                     normals = FeatureSet(dict(arrays))
             preparation = read_preparation(folder / PREPARATION)
-            return cls(about["station"], about["run"], detectors, preparation, calibration, normals, about["about"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EndlineError(f"The model in {folder} cannot be read ({error}): run the station again.") from error
+            station, run, more = preparation.station, str(about["run"]), dict(about["about"])
+            if about["station"] != station:
+                raise ValueError(f"{ABOUT} is of the station {about['station']}, {PREPARATION} of {station}")
+            return cls(station, run, detectors, preparation, calibration, normals, more)
+        except (*DAMAGE, BadZipFile) as error:
+            said = str(error) or type(error).__name__
+            raise EndlineError(f"The model in {folder} cannot be read ({said}): run the station again.") from error
+
+
+def _read_calibration(path: Path) -> Calibration:
+    """The calibration of a file; ValueError for one that no run writes: it would give no verdict, or any."""
+    calibration = Calibration.from_json(json.loads(path.read_text()))
+    check_fields(replace(calibration, scores=()))  # the scores of missing parts are NaN, so they are looked at below
+    scores, folds, units = calibration.scores, calibration.folds, calibration.units
+    if calibration.join not in JOINS or calibration.rule not in RULES or not 0 < calibration.stated_rate < 1:
+        said = f"join {calibration.join}, rule {calibration.rule}, rate {calibration.stated_rate}"
+        raise ValueError(f"{path.name} gives no verdict: {said}")
+    if not scores or not calibration.parts or {len(scores), len(folds), len(units)} != {len(scores)}:
+        raise ValueError(f"{path.name} gives no verdict: {len(scores)} scores, {len(folds)} folds, {len(units)} units")
+    if any(sorted(set(numbers)) != list(range(len(set(numbers)))) for numbers in (folds, units)):
+        raise ValueError(f"{path.name} counts its folds or units with gaps")
+    if any(len(row) != len(calibration.parts) or not any(map(math.isfinite, row)) for row in scores):
+        raise ValueError(f"{path.name} holds a normal without a finite score of its parts {[*calibration.parts]}")
+    if any(map(math.isinf, chain.from_iterable(scores))):
+        raise ValueError(f"{path.name} holds an infinite value")
+    return calibration
 
 
 def write_preparation(preparation: Preparation, path: Path) -> None:
@@ -93,6 +123,8 @@ def read_preparation(path: Path) -> Preparation:
     """
     try:
         plain = json.loads(path.read_text())
-        return find_station(plain.pop("station")).preparation.from_plain(plain)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        preparation = find_station(plain.pop("station")).preparation.from_plain(plain)
+        check_fields(preparation)
+        return preparation
+    except (*DAMAGE, AttributeError) as error:
         raise EndlineError(f"The preparation {path} cannot be read ({error}): run the station again.") from error

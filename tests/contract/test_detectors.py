@@ -518,7 +518,9 @@ def test_unknown_setting_is_told_with_the_known_ones(new):
 def test_unknown_name_is_told_with_the_known_ones():
     with pytest.raises(EndlineError) as caught:
         build_detector("gausian", SETTINGS)
-    assert str(caught.value) == f"There is no detector 'gausian': choose one of {', '.join(sorted(SETTINGS))}."
+    assert str(caught.value) == (
+        f"There is no detector 'gausian': did you mean 'gaussian'? Known are {', '.join(sorted(SETTINGS))}."
+    )
 
 
 @pytest.mark.parametrize(

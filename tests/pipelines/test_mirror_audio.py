@@ -291,11 +291,9 @@ def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):
 
 def test_a_recording_is_decoded_once_in_a_run(project, run, monkeypatch):
     """Index, noise floor and extraction share what was read."""
-    opened: list[str] = []
-    sound_file = recordings.soundfile.SoundFile
-    monkeypatch.setattr(
-        recordings.soundfile, "SoundFile", lambda path: opened.append(str(path)) or sound_file(path), raising=True
-    )
+    opened: list[bytes] = []
+    stream = recordings.SoundStream
+    monkeypatch.setattr(recordings, "SoundStream", lambda file: opened.append(file.getvalue()) or stream(file))
     folder = project.raw("decoded once", project.faults())
     rows = [f"{name},{fault}" for name, fault in project.faults().items()]
     (folder / "labels.csv").write_text("\n".join(["recording,fault", *rows]) + "\n")

@@ -140,7 +140,7 @@ def test_a_detector_of_a_run_is_saved_without_pickle(surfaces, run):
     ("params", "said"),
     [
         ({"group": "screw"}, "screw"),
-        ({"detector": "cs_flo"}, "There is no detector 'cs_flo': choose one of ast"),
+        ({"detector": "cs_flo"}, "There is no detector 'cs_flo': did you mean 'cs_flow'? Known are ast"),
         ({"input_type": "pyramid"}, "Unknown input type 'pyramid': choose one of multiscale"),
         (
             {"height": 100},

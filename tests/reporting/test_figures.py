@@ -224,3 +224,13 @@ def test_a_ring_marks_the_largest_value() -> None:
         rings = figure.axes[0].lines
         assert np.asarray(rings[0].get_xydata()).tolist() == [[0.9, height]]
         assert rings[0].get_transform() == figure.axes[0].transAxes
+
+
+@pytest.mark.parametrize("fault", ["a//b", "../up", "a\x00b", "a\nb\tc", "\x1b[31mred", "<script>", "%s$x_{"])
+def test_figures_of_faults_with_strange_names(fault):
+    groups = pd.DataFrame({"group": ["normal", "normal", fault, fault], "score": [0.1, 0.2, 0.9, 1.0]})
+    points = {"kind": fault, "false_alarm_rate": [0.0, 1.0], "recall": [0.0, 1.0], "auroc": 0.9}
+    history = pd.DataFrame({"part": "fold", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
+    drawn = figures.run_figures(groups, {"threshold": 0.5}, pd.DataFrame(points), history)
+    assert list(drawn) == ["scores.png", "roc.png", "training.png"]
+    assert all(picture.startswith(b"\x89PNG") for picture in drawn.values())

@@ -31,7 +31,9 @@ class DetectorsDataset(AbstractDataset[Detectors, Detectors]):
 
     def load(self) -> Detectors:
         """Every detector of the folder, by name."""
-        folders = sorted(path.parent for path in self._filepath.rglob("config.json"))
+        # By either file: a detector that has lost one is reported, not left out.
+        files = ("config.json", "weights.safetensors")
+        folders = sorted({path.parent for path in self._filepath.rglob("*") if path.name in files})
         return {folder.relative_to(self._filepath).as_posix(): load_detector(folder) for folder in folders}
 
     def _exists(self) -> bool:

@@ -12,15 +12,19 @@ from safetensors import SafetensorError
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector
-from endline.errors import EndlineError
+from endline.errors import EndlineError, nearest
+from endline.field_types import check_fields
 
 OURS = "endline.detectors."
+# What comes of a file that is missing, cut or edited: LookupError for a key, ArithmeticError for an infinite number,
+# RecursionError for a thousand brackets.
+DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
 
 
 def detector_class(name: str, settings: Mapping[str, Mapping[str, Any]]) -> type[Detector[Any]]:
     """Class of the detector of a name; arguments and errors as `build_detector`."""
     if name not in settings:
-        raise EndlineError(f"There is no detector '{name}': choose one of {', '.join(sorted(settings))}.")
+        raise EndlineError(f"There is no detector '{name}': {nearest(str(name), settings)}")
     return _class_of(settings[name]["type"])
 
 
@@ -34,7 +38,8 @@ def build_detector(name: str, settings: Mapping[str, Mapping[str, Any]], compute
         compute: device and precision.
 
     Raises:
-        EndlineError: for a name that is not there, a class that cannot be imported, or an unknown setting.
+        EndlineError: for a name that is not there, a class that cannot be imported, an unknown setting, or a setting of
+            the wrong type.
 
     Example:
         >>> settings = {"mine": {"type": "endline.detectors.pooled.gaussian.Gaussian", "shrinkage": 0.1}}
@@ -76,13 +81,18 @@ def load_detector(folder: Path, compute: Compute = CPU) -> Detector[Any]:
         detector = _create(_known_class(str(about["type"])), about["config"], compute)
         shapes = {str(name): tuple(shape) for name, shape in about["shapes"].items()}
         detector.restore(folder, shapes, int(about["samples"]), _pyramid(about["pyramid"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise EndlineError(f"The detector in {folder} cannot be read ({error}): fit it again.") from error
+    except (*DAMAGE, AttributeError, RuntimeError, SafetensorError, EndlineError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise EndlineError(f"The detector in {folder} cannot be read ({said}): fit it again.") from error
     return detector
 
 
 def _pyramid(settings: Mapping[str, Any] | None) -> PyramidSettings | None:
-    return None if settings is None else PyramidSettings(**settings)
+    if settings is None:
+        return None
+    pyramid = PyramidSettings(**settings)
+    check_fields(pyramid)
+    return pyramid
 
 
 def _known_class(path: str) -> type[Detector[Any]]:
@@ -115,4 +125,9 @@ def _create(cls: type[Detector[Any]], settings: Mapping[str, Any], compute: Comp
             f"{cls.__name__} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}."
         )
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return cls(cls.Config(**values), compute)
+    config = cls.Config(**values)
+    try:
+        check_fields(config)
+    except TypeError as error:
+        raise EndlineError(f"A setting of {cls.__name__} has the wrong type ({error}): correct it.") from error
+    return cls(config, compute)

@@ -26,10 +26,13 @@ def kind_colours(kinds: Sequence[str]) -> dict[str, str]:
 
 
 def kind_name(kind: str) -> str:
-    """Name a fault kind for readers: a bare number or code, as data sets have, gets the word before it.
+    r"""Name a fault kind for readers: a bare number or code, as data sets have, gets the word before it.
+
+    Characters without a picture, such as a tab, become �.
 
     Example:
-        >>> kind_name("7"), kind_name("scratch")
-        ('fault 7', 'scratch')
+        >>> kind_name("7"), kind_name("scratch"), kind_name("tooth\tscratch")
+        ('fault 7', 'scratch', 'tooth�scratch')
     """
+    kind = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in kind)
     return f"fault {kind}" if len(kind) <= 3 else kind

@@ -5,21 +5,26 @@ import pandas as pd
 import pytest
 import soundfile
 
-from endline.evidence.sound.mirror_features import measure_noise_floor
+from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
 
 RATE = 44_100
+
+
+def standstills(folder, rooms):
+    """Rows of a sample table, one for each loudness of `rooms`; the fourth is tested, the others train."""
+    rows = []
+    for number, loudness in enumerate(rooms):
+        noise = loudness * np.random.default_rng(number).standard_normal(RATE)
+        soundfile.write(folder / f"{number}.wav", noise, RATE, subtype="FLOAT")
+        split = "test" if number == 3 else "train"
+        rows.append({"path": f"{number}.wav", "split": split, "simulated": False})
+    return pd.DataFrame(rows).assign(rest_start=0.0, rest_stop=1.0)
 
 
 @pytest.fixture
 def recordings(tmp_path):
     """Four standstills, the last, tested one, in a room ten times as loud."""
-    rows = []
-    for number, loudness in enumerate([0.001, 0.001, 0.001, 0.01]):
-        noise = loudness * np.random.default_rng(number).standard_normal(RATE)
-        soundfile.write(tmp_path / f"{number}.wav", noise, RATE, subtype="FLOAT")
-        split = "train" if number < 3 else "test"
-        rows.append({"path": f"{number}.wav", "split": split, "simulated": False})
-    return pd.DataFrame(rows).assign(rest_start=0.0, rest_stop=1.0), tmp_path
+    return standstills(tmp_path, [0.001, 0.001, 0.001, 0.01]), tmp_path
 
 
 def test_the_floor_follows_all_recordings_or_the_training_ones_alone(recordings):
@@ -34,3 +39,44 @@ def test_the_floor_follows_all_recordings_or_the_training_ones_alone(recordings)
 def test_raw_and_simulated_recordings_have_no_floor(recordings, mode, simulated):
     samples, folder = recordings
     assert measure_noise_floor(samples.assign(simulated=simulated), folder, mode, RATE) is None
+
+
+@pytest.mark.parametrize("mode", ["level", "level_training"])
+def test_one_loud_standstill_raises_nobodys_floor_and_is_named(tmp_path, caplog, mode):
+    samples = standstills(tmp_path, [0.001] * 19 + [0.03])
+    floor = measure_noise_floor(samples, tmp_path, mode, RATE)
+    np.testing.assert_array_equal(floor, measure_noise_floor(samples[:-1], tmp_path, mode, RATE))
+    assert caplog.messages[0] == (
+        "The noise floor leaves out 19.wav: at rest far louder than all others, which would be drowned in noise."
+    )
+    assert caplog.messages[1].startswith(
+        "1 of 20 recordings stay louder at rest than the common noise floor, and their verdicts rest on room noise: "
+        "19.wav by 2"
+    )
+    assert len(caplog.messages) == 2
+
+
+def test_a_room_that_is_louder_than_the_training_is_named(recordings, caplog):
+    samples, folder = recordings
+    measure_noise_floor(samples, folder, "level", RATE)
+    assert not caplog.messages
+    measure_noise_floor(samples, folder, "level_training", RATE)
+    assert caplog.messages[0].startswith("1 of 4 recordings stay louder at rest than the common noise floor, ")
+    assert caplog.messages[0].endswith(" dB. Record them again in a quieter room.")
+
+
+@pytest.mark.parametrize(("floor", "said"), [(1e-8, True), (1e-3, False)])
+def test_a_new_recording_that_is_louder_than_the_floor_is_named(tmp_path, caplog, floor, said):
+    rng = np.random.default_rng(0)
+    time = np.arange(3 * RATE) / RATE
+    running = ((time > 0.2) & (time < 1.2)) | ((time > 1.8) & (time < 2.8))
+    path = tmp_path / "new.wav"
+    soundfile.write(path, (0.001 + 0.02 * running) * rng.standard_normal(len(time)), RATE, subtype="FLOAT")
+    SoundPreparation(power=(floor,) * 1025).inspect(path)
+    assert len(caplog.messages) == said
+    if said:
+        assert caplog.messages[0].startswith(f"{path} is 2")
+        assert caplog.messages[0].endswith(
+            " dB louder at rest than the noise floor of its model, and its verdict rests on room noise. "
+            "Record it again in a quieter room."
+        )

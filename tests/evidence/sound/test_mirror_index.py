@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from endline.errors import EndlineError
-from endline.evidence.sound.mirror_index import index_recordings
+from endline.evidence.sound.mirror_index import index_recording, index_recordings
 from endline.samples import SplitRule, assign_split, check_samples
 
 RATE = 16_000
@@ -291,6 +291,32 @@ def test_an_unreadable_file_is_a_row_too(folder, monkeypatch):
     monkeypatch.setattr(Path, "open", denied)
     soundfile.write(folder / "bad.wav", sound(7), RATE)
     assert rejection(folder) == ("it cannot be read (Permission denied)", "check the file's rights and the disk")
+
+
+def test_an_unreadable_new_recording_is_a_sentence(folder, monkeypatch):
+    def denied(self, *arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(EndlineError) as caught:
+        index_recording(folder / "data000.wav")
+    assert str(caught.value) == (
+        f"{folder}/data000.wav: it cannot be read (Permission denied): check the file's rights and the disk."
+    )
+
+
+@pytest.mark.parametrize("name", ["fan.wav", "hum.wav"])
+def test_a_steady_sound_is_rejected_by_the_index_and_by_a_verdict(folder, name):
+    rate, time = 44_100, np.arange(6 * 44_100) / 44_100
+    noise = np.random.default_rng(0).standard_normal(len(time))
+    fan = 0.02 * noise * (1 + 0.5 * np.sin(2 * np.pi * time / 3))
+    soundfile.write(folder / f"bad {name}", fan if name == "fan.wav" else 0.2 * np.sin(2 * np.pi * 50 * time), rate)
+    reason, remedy = rejection(folder)
+    assert reason.startswith(("no standstill found, the sound swells and fades", "no motion found"))
+    assert remedy.startswith("record one fold and one unfold with a rest between, in a room")
+    with pytest.raises(EndlineError) as caught:
+        index_recording(folder / f"bad {name}")
+    assert str(caught.value) == f"{folder}/bad {name}: {reason}: {remedy}."
 
 
 def test_what_else_lies_in_the_folder_is_a_row_and_notes_are_not(folder):

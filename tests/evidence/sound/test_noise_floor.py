@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from endline.evidence.sound.noise_floor import common_floor, level, standstill_power
+from endline.evidence.sound.noise_floor import common_floor, level, loud_standstills, standstill_power
 
 RATE = 44_100
 
@@ -64,3 +65,32 @@ def test_the_seed_decides_the_noise():
     assert first.dtype == np.float32
     assert np.array_equal(first, level(signal, RATE, power, floor, seed=1))
     assert not np.array_equal(first, level(signal, RATE, power, floor, seed=2))
+
+
+def rooms_of(levels):
+    """Standstill powers (n, 1025) of rooms at these levels in dB."""
+    return 10 ** (np.asarray(levels, dtype=float)[:, None] / 10) * np.ones(1025)
+
+
+@pytest.mark.parametrize(
+    ("levels", "loud"),
+    [
+        ([0.0] * 19 + [7.0], [19]),
+        ([0.0] * 19 + [5.0], []),  # the factor of the floor is enough for it
+        ([20.0, *[0.0] * 38, 30.0], [0, 39]),
+        ([20.0] * 3 + [0.0] * 37, []),  # a room of its own
+        ([0.0] * 3 + [20.0], []),  # four are no measure of each other
+        ([0.0] * 4 + [20.0], [4]),
+    ],
+)
+def test_the_few_that_are_far_louder_are_marked(levels, loud):
+    assert np.flatnonzero(loud_standstills(rooms_of(levels), RATE)).tolist() == loud
+
+
+def test_a_whistle_is_marked_and_a_louder_hum_is_not():
+    powers = rooms_of([0.0] * 20)
+    powers[3, 400:420] *= 10**3.5
+    assert np.flatnonzero(loud_standstills(powers, RATE)).tolist() == [3]
+    powers = rooms_of([0.0] * 20)
+    powers[3, 2:5] *= 10**1.4
+    assert not loud_standstills(powers, RATE).any()

@@ -1,9 +1,13 @@
+import struct
+import tracemalloc
+
 import numpy as np
 import pytest
 import soundfile
 
-from endline.errors import FileRejected
-from endline.evidence.sound.recordings import find_motions, read_recording, resample
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.sound.motions import find_motions
+from endline.evidence.sound.recordings import read_recording, resample
 
 RATE = 44_100
 
@@ -45,8 +49,8 @@ def test_formats_are_read_as_float_mono(tmp_path, name, subtype):
 
 def test_stereo_is_averaged(tmp_path):
     left = motor_recording([(0.5, 1.5, 1.0)], 2.0)
-    signal, _ = read_recording(written(tmp_path, np.stack([left, 0 * left], axis=1), subtype="FLOAT"))
-    np.testing.assert_allclose(signal, left / 2, atol=1e-7)
+    signal, _ = read_recording(written(tmp_path, np.stack([left, 0.5 * left], axis=1), subtype="FLOAT"))
+    np.testing.assert_allclose(signal, 0.75 * left, atol=1e-7)
 
 
 def test_a_missing_file_is_rejected(tmp_path):
@@ -185,3 +189,206 @@ def test_a_recording_shorter_than_a_motion_is_rejected():
     signal = motor_recording([(0.0, 0.1, 1.0)], 0.2)
     assert rejection(lambda: find_motions(signal, RATE)).startswith("no motion found")
     assert rejection(lambda: find_motions(signal[:100], RATE)).startswith("no motion found")
+
+
+def steady(name, seconds=5.0, rate=RATE):
+    """A sound without any motor that was once taken for a fold and an unfold."""
+    rng = np.random.default_rng(0)
+    time = np.arange(round(seconds * rate)) / rate
+    noise = rng.standard_normal(len(time))
+    pink = np.fft.irfft(np.fft.rfft(noise) / np.sqrt(np.maximum(np.fft.rfftfreq(len(time), 1 / rate), 20)), len(time))
+    pink *= 0.05 / pink.std()
+    sounds = {
+        "a fan that swells every 3 s": pink * (1 + 0.3 * np.sin(2 * np.pi * time / 3)),
+        "a fan that swells more": pink * (1 + 0.5 * np.sin(2 * np.pi * time / 3)),
+        "white noise": 0.05 * noise,
+        "white noise that grows": 0.05 * noise * (0.2 + time / seconds),
+        "a hum": 0.2 * np.sin(2 * np.pi * 50 * time),
+        "a hum of 16 bits": np.round(0.2 * np.sin(2 * np.pi * 50 * time) * 32767) / 32767,
+        "two beating hums": 0.1 * np.sin(2 * np.pi * 50 * time) + 0.1 * np.sin(2 * np.pi * 50.3 * time),
+        "one level": np.tile(0.1 * np.sign(np.sin(2 * np.pi * np.arange(rate // 100) / (rate // 100))), 500),
+    }
+    return sounds[name].astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a fan that swells every 3 s", "no standstill found, the sound swells and fades and no motor starts"),
+        ("a fan that swells more", "no standstill found, the sound swells and fades and no motor starts"),
+        ("white noise", "no motion found"),
+        ("white noise that grows", "one motion only found"),
+        ("a hum", "no motion found"),
+        ("a hum of 16 bits", "no motion found"),
+        (
+            "two beating hums",
+            "no motion found, nothing between 300 Hz and 16 kHz is louder than -100 dB of full scale",
+        ),
+        ("one level", "no motion found"),
+    ],
+)
+def test_a_steady_sound_is_no_motor(name, said):
+    assert rejection(lambda: find_motions(steady(name), RATE)).startswith(said)
+
+
+def test_the_remedy_for_a_fan(tmp_path):
+    path = written(tmp_path, steady("a fan that swells every 3 s"))
+    assert rejection(lambda: find_motions(*read_recording(path))).endswith(
+        "dB are needed): record one fold and one unfold with a rest between, in a room without a fan or a machine."
+    )
+
+
+def test_times_do_not_drift_where_10_ms_are_no_whole_number_of_samples():
+    signal = motor_recording([(16.0, 18.0, 1.0), (19.0, 21.0, 1.0)], 22.0, rate=22_050)
+    motions = find_motions(signal, 22_050)  # steps of 220 samples would come 40 ms late
+    np.testing.assert_allclose((*motions.fold, *motions.unfold), (16.0, 18.0, 19.0, 21.0), atol=0.015)
+
+
+PIPED = (0x7FFFF000, 0x7FFFF000 - 36, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0)
+
+
+def piped(path, length):
+    """The file with the lengths that a program leaves which writes to a pipe."""
+    content = bytearray(path.read_bytes())
+    order, sound = (">", b"SSND") if content.startswith(b"FORM") else ("<", b"data")
+    struct.pack_into(f"{order}I", content, 4, length)
+    struct.pack_into(f"{order}I", content, content.index(sound) + 4, length)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("length", PIPED, ids=hex)
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff"])
+def test_a_file_that_was_written_to_a_pipe_is_read_whole(tmp_path, paper_layout, name, length):
+    path = written(tmp_path, paper_layout, name=name, subtype="PCM_16")
+    expected, _ = read_recording(path)
+    signal, rate = read_recording(piped(path, length))
+    assert rate == RATE
+    np.testing.assert_array_equal(signal, expected)
+
+
+def test_a_wav_whose_empty_sound_is_followed_by_notes_is_empty(tmp_path):
+    path = written(tmp_path, np.zeros(0, dtype=np.float32), subtype="PCM_16")
+    path.write_bytes(path.read_bytes() + b"LIST\x04\x00\x00\x00INFO")
+    assert rejection(lambda: read_recording(path)) == "the recording holds no samples: record it again."
+
+
+def flac_with_count(path, count):
+    """The FLAC file with another number of samples in its header, 36 bits of it."""
+    content = bytearray(path.read_bytes())
+    fields = int.from_bytes(content[18:26], "big") >> 36 << 36 | count
+    content[18:26] = fields.to_bytes(8, "big")
+    path.write_bytes(content)
+    return path
+
+
+def test_a_flac_without_a_length_is_read_whole(tmp_path, paper_layout):
+    path = written(tmp_path, paper_layout, name="a.flac")
+    expected, _ = read_recording(path)
+    np.testing.assert_array_equal(read_recording(flac_with_count(path, 0))[0], expected)
+
+
+def test_a_flac_that_claims_2_to_the_36_samples_is_not_read(tmp_path, paper_layout):
+    path = flac_with_count(written(tmp_path, paper_layout, name="a.flac"), 2**36 - 1)
+    assert rejection(lambda: read_recording(path)) == (
+        "its header promises 1558265 s of sound in 1 channel(s) at 44100 Hz, and recordings of up to 60 s are read: "
+        "cut out one fold and one unfold, or set the environment variable ENDLINE_LONGEST_RECORDING to more seconds."
+    )
+
+
+def test_a_flac_that_holds_less_than_it_promises_is_truncated(tmp_path, paper_layout):
+    path = flac_with_count(written(tmp_path, paper_layout, name="a.flac"), len(paper_layout) + 1000)
+    assert rejection(lambda: read_recording(path)).startswith("the file is truncated")
+
+
+def test_an_800_mb_wav_is_not_read(tmp_path, paper_layout):
+    path = written(tmp_path, paper_layout, subtype="PCM_16")
+    with path.open("r+b") as file:
+        file.truncate(800_000_000)  # sparse
+    tracemalloc.start()
+    said = rejection(lambda: read_recording(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert said.startswith("the file is 800 MB large, and recordings of up to 60 s are read: cut out one fold and")
+    assert peak < 1e6
+
+
+def test_the_longest_recording_is_a_setting(tmp_path, paper_layout, monkeypatch):
+    path = written(tmp_path, paper_layout, subtype="PCM_16")
+    monkeypatch.setenv("ENDLINE_LONGEST_RECORDING", "6.5")
+    assert rejection(lambda: read_recording(path)).startswith(
+        "its header promises 7 s of sound in 1 channel(s) at 44100 Hz, and recordings of up to 6.5 s are read"
+    )
+    no_length = flac_with_count(written(tmp_path, paper_layout, name="a.flac"), 0)
+    assert rejection(lambda: read_recording(no_length)).startswith("it holds more than 6 s of sound, and recordings")
+    monkeypatch.setenv("ENDLINE_LONGEST_RECORDING", "7")
+    assert len(read_recording(path)[0]) == len(read_recording(no_length)[0]) == len(paper_layout)
+    monkeypatch.setenv("ENDLINE_LONGEST_RECORDING", "long")
+    with pytest.raises(EndlineError, match="ENDLINE_LONGEST_RECORDING=long is no number of seconds: give one above 0"):
+        read_recording(path)
+
+
+@pytest.mark.parametrize("name", ["a.raw", "a.RAW"])
+def test_a_raw_file_is_rejected(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\0\1" * 50_000)
+    assert rejection(lambda: read_recording(tmp_path / name)) == (
+        "a raw file says neither its rate nor its format: export it as WAV, FLAC or another sound format."
+    )
+
+
+@pytest.mark.parametrize("name", ["a.au", "a.rf64", "a.w64", "a.svx"])
+def test_truncated_files_of_rarer_formats_are_rejected(tmp_path, paper_layout, name):
+    path = written(tmp_path, paper_layout, name=name, subtype="PCM_16")
+    assert len(read_recording(path)[0]) == len(paper_layout)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    said = rejection(lambda: read_recording(path))
+    assert said.startswith("the file is truncated, ")
+    assert said.endswith(" that its header promises are missing: copy it again from its source.")
+
+
+def test_a_format_that_cannot_be_sought_is_read(tmp_path, paper_layout):
+    path = written(tmp_path, paper_layout, name="a.xi", subtype="DPCM_16")
+    assert len(read_recording(path)[0]) == len(paper_layout)
+
+
+def test_a_silent_channel_is_left_out_and_said(tmp_path, caplog):
+    left = motor_recording([(0.5, 1.5, 1.0)], 2.0)
+    path = written(tmp_path, np.stack([left, 0.1 + 0 * left], axis=1), subtype="FLOAT")
+    signal, _ = read_recording(path)
+    np.testing.assert_allclose(signal, left, atol=1e-7)
+    assert caplog.messages == [f"{path}: channel 2 of 2 is silent and left out: check its microphone."]
+
+
+def test_channels_in_opposite_phase_are_rejected(tmp_path):
+    left = motor_recording([(0.5, 1.5, 1.0)], 2.0)
+    hiss = 1e-4 * np.random.default_rng(1).standard_normal(len(left))
+    path = written(tmp_path, np.stack([left, 0.2 - left + hiss], axis=1), subtype="FLOAT")
+    assert rejection(lambda: read_recording(path)) == (
+        "its channels cancel each other, 0% of their power is left in the mean: "
+        "turn the polarity of one channel, or export one channel alone."
+    )
+
+
+def test_a_constant_offset_is_taken_away_and_said(tmp_path, paper_layout, caplog):
+    path = written(tmp_path, paper_layout + 0.2, subtype="FLOAT")
+    signal, _ = read_recording(path)
+    np.testing.assert_allclose(signal, paper_layout - paper_layout.mean(), atol=1e-6)
+    assert caplog.messages == [f"{path}: a constant offset of 20.0% of full scale is taken away."]
+
+
+def test_a_float_file_in_other_units_is_rejected(tmp_path, paper_layout):
+    path = written(tmp_path, paper_layout / np.abs(paper_layout).max() * 32768, subtype="FLOAT")
+    assert rejection(lambda: read_recording(path)) == (
+        "its samples reach 3.28e+04 times full scale: export it with values from -1 to 1, or as 16-bit integers."
+    )
+    read_recording(written(tmp_path, paper_layout / np.abs(paper_layout).max() * 1.4, subtype="FLOAT"))
+
+
+def test_clipping_below_full_scale_is_rejected_and_a_hum_of_few_bits_is_not(tmp_path, paper_layout):
+    loud = paper_layout / np.abs(paper_layout).max()
+    path = written(tmp_path, 0.5 * np.clip(10 * loud, -1, 1), subtype="PCM_16")  # turned down after it was recorded
+    said = rejection(lambda: read_recording(path))
+    assert said.endswith("% of the samples are clipped at 50% of full scale: lower the gain and record it again.")
+    time = np.arange(2 * RATE) / RATE
+    for peak, subtype in ((0.01, "PCM_16"), (0.5, "PCM_16"), (0.5, "PCM_U8")):
+        read_recording(written(tmp_path, peak * np.sin(2 * np.pi * 50 * time), subtype=subtype))

@@ -1,6 +1,7 @@
 """From indexed recordings of mirror motors to the arrays that detectors read."""
 
-from collections.abc import Collection, Iterator, Mapping
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -22,7 +23,15 @@ from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.mirror_index import decoded, index_recording
-from endline.evidence.sound.noise_floor import band_levels, common_floor, level, standstill_power
+from endline.evidence.sound.noise_floor import (
+    Power,
+    above_floor,
+    band_levels,
+    common_floor,
+    level,
+    loud_standstills,
+    standstill_power,
+)
 from endline.evidence.sound.recordings import Signal, resample
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
@@ -30,6 +39,8 @@ from endline.files import content_key
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048
+NAMED = 5  # recordings that one warning names
+log = logging.getLogger(__name__)
 
 
 class Heard(NamedTuple):
@@ -121,6 +132,16 @@ class SoundPreparation(Preparation):
             EndlineError: when it cannot be used.
         """
         rows = index_recording(path)
+        if self.power is not None:
+            power = _standstill(rows.iloc[0], path.parent, self.mel.sample_rate)
+            excess = above_floor(power, np.asarray(self.power), self.mel.sample_rate)
+            if excess > 0:
+                log.warning(
+                    "%s is %.1f dB louder at rest than the noise floor of its model, and its verdict rests on room "
+                    "noise. Record it again in a quieter room.",
+                    path,
+                    excess,
+                )
         parts = self._parts("", compute)
         made = self._made(rows, path.parent, parts, parts.keys)
         return rows, FeatureSet({name: [made[part] for part in joined] for name, joined in parts.arrays.items()})
@@ -137,12 +158,13 @@ class SoundPreparation(Preparation):
         rest = (first["rest_start"], first["rest_stop"])
         floor = None if self.power is None else np.asarray(self.power)
         spans = [slice(round(a * rate), round(b * rate)) for a, b in zip(rows["start"], rows["stop"], strict=True)]
+        own = standstill_power(signal, rate, rest, N_FFT)
         images, controls = [], []
         for draw in range(1 if floor is None else self.draws):
             heard = signal
             if floor is not None:
                 seed = int(first["digest"][:12], 16) + draw  # the noise follows from the file and the draw alone
-                heard = level(signal, rate, standstill_power(signal, rate, rest, N_FFT), floor, seed)
+                heard = level(signal, rate, own, floor, seed)
             images.append(torch.stack([mel_image(heard[span], self.mel, floor) for span in spans]))
             controls.append(band_levels(standstill_power(heard, rate, rest, N_FFT), rate))
         return Heard(torch.stack(images), np.mean(controls, 0, dtype=np.float32))
@@ -175,6 +197,9 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
     out. A recording that comes later is raised to the same floor. `level_training` takes it from the training
     recordings alone: rooms that are louder then stand out, which the control shows.
 
+    A few standstills that are far louder than all others (see `loud_standstills`) do not count, or they would raise
+    the noise of all. They are named in the log, and so is each recording that stays above the floor.
+
     Args:
         samples: the sample table.
         folder: raw folder.
@@ -189,13 +214,47 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
     if mode == "raw" or (mode == "auto" and bool(samples["simulated"].all())):
         return None
     recordings = samples.drop_duplicates("path")
+    names = recordings["path"].to_numpy()
+    powers = np.stack(
+        [
+            _standstill(row, folder, rate)
+            for _, row in track(list(recordings.iterrows()), "Measuring the standstills", transient=True)
+        ]
+    )
+    counted = np.ones(len(names), dtype=np.bool_)
     if mode == "level_training":
-        recordings = recordings[recordings["split"] == "train"]
-    powers = [
-        standstill_power(load_sound(folder / row["path"], rate), rate, (row["rest_start"], row["rest_stop"]), N_FFT)
-        for row in track(recordings.to_dict("records"), "Measuring the standstills", transient=True)
-    ]
-    return tuple(common_floor(np.stack(powers)).tolist())
+        counted = (recordings["split"] == "train").to_numpy(dtype=np.bool_, copy=True)
+    loud = np.flatnonzero(counted)[loud_standstills(powers[counted], rate)]
+    counted[loud] = False
+    floor = common_floor(powers[counted])
+    if len(loud):
+        log.warning(
+            "The noise floor leaves out %s: at rest far louder than all others, which would be drowned in noise.",
+            _listed(names[loud]),
+        )
+    excess = np.array([above_floor(power, floor, rate) for power in powers])
+    if (excess > 0).any():
+        ranked = [number for number in np.argsort(-excess) if excess[number] > 0]
+        log.warning(
+            "%d of %d recordings stay louder at rest than the common noise floor, and their verdicts rest on room "
+            "noise: %s. Record them again in a quieter room.",
+            len(ranked),
+            len(names),
+            _listed(f"{names[number]} by {excess[number]:.1f} dB" for number in ranked),
+        )
+    return tuple(floor.tolist())
+
+
+def _standstill(row: pd.Series, folder: Path, rate: int) -> Power:
+    """Power a bin (N_FFT // 2 + 1,) of the standstill of a recording, given by one row of the sample table."""
+    return standstill_power(load_sound(folder / row["path"], rate), rate, (row["rest_start"], row["rest_stop"]), N_FFT)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    all_names = list(names)
+    rest = len(all_names) - NAMED
+    return ", ".join(all_names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def load_sound(path: Path, rate: int) -> Signal:

@@ -17,7 +17,8 @@ from endline.evidence.folders import kind_of_folders, left_out, list_folder, oth
 from endline.evidence.label_table import Labelled, find_label_table, read_label_table
 from endline.evidence.labels import Own, check_words, own_labels
 from endline.evidence.rejected import Rejections
-from endline.evidence.sound.recordings import Motions, Signal, find_motions, read_recording
+from endline.evidence.sound.motions import Motions, find_motions
+from endline.evidence.sound.recordings import Signal, read_recording
 from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 
@@ -89,6 +90,10 @@ def index_recording(path: Path) -> pd.DataFrame:
         motions = _motions(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(
+            f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
+        ) from problem
     return sample_table(_rows(path.name, None, motions, group="", simulated=False, digest=file_digest(path)))
 
 

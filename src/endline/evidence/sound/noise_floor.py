@@ -5,6 +5,9 @@ from numpy.typing import NDArray
 
 from endline.evidence.sound.recordings import Signal, Span, hann
 
+FACTOR = 4.0  # of power, 6 dB
+WHISTLE = 20.0  # dB; between rooms a hum differs by up to 14 dB in its band
+
 Power = NDArray[np.float64]
 
 
@@ -22,13 +25,57 @@ def standstill_power(samples: Signal, rate: int, standstill: Span, n_fft: int = 
     return power
 
 
-def common_floor(powers: Power, quantile: float = 0.98, factor: float = 4.0) -> Power:
+def common_floor(powers: Power, quantile: float = 0.98, factor: float = FACTOR) -> Power:
     """Return the common noise floor (bins,) of standstill powers (n, bins): a factor above a quantile.
 
-    The factor leaves room for the added noise to outweigh what differs between the rooms.
+    The factor leaves room for the added noise to outweigh what differs between the rooms. Of up to 50 recordings the
+    quantile is nearly their loudest: leave out what `loud_standstills` names before.
     """
     floor: Power = factor * np.quantile(powers, quantile, axis=0)
     return floor
+
+
+def loud_standstills(powers: Power, rate: int) -> NDArray[np.bool_]:
+    """Mark, of standstill powers (n, bins), the few that are so loud that they would raise all others' floor.
+
+    Levels in 32 mel bands are compared with those of the loudest standstill once the loudest twentieth of each band (at
+    least one recording) is set aside. A recording is marked where it is louder by 6 dB in the mean of the bands, the
+    factor of the common floor, or by 20 dB in one band, a whistle. More than a twentieth are a room of its own, to
+    which the others must be raised, and fewer than five recordings no measure of each other: then none is marked.
+
+    Args:
+        powers: as `standstill_power` gives them.
+        rate: of the recordings in Hz.
+
+    Returns:
+        A mask (n,).
+
+    Example:
+        >>> powers = np.ones((20, 1025))
+        >>> powers[7] *= 100
+        >>> np.flatnonzero(loud_standstills(powers, 44_100))
+        array([7])
+    """
+    count = len(powers)
+    most = max(1, count // 20)
+    if count < 5:
+        return np.zeros(count, dtype=np.bool_)
+    levels = np.stack([band_levels(power, rate) for power in powers])
+    above = levels - np.sort(levels, axis=0)[-1 - most]  # (n, bands), dB
+    loud: NDArray[np.bool_] = (above.mean(axis=1) > 10 * np.log10(FACTOR)) | (above.max(axis=1) > WHISTLE)
+    return loud if np.count_nonzero(loud) <= most else np.zeros_like(loud)
+
+
+def above_floor(power: Power, floor: Power, rate: int) -> float:
+    """How far in dB a standstill's power (bins,) lies above a floor (bins,), in the mel band where it is most.
+
+    Above 0, the recording stays louder than those that were raised to the floor.
+
+    Example:
+        >>> round(above_floor(np.full(1025, 2.0), np.ones(1025), 44_100), 2)
+        3.01
+    """
+    return float((band_levels(power, rate) - band_levels(floor, rate)).max())
 
 
 def level(samples: Signal, rate: int, power: Power, floor: Power, seed: int) -> Signal:

@@ -1,7 +1,9 @@
-"""Recordings of one fold and one unfold: reading them, refusing bad ones, finding the two motions."""
+"""Reading recordings and refusing bad ones."""
 
-import struct
-from dataclasses import dataclass
+import io
+import logging
+import os
+import re
 from math import gcd
 from pathlib import Path
 
@@ -9,60 +11,76 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from endline.errors import FileRejected
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.sound.sound_headers import checked_header
 
 LOWEST_RATE = 16_000  # Hz; below it the upper half of the mel image could only be guessed
 SILENT_PEAK = 1e-4  # of full scale, -80 dB: three steps of a 16-bit recording
+LARGEST = 10.0  # of full scale; a float file beyond was written in other units
 FULL_SCALE = 0.99  # also reached by 8-bit files, whose largest sample is 127/128
 CLIPPED_SHARE = 1e-3  # of all samples
+OFFSET = 1e-3  # of full scale; what a smaller one leaks into the motor's band lies below -100 dB
+OPPOSED = 0.1  # of the channels' power: what is left of it in their mean, at least
 
-FRAME = 0.01  # s, time step of the motion search
-SHORTEST_MOTION = 0.5  # s
-SHORTEST_STANDSTILL = 0.1  # s, after the margin
-LONGEST_DIP = 0.12  # s, a motor that falters this briefly has not stopped
-LEAST_STEP = 3.0  # dB, mean over frequency, between the noise floor and the motor
-MARGIN = 0.06  # s, kept clear of motor sound at both ends of the standstill
+LONGEST = 60.0  # s, a recording of two motions is some 6 s long
+LONGEST_SETTING = "ENDLINE_LONGEST_RECORDING"
+DENSEST = 400_000  # values a second of all channels together: two at 192 kHz
+UNKNOWN = np.iinfo(np.int64).max  # frames of a file without a length, in libsndfile
+log = logging.getLogger(__name__)
 
 Signal = NDArray[np.float32]
-Levels = NDArray[np.float64]  # (frames,), dB
+Channels = NDArray[np.float32]  # (samples, channels)
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True)
-class Motions:
-    """Where the motor runs and rests in one recording; each span is (start, stop) in seconds.
+class SoundStream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A sound file that is read without a seek where its length is not known, for there it fails.
 
     Example:
-        >>> Motions(fold=(0.2, 2.3), standstill=(2.4, 2.7), unfold=(2.8, 4.9)).standstill
-        (2.4, 2.7)
+        >>> file = io.BytesIO()
+        >>> soundfile.write(file, np.zeros(100), 44_100, format="FLAC")
+        >>> SoundStream(io.BytesIO(file.getvalue())).read(frames=1000).shape
+        (100,)
     """
 
-    fold: Span
-    standstill: Span
-    unfold: Span
+    def seekable(self) -> bool:
+        """Whether its length is known; a FLAC that was written to a pipe has none."""
+        return bool(super().seekable()) and self.frames != UNKNOWN
 
 
 def read_recording(path: Path) -> tuple[Signal, int]:
     """Read any file that libsndfile knows as one channel.
 
-    Returns the signal, (samples,) float32 in full-scale units, channels averaged, and its rate in Hz.
-    Raises FileRejected for a file that is unreadable, empty, truncated, not finite, silent, clipped or
-    below 16 kHz.
+    A constant offset is taken away and a silent channel left out, each with a warning in the log. The header of a
+    file that a program wrote to a pipe, with no true length in it, is mended in memory. A recording may last 60 s; the
+    environment variable ENDLINE_LONGEST_RECORDING gives another limit in seconds. Nothing beyond it is read.
+
+    Returns:
+        The signal, (samples,) float32 in full-scale units, channels averaged, and its rate in Hz.
+
+    Raises:
+        FileRejected: for a file that is unreadable, empty, truncated, longer than the limit, not finite, silent,
+            clipped, not in full-scale units or below 16 kHz, or whose channels cancel each other.
+        EndlineError: when ENDLINE_LONGEST_RECORDING is no number of seconds.
     """
     if not path.is_file():
         raise FileRejected("the file does not exist", "restore it or take it out of the label table")
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise FileRejected("the file is empty (0 bytes)", "record it again")
-    missing = _missing_bytes(path)
-    if missing:
+    if path.suffix.lower() == ".raw":
         raise FileRejected(
-            f"the file is truncated, {missing} bytes that its header promises are missing",
-            "copy it again from its source",
+            "a raw file says neither its rate nor its format", "export it as WAV, FLAC or another sound format"
         )
+    longest = _longest()
+    most = round(longest * DENSEST)  # values
+    if size > 8 * most:
+        raise _too_long(f"the file is {size / 1e6:.0f} MB large", longest)
+    with path.open("rb") as opened:
+        content = checked_header(opened.read())
     try:
-        with soundfile.SoundFile(path) as file:
-            rate, promised = int(file.samplerate), int(file.frames)
-            channels = file.read(dtype="float32", always_2d=True)  # (samples, channels)
+        with SoundStream(io.BytesIO(content)) as file:
+            channels, rate, promised = _read_channels(file, longest, most)
     except soundfile.LibsndfileError as error:
         raise FileRejected(
             "no sound file that libsndfile can read", "export it as WAV, FLAC or another sound format"
@@ -80,7 +98,7 @@ def read_recording(path: Path) -> tuple[Signal, int]:
             f"the sampling rate of {rate} Hz is below {LOWEST_RATE} Hz",
             "record it at 44100 Hz, for resampling cannot restore the band that is missing",
         )
-    return np.ascontiguousarray(channels.mean(axis=1, dtype=np.float32)), rate
+    return _one_channel(channels, path), rate
 
 
 def resample(samples: Signal, rate: int, target: int) -> Signal:
@@ -104,136 +122,123 @@ def hann(length: int) -> NDArray[np.float64]:
     return window
 
 
-def find_motions(samples: Signal, rate: int) -> Motions:
-    """Find fold, standstill and unfold of (samples,) at ``rate`` Hz by the motor's energy.
+def _longest() -> float:
+    """Longest recording in seconds."""
+    given = os.environ.get(LONGEST_SETTING, "")
+    try:
+        seconds = float(given or LONGEST)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 86_400:
+        raise EndlineError(
+            f"{LONGEST_SETTING}={given} is no number of seconds: give one above 0, at most a day (86400)."
+        )
+    return seconds
 
-    The level of a frame is the mean over frequency of its power in dB, so that a hum or a click, loud in few
-    bins or for few frames, weighs little beside a motor, which is heard in all of them. A threshold between
-    the two levels of the recording itself (Otsu 1979) parts motor from rest. The standstill is the longest
-    quiet stretch between the motions, trimmed by a margin at both ends: it holds neither motor nor rattle.
-    Raises FileRejected where there are not exactly two motions of at least 0.5 s with a rest between.
+
+def _too_long(reason: str, longest: float) -> FileRejected:
+    return FileRejected(
+        f"{reason}, and recordings of up to {longest:g} s are read",
+        f"cut out one fold and one unfold, or set the environment variable {LONGEST_SETTING} to more seconds",
+    )
+
+
+def _read_channels(file: SoundStream, longest: float, most: int) -> tuple[Channels, int, int]:
+    """Channels, rate, and the number of samples that the header promises (0: it does not know)."""
+    rate, count, promised = int(file.samplerate), int(file.channels), int(file.frames)
+    missing = _missing_by_log(file.extra_info)
+    if missing:
+        raise FileRejected(
+            f"the file is truncated, {missing} that its header promises are missing", "copy it again from its source"
+        )
+    if promised == UNKNOWN:
+        promised = 0
+    limit = min(int(longest * rate), most // count)
+    if promised > limit:
+        raise _too_long(
+            f"its header promises {promised / max(rate, 1):.0f} s of sound in {count} channel(s) at {rate} Hz", longest
+        )
+    try:
+        channels = file.read(frames=promised or limit + 1, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise FileRejected(
+            "the file is truncated or damaged, its samples cannot be read to the end", "copy it again from its source"
+        ) from error
+    if len(channels) > limit:
+        raise _too_long(f"it holds more than {limit / max(rate, 1):.0f} s of sound", longest)
+    return channels, rate, promised
+
+
+def _missing_by_log(text: str) -> str:
+    """What a header promises beyond the file's end by the log of libsndfile, which reads on in silence; "" for nothing.
+
+    Of the formats that `checked_header` does not know: AU, RF64, W64, MAT4, SVX, WVE.
     """
-    level = _frame_levels(samples, rate)
-    runs, quiet = _motor_runs(level)
-    if len(runs) != 2:
-        heard = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
-        raise FileRejected(
-            f"{heard} found where one fold and one unfold are needed",
-            "record one fold and one unfold with a rest between, in a room quieter than the motor",
-        )
-    fold, unfold = runs
-    rests = [(start + fold[1], stop + fold[1]) for start, stop in _runs(quiet[fold[1] : unfold[0]])]
-    start, stop = max(rests, key=lambda rest: rest[1] - rest[0], default=(0, 0))
-    standstill = _seconds(start, stop, MARGIN)
-    if standstill[1] - standstill[0] < SHORTEST_STANDSTILL:
-        raise FileRejected(
-            f"the quiet between the two motions lasts only {(stop - start) * FRAME:.2f} s",
-            f"leave at least {SHORTEST_STANDSTILL + 2 * MARGIN:.2f} s between fold and unfold",
-        )
-    return Motions(fold=_seconds(*fold), standstill=standstill, unfold=_seconds(*unfold))
+    for pattern, unit in (
+        (r"^ *(?:data|data size|riff|body) *: (\d+) \(should be (\d+)\)", "bytes"),
+        (r"^data length (\d+) should be (\d+)", "bytes"),
+        (r"^\*\*\* calculated frame count (?P<there>\d+) does not match value from 'ds64' chunk of (\d+)", "samples"),
+        (r"^\*\*\* file seems to be truncated\. (?P<there>\d+) <--> (\d+)", "bytes"),
+    ):
+        if found := re.search(pattern, text, re.MULTILINE | re.IGNORECASE):
+            first, second = map(int, found.groups())
+            missing = second - first if "there" in found.groupdict() else first - second
+            if missing > (1 if unit == "bytes" else 0):  # a pad byte is often left out
+                return f"{missing} {unit}"
+    return ""
 
 
-def _seconds(start: int, stop: int, margin: float = 0.0) -> Span:
-    """Turn a run of frames into a span in seconds, ``margin`` seconds shorter at both ends."""
-    return round(start * FRAME + margin, 3), round(stop * FRAME - margin, 3)
-
-
-def _check_samples(channels: NDArray[np.float32]) -> None:
-    """Refuse (samples, channels) that hold NaN, silence or clipping."""
+def _check_samples(channels: Channels) -> None:
+    """Refuse (samples, channels) that hold NaN, silence, clipping or values of other units."""
     broken = int(np.count_nonzero(~np.isfinite(channels)))
     if broken:
         raise FileRejected(f"{broken} samples are NaN or infinite", "export it again from its source")
+    largest = float(np.abs(channels).max())
+    if largest > LARGEST:
+        raise FileRejected(
+            f"its samples reach {largest:.3g} times full scale",
+            "export it with values from -1 to 1, or as 16-bit integers",
+        )
     if np.abs(channels - channels.mean(axis=0)).max() < SILENT_PEAK:
         raise FileRejected("the recording is silent", "check the microphone and record it again")
-    # A limiter or converter at its end stop repeats one value; a loud but sound wave does not.
-    loud = np.abs(channels) >= FULL_SCALE
-    held = loud[:-2] & (channels[1:-1] == channels[:-2]) & (channels[2:] == channels[:-2])
-    share = float(held.sum(axis=0).max()) / len(channels)
+    share = max(_clipped_share(channel) for channel in channels.T)
     if share > CLIPPED_SHARE:
-        raise FileRejected(
-            f"{share:.1%} of the samples are clipped at full scale", "lower the gain and record it again"
-        )
+        stop = "full scale" if largest >= FULL_SCALE else f"{largest:.0%} of full scale"
+        raise FileRejected(f"{share:.1%} of the samples are clipped at {stop}", "lower the gain and record it again")
 
 
-def _missing_bytes(path: Path) -> int:
-    """Count the bytes that a RIFF or AIFF header promises beyond the file's end; libsndfile hides them."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            order, sound = "<", b"data"
-        elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
-            order, sound = ">", b"SSND"
-        else:
-            return 0
-        while len(header := file.read(8)) == 8:
-            length = struct.unpack(f"{order}I", header[4:])[0]
-            if header[:4] == sound:
-                streamed = length == 0xFFFFFFFF  # written by a program that could not seek back
-                return 0 if streamed else max(0, file.tell() + length - size)
-            file.seek(length + length % 2, 1)
-    return 0
+def _clipped_share(channel: Signal) -> float:
+    """Share of the samples (samples,) at the end stop of a limiter or converter, which repeats one value.
 
-
-def _frame_levels(samples: Signal, rate: int) -> Levels:
-    """Level (frames,) in dB every 10 ms: mean over frequency of the log power, in windows of 23 ms."""
-    hop = round(FRAME * rate)
-    window = 2 * (round(0.0116 * rate))
-    if len(samples) < window:
-        return np.empty(0)
-    padded = np.pad(samples, (window // 2, window // 2), mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop] * hann(window)
-    power = np.abs(np.fft.rfft(frames, axis=1)) ** 2
-    band = power[:, round(300 * window / rate) : round(min(16_000, 0.45 * rate) * window / rate)]
-    # Digital silence (padding by an editor) would otherwise pass for the noise floor.
-    sounding = band.sum(axis=1) > 1e-12
-    level = np.full(len(band), -np.inf)
-    level[sounding] = np.log10(band[sounding] + 1e-16).mean(axis=1) * 10
-    floor = level[sounding].min() if sounding.any() else 0.0
-    return np.where(sounding, level, floor)
-
-
-def _motor_runs(level: Levels) -> tuple[list[tuple[int, int]], NDArray[np.bool_]]:
-    """Find the runs (start, stop) of frames, at least 0.5 s each, in which the motor turns.
-
-    Returns them with a mask (frames,) of those near the noise floor.
+    A loud but sound wave does not, and a hum in few bits has hardly more samples at its crest than just below it.
     """
-    nothing = np.zeros(len(level), dtype=np.bool_)
-    if len(level) * FRAME < SHORTEST_MOTION:
-        return [], nothing
-    neighbours = np.lib.stride_tricks.sliding_window_view(np.pad(level, 5, mode="reflect"), 11)
-    smooth = np.median(neighbours, axis=1)  # clicks shorter than 50 ms vanish
-    split = _otsu(smooth)
-    rest, motor = np.median(smooth[smooth <= split]), np.median(smooth[smooth > split])
-    if motor - rest < LEAST_STEP:
-        return [], nothing
-    # Below the middle, so that a motion's quieter phase still counts as motion.
-    running = _closed(smooth > rest + 0.4 * (motor - rest), round(LONGEST_DIP / FRAME))
-    long_runs = [(start, stop) for start, stop in _runs(running) if (stop - start) * FRAME >= SHORTEST_MOTION]
-    # Unsmoothed, for here a click matters; single noisy frames do not end a rest.
-    return long_runs, _closed(level < rest + 0.25 * (motor - rest), 1)
+    held = (channel[1:-1] == channel[:-2]) & (channel[2:] == channel[:-2])
+    at_stop = np.abs(channel[:-2]) >= FULL_SCALE
+    for stop, below in ((channel.max(), channel < channel.max()), (channel.min(), channel > channel.min())):
+        if below.any():
+            nearest = channel[below].max() if stop == channel.max() else channel[below].min()
+            if np.count_nonzero(~below) > 10 * np.count_nonzero(channel == nearest):
+                at_stop |= channel[:-2] == stop
+    return float((held & at_stop).sum()) / len(channel)
 
 
-def _closed(mask: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
-    """Fill gaps of up to ``longest`` frames in a mask (frames,)."""
-    closed = mask.copy()
-    for start, stop in _runs(~mask):
-        if stop - start <= longest and start > 0 and stop < len(mask):
-            closed[start:stop] = True
-    return closed
-
-
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """List the runs (start, stop) of True in a mask (frames,)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
-
-
-def _otsu(values: Levels) -> float:
-    """Split (n,) values into two groups with the largest variance between them (Otsu 1979)."""
-    ordered = np.sort(values)
-    below = np.arange(1, len(ordered))
-    sums = np.cumsum(ordered)
-    gap = sums[:-1] / below - (sums[-1] - sums[:-1]) / (len(ordered) - below)
-    between = below * (len(ordered) - below) * gap**2
-    return float(ordered[int(between.argmax())])
+def _one_channel(channels: Channels, path: Path) -> Signal:
+    """Mean (samples,) of the channels that hold sound, without a constant offset."""
+    offsets = channels.mean(axis=0, dtype=np.float64)
+    around = channels - offsets.astype(np.float32)
+    heard = np.abs(around).max(axis=0) >= SILENT_PEAK
+    if not heard.all():
+        silent = ", ".join(str(number + 1) for number in np.flatnonzero(~heard))
+        log.warning("%s: channel %s of %d is silent and left out: check its microphone.", path, silent, len(heard))
+    mean = channels[:, heard].mean(axis=1, dtype=np.float32)
+    power, whole = np.mean(around[:, heard] ** 2), np.mean(around[:, heard].mean(axis=1) ** 2)
+    if whole < OPPOSED * power:
+        raise FileRejected(
+            f"its channels cancel each other, {whole / power:.0%} of their power is left in the mean",
+            "turn the polarity of one channel, or export one channel alone",
+        )
+    offset = float(offsets[heard].mean())
+    if abs(offset) > OFFSET:
+        log.warning("%s: a constant offset of %.1f%% of full scale is taken away.", path, 100 * offset)
+        mean = mean - np.float32(offset)
+    return np.ascontiguousarray(mean)
