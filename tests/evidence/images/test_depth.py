@@ -108,3 +108,19 @@ def test_photographs_of_8_bits_have_no_scale_to_choose(caplog):
     assert fitted_bits(samples) is None
     warn_of_depths(samples, None)
     assert caplog.messages == []
+
+
+def test_a_verdict_on_one_file_refuses_what_the_index_leaves_out(tmp_path):
+    preparation = ImagePreparation(megapixels=0.05)
+    pixels = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype="u1")
+    Image.fromarray(pixels[:150]).save(tmp_path / "half.jpg")
+    content = (tmp_path / "half.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2] + b"\xff\xd9")
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+    for name, said in [
+        ("half.jpg", "the image is damaged or cut short and cannot be decoded: copy it again from its source."),
+        ("large.png", "the image has 0.06 megapixels, more than the limit of 0.05: crop it, scale it down, or raise"),
+    ]:
+        with pytest.raises(EndlineError) as caught:
+            preparation.inspect(tmp_path / name)
+        assert str(caught.value).startswith(f"{tmp_path / name}: {said}")
