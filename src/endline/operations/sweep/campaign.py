@@ -4,12 +4,10 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pandas as pd
 from kedro.framework import project as kedro_project
-from kedro.io.core import generate_timestamp
 
 from endline.files import write_whole
 from endline.operations.sweep.data import data_digest
@@ -22,6 +20,7 @@ from endline.operations.sweep.parent import ParentRun
 from endline.operations.sweep.resolved import configuration, missing_weights, settings_digest
 from endline.operations.sweep.results import as_table, flat_metrics, read_table, text, write_table
 from endline.reporting.provenance import git_commit, machine
+from endline.versions import new_version
 
 RESULTS = Path("benchmarks/results")
 Row = dict[str, Any]
@@ -50,7 +49,6 @@ class Campaign:
         digest = data_digest(raw)
         self.identities = [self._identity(number, digest) for number in range(len(self.points))]
         self._ended: dict[int, Row] = {}
-        self._last_version = ""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -118,7 +116,7 @@ class Campaign:
             own = {**self._checkpoints(number), "sweep": self.sweep.name, "mlflow_parent_run_id": parent}
             package = kedro_project.PACKAGE_NAME or ""
             given = laid_over(parameters, own)
-            yield number, Job(self.project, package, self.env, self.sweep.station, given, self._new_version())
+            yield number, Job(self.project, package, self.env, self.sweep.station, given, new_version(self.project))
 
     def _end(self, number: int, row: Row) -> None:
         self._ended[number] = {**row, **self.identities[number], "git_commit": git_commit(), "machine": machine()}
@@ -159,10 +157,3 @@ class Campaign:
 
     def _words(self, number: int) -> str:
         return ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.points[number].items())
-
-    def _new_version(self) -> str:
-        """Kedro's version of a run: the time, later than that of the run before, so that no two share theirs."""
-        while (version := str(generate_timestamp())) <= self._last_version:
-            sleep(0.001)
-        self._last_version = version
-        return version
