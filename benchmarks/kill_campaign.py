@@ -196,8 +196,9 @@ class Reader:
         store = ArrayStore(self.project / "data/04_feature/store")
         for path in sorted([*self.project.glob("data/0*/**/*"), *self.project.glob("mlruns/artifacts/*/artifacts/*")]):
             parts = path.relative_to(self.project).parts
-            folder = next((at for at in (path, *path.parents) if at.name and at.parent.parent.name == at.name), None)
-            linked = "mlruns" in parts
+            linked = parts[0] == "mlruns"
+            places = () if linked else (path, *path.parents)
+            folder = next((at for at in places if at.name and at.parent.parent.name == at.name), None)
             if any(part.startswith(".") for part in parts) or "checkpoints" in parts or folder not in (None, path):
                 continue  # not for readers, or inside a folder that is read as a whole
             if path.name == "model" and path.parent.parent.name == "model" and not linked:
