@@ -25,8 +25,8 @@ from endline.evidence.station import station_names
 from endline.files import clear_partials, locked, remove_empty
 from endline.reporting.provenance import git_commit, machine, package_versions
 from endline.simulation import simulated_folder
-from endline.tracking import end_dead_runs, keep_artifact, make_database, naming_process, own_tags
-from endline.versions import RUNS_LOCK, pin_versions, versioned_folders
+from endline.tracking import READS, end_dead_runs, keep_artifact, make_database, naming_process, own_tags
+from endline.versions import RUNS_LOCK, pin_versions, read_versions, versioned_folders
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
 log = logging.getLogger(__name__)
@@ -182,6 +182,8 @@ class Tracking:
         tags = {"git_commit": git_commit(), "machine": machine(), **own_tags(run_params["run_id"])}
         for run in _run_settings(pipeline, catalog):
             tags |= {key: str(run[key]) for key in IDENTITY}
+        if reads := read_versions(catalog, pipeline.inputs()):
+            tags[READS] = " ".join(sorted(reads))
         if self._parent:
             tags["mlflow.parentRunId"] = self._parent
         mlflow.set_tags(tags)

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-OWNER, VERSION, PRUNED = "endline.owner", "endline.version", "endline.pruned"
+OWNER, VERSION, READS, PRUNED = "endline.owner", "endline.version", "endline.reads", "endline.pruned"
 SQLITE = "sqlite:///"
 CONTEXT = "MLFLOW_RUN_CONTEXT"  # MLflow's own variable: tags that a run has from its first moment
 log = logging.getLogger(__name__)
@@ -98,6 +98,16 @@ def versions_of(run: "Run") -> set[str]:
     """Versions under which a run has saved its outputs."""
     tags: Mapping[str, str] = run.data.tags
     return {value for key, value in tags.items() if key == VERSION or key.startswith("version.")}
+
+
+def claimed_versions(runs: Iterable["Run"]) -> set[str]:
+    """Versions that runs which still go on, here or on another host, write or read."""
+    claimed: set[str] = set()
+    for run in runs:
+        owner = Owner.read(run.data.tags.get(OWNER, ""))
+        if run.info.status == "RUNNING" and (owner is None or not owner.is_dead):
+            claimed |= versions_of(run) | set(run.data.tags.get(READS, "").split())
+    return claimed
 
 
 def keep_artifact(run: "Run", path: Path) -> None:

@@ -116,6 +116,12 @@ def pin_versions(
         dataset._version = Version(version, dataset.resolve_save_version())
 
 
+def read_versions(catalog: DataCatalog, inputs: Iterable[str]) -> set[str]:
+    """Versions of other runs that a run loads, once they are pinned."""
+    pinned = [dataset._version for dataset in _versioned(catalog, inputs).values()]
+    return {version.load for version in pinned if version is not None and version.load}
+
+
 def run_with_all(versions: Mapping[str, Collection[str]], first: Iterable[str] = ()) -> str:
     """The newest version that all datasets have.
 

@@ -1,6 +1,7 @@
 """The runs of one sweep: those that wait, and the rows of those that have ended."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 from kedro.framework import project as kedro_project
 
-from endline.files import write_whole
+from endline.files import clear_partials, remove, write_whole
 from endline.operations.sweep.data import data_digest
 from endline.operations.sweep.definitions import laid_over
 from endline.operations.sweep.display import each_message_once, run_bar
@@ -81,6 +82,8 @@ class Campaign:
         """Run what waits below one MLflow parent run; the CSV is written anew after every run."""
         parent = ParentRun(self.project, self.env, self._parameters(0), self.sweep.name, fresh=fresh)
         status, waiting = "KILLED", self.waiting
+        clear_partials(self.csv.parent)
+        self._clear_checkpoints()
         try:
             with run_bar() as bars, each_message_once():
                 task = bars.add_task(self.sweep.name, total=len(waiting))
@@ -145,8 +148,21 @@ class Campaign:
         """A folder of checkpoints for this run alone, found again when a stopped sweep goes on."""
         if self._shared_checkpoints is None:
             return {}
-        own = f"{self.sweep.name}_{number}_{self.identities[number]['settings_digest']}"
-        return {self.sweep.station: {"run": {"checkpoints": f"{self._shared_checkpoints}_of_sweeps/{own}"}}}
+        folder = f"{self._shared_checkpoints}_of_sweeps/{self._own_checkpoints(number)}"
+        return {self.sweep.station: {"run": {"checkpoints": folder}}}
+
+    def _own_checkpoints(self, number: int) -> str:
+        return f"{self.sweep.name}_{number}_{self.identities[number]['settings_digest']}"
+
+    def _clear_checkpoints(self) -> None:
+        """Remove checkpoints of points that this sweep no longer has; no other process runs a sweep of its name."""
+        if self._shared_checkpoints is None:
+            return
+        own = {self._own_checkpoints(number) for number in range(len(self.points))}
+        ours = re.compile(rf"{re.escape(self.sweep.name)}_\d+_[0-9a-f]{{16}}")
+        for folder in (self.project / f"{self._shared_checkpoints}_of_sweeps").glob("*"):
+            if folder.name not in own and ours.fullmatch(folder.name):
+                remove(folder)
 
     @cached_property
     def _shared_checkpoints(self) -> str | None:
