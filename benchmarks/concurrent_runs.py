@@ -28,13 +28,13 @@ from rich import print
 
 from kill_campaign import PROJECT, SMALL_SWEEP, Attempt, Reader, append, arguments, figures, new_project
 
+Given = tuple[str, Any]  # station and seed, or `sweep` and its name
 RESULTS = PROJECT / "benchmarks/results/concurrent_runs.csv"
-CASES = {
+CASES: dict[str, list[Given]] = {
     "2 runs of a station": [("mirror_audio", 0), ("mirror_audio", 1)],
     "4 runs of three stations": [("mirror_audio", 0), ("mirror_audio", 1), ("surface_image", 0), ("robot_cycle", 0)],
     "2 sweeps": [("sweep", "small"), ("sweep", "other")],
 }
-Given = tuple[str, Any]  # station and seed, or `sweep` and its name
 
 
 def project_in(folder: Path) -> Path:

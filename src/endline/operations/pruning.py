@@ -103,7 +103,7 @@ def _plan(
         model = folders.get(f"{name}.model", project / "none")
         whole = sorted(version for version in kept if (model / version / model.name / ABOUT).exists())
         for version in sorted(kept):
-            if len(whole) <= keep or version >= whole[-keep]:
+            if len(whole) < keep or version >= whole[-keep]:
                 continue
             if version in claimed or not (alone or version in whole):
                 notes.add(f"{name} {version} stays: a run goes on, which writes or reads it.")
