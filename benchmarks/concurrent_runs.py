@@ -26,7 +26,8 @@ import pandas as pd
 import yaml
 from rich import print
 
-from kill_campaign import PROJECT, SMALL_SWEEP, Attempt, Reader, append, arguments, figures, new_project
+from kill_campaign import SMALL_SWEEP, Attempt, Reader, append, arguments, figures, new_project
+from main_job import PROJECT
 
 Given = tuple[str, Any]  # station and seed, or `sweep` and its name
 RESULTS = PROJECT / "benchmarks/results/concurrent_runs.csv"

@@ -90,14 +90,18 @@ class Housekeeping:
         """Remember where the project lies."""
         self._project = Path(context.project_path)
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # before MLflow's run begins: a run that cannot begin is none
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Say that a run goes on, clear what dead ones left, and pin what this one reads."""
         restart_peak_memory()  # Linux; elsewhere it is that of the process
         self._going_on.close()
-        self._going_on = ExitStack()
-        self._going_on.enter_context(locked(self._project / RUNS_LOCK, shared=True))
-        self._going_on.enter_context(simulated_folder.reading())
+        with ExitStack() as going_on:
+            going_on.enter_context(locked(self._project / RUNS_LOCK, shared=True))
+            going_on.enter_context(simulated_folder.reading())
+            self._begin(run_params, pipeline, catalog)
+            self._going_on = going_on.pop_all()
+
+    def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         clear_partials(self._project / "mlruns")
         for run in _run_settings(pipeline, catalog):
             clear_partials(Path(run["store"]))

@@ -74,7 +74,8 @@ class Campaign:
         same = identities.reset_index(names="number").merge(old[old["status"] == DONE], on=list(identities))
         for row in same.drop_duplicates("number").to_dict("records"):
             number = int(row.pop("number"))
-            self._ended[number] = {str(key): value for key, value in row.items() if not pd.isna(value)}
+            # What is missing stays as a column: a sweep that goes on writes the table of one that never stopped.
+            self._ended[number] = {str(key): None if pd.isna(value) else value for key, value in row.items()}
         if self._ended:
             log.info("%d of %d runs are finished already.", len(self._ended), len(self.points))
 
