@@ -1,9 +1,9 @@
 """The store of arrays: each made once under its key, never half, shared by whoever reads it."""
 
 import errno
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.errors import EndlineError
+from endline.owner import Owner
 
 ARRAYS = {
     "fine": np.random.default_rng(0).standard_normal((5, 2, 3, 4)).astype("f4"),
@@ -81,7 +82,10 @@ def test_maps_of_nothing_can_be_kept(tmp_path):
 
 
 def test_what_a_dead_process_left_is_removed_and_what_a_living_one_writes_stays(tmp_path):
-    dead, living = tmp_path / ".x.999999999-0a0a0a0a.partial.npy", tmp_path / f".x.{os.getpid()}-0a0a0a0a.partial.npy"
+    dead, living = (
+        tmp_path / f".x.{owner}-0a0a0a0a.partial.npy"
+        for owner in (replace(Owner.current(), pid=999_999_999), Owner.current())
+    )
     dead.touch()
     living.touch()
     ArrayStore(tmp_path).make(recipe())

@@ -51,4 +51,4 @@ def test_kedro_has_the_same_commands_and_run() -> None:
     from endline.cli import cli as in_kedro
 
     assert in_kedro is cli
-    assert {"inspect", "run", "stream", "sweep"} <= set(cli.commands)
+    assert {"inspect", "prune", "run", "stream", "sweep"} <= set(cli.commands)

@@ -1,9 +1,90 @@
-"""What the hooks make of a run's figures."""
+"""A run says that it goes on, from its start to its end, and keeps to itself what is its own."""
+
+from pathlib import Path
 
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
 from mlflow.utils.validation import _validate_metric
 
-from endline.hooks import _numbers
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.files import locked, write_whole
+from endline.hooks import Housekeeping, _numbers
+from endline.owner import Owner
+from endline.versions import RUNS_LOCK
+
+PIPELINE = Pipeline([node(lambda run, scores: scores, ["params:line.run", "scores"], "report", name="report")])
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Housekeeping, DataCatalog]:
+    """Hooks and catalog of a run, `2`, of a pipeline that reads the scores of an earlier one."""
+    dataset = {
+        "type": "endline.datasets.atomic.AtomicDataset",
+        "versioned": True,
+        "dataset": {"type": "text.TextDataset"},
+    }
+    entries = {name: {**dataset, "filepath": str(tmp_path / name)} for name in ("scores", "report")}
+    catalog = DataCatalog.from_config(entries, save_version="2")
+    folders = {"store": "store", "raw_simulated": "raw/simulated", "checkpoints": "checkpoints"}
+    catalog["params:line.run"] = MemoryDataset(
+        {"station": "line", **{name: str(tmp_path / folder) for name, folder in folders.items()}}
+    )
+    hooks = Housekeeping()
+    hooks._project = tmp_path
+    return hooks, catalog
+
+
+def is_alone(project: Path) -> bool:
+    try:
+        with locked(project / RUNS_LOCK, "busy"):
+            return True
+    except EndlineError:
+        return False
+
+
+def test_a_run_goes_on_until_its_end(run: tuple[Housekeeping, DataCatalog], tmp_path: Path) -> None:
+    hooks, catalog = run
+    write_whole(tmp_path / "scores/1/scores", "of 1")
+    write_whole(tmp_path / "store/.a.999999999-0a0a0a0a.partial.npy", "half")
+    for end in (lambda: hooks.after_pipeline_run(PIPELINE, catalog), hooks.on_pipeline_error):
+        hooks.before_pipeline_run({}, PIPELINE, catalog)
+        assert not is_alone(tmp_path)
+        assert catalog.load("scores") == "of 1"
+        end()
+        assert is_alone(tmp_path)
+    assert not list((tmp_path / "store").iterdir())
+
+
+def test_a_run_that_cannot_begin_does_not_go_on(run: tuple[Housekeeping, DataCatalog], tmp_path: Path) -> None:
+    hooks, catalog = run
+    with pytest.raises(
+        EndlineError, match="No earlier run has all that this part of the pipeline reads: run the whole"
+    ):
+        hooks.before_pipeline_run({}, PIPELINE, catalog)
+    assert is_alone(tmp_path)
+
+
+def test_a_good_end_clears_the_checkpoints_of_this_run_alone(
+    run: tuple[Housekeeping, DataCatalog], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks, catalog = run
+    write_whole(tmp_path / "scores/1/scores", "of 1")
+    progress = Progress(tmp_path / "checkpoints/fit/a.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr(Owner, "current", lambda: Owner("elsewhere", 1, 1))
+        progress.keep("fit", {}, [])
+    (theirs,) = (tmp_path / "checkpoints/fit").iterdir()
+    hooks.before_pipeline_run({}, PIPELINE, catalog)
+    progress.keep("fit", {}, [])
+    assert len(list((tmp_path / "checkpoints/fit").iterdir())) == 2
+    hooks.after_pipeline_run(PIPELINE, catalog)
+    assert list((tmp_path / "checkpoints/fit").iterdir()) == [theirs]
+    theirs.unlink()
+    hooks.before_pipeline_run({}, PIPELINE, catalog)
+    hooks.after_pipeline_run(PIPELINE, catalog)
+    assert not (tmp_path / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(

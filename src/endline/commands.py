@@ -1,4 +1,4 @@
-"""The commands `inspect`, `stream` and `sweep`, as `endline ...` or `kedro ...`, with errors in plain words.
+"""The commands `inspect`, `stream`, `sweep` and `prune`, as `endline ...` or `kedro ...`, with errors in plain words.
 
 `endline` starts seconds sooner, for Kedro imports all plugins before a command. What a command needs is imported in it.
 """
@@ -129,3 +129,22 @@ def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> N
                 f"{word}  steps {verdict.first:5d} to {verdict.last:5d}  score {verdict.score:8.3f}  "
                 f"{verdict.milliseconds:6.1f} ms"
             )
+
+
+@cli.command()
+@click.option("--keep", type=click.IntRange(1), required=True, help="Newest whole runs of each station that stay.")
+@click.option("--station", help="Remove runs of this station alone.")
+@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
+def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> None:
+    """Remove the outputs of old runs: versions, arrays that no run refers to any more, artifacts in MLflow."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.pruning import prune as remove
+
+    with plain_errors():
+        configure_project("endline")
+        for line in remove(project_folder(), keep, station=station, env=env, dry=dry_run).lines():
+            click.echo(line)
+        if dry_run:
+            click.echo("Nothing was removed: leave out --dry-run.")

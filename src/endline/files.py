@@ -4,17 +4,18 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 from endline.errors import EndlineError, cause_of
+from endline.owner import Owner
 
 PARTIAL = ".partial"
-OWNER = re.compile(rf"\.(\d+)-[0-9a-f]{{8}}{re.escape(PARTIAL)}")  # the process that writes it
+LOCK = ".lock"
 
 
 @contextmanager
@@ -38,8 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
         >>> path.read_text()
         'all of it'
     """
-    # The suffix stays the last part of the name: some writers choose their format by it.
-    partial = path.with_name(f".{path.stem}.{os.getpid()}-{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
+    partial = partial_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -52,26 +52,77 @@ def whole(path: Path) -> Iterator[Path]:
             f"{path} could not be written ({cause.strerror or cause}): free or unlock the disk and run again."
         ) from error
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        remove(partial)
+
+
+def partial_name(path: Path) -> Path:
+    """A hidden name beside `path` that no other writer has: it names this process, and stays unlike its next one."""
+    # The suffix stays the last part of the name: some writers choose their format by it.
+    return path.with_name(f".{path.stem}.{Owner.current()}-{uuid4().hex[:8]}{PARTIAL}{path.suffix}")
 
 
 def clear_partials(folder: Path) -> None:
-    """Remove what killed processes left half-written in a folder; what living ones are writing stays.
+    """Remove what killed processes left in a folder, half-written files and locks; what living ones use stays.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
-        >>> (folder / ".maps.999999999-0a0a0a0a.partial.npy").touch()
+        >>> dead = Owner(Owner.current().host, 999_999_999, 1)
+        >>> (folder / f".maps.{dead}-0a0a0a0a.partial.npy").touch()
         >>> clear_partials(folder)
         >>> list(folder.iterdir())
         []
     """
     for path in folder.glob(f".*{PARTIAL}*"):
-        if (owner := OWNER.search(path.name)) is None or not Path(f"/proc/{owner[1]}").exists():
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        if (owner := Owner.read(path.name)) is None or owner.is_dead:
+            remove(path)
+    for lock in folder.glob(f".*{LOCK}"):
+        with suppress(EndlineError), locked(lock, "somebody holds it"):
+            pass  # it goes when it is let go
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where there is neither."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a folder in one step for whoever reads it: it has another name before its parts go."""
+    hidden = partial_name(path)
+    path.replace(hidden)
+    remove(hidden)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder's empty folders, however deep, and itself where nothing stays."""
+    for each in sorted([folder, *folder.rglob("*")], reverse=True):
+        if each.is_dir() and not any(each.iterdir()):
+            each.rmdir()
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name, so that it lies on the disk once; a copy where the file system has no such links.
+
+    Args:
+        source: a file that nobody changes in place.
+        target: its second name, replaced where there is one; its parents are made.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_whole(folder / "a", "once")
+        >>> link(folder / "a", folder / "deep" / "b")
+        >>> (folder / "deep" / "b").samefile(folder / "a")
+        True
+    """
+    with whole(target) as partial:
+        try:
+            os.link(source, partial)
+        except OSError:
+            shutil.copy2(source, partial)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -89,15 +140,16 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def locked(lock: Path, busy: str | None = None) -> Iterator[None]:
+def locked(lock: Path, busy: str | None = None, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock that dies with its process.
 
     Args:
-        lock: file of the lock; it is made, and stays.
+        lock: file of the lock; it is made, and goes with the last who holds it.
         busy: what to say where another process holds it; None: wait until it does not.
+        shared: hold it together with others who share it, so that only who wants it alone waits.
 
     Raises:
-        EndlineError: `busy`, when another process holds the lock.
+        EndlineError: `busy`, when another process holds the lock; or when the disk allows no lock.
 
     Example:
         >>> import tempfile
@@ -107,14 +159,50 @@ def locked(lock: Path, busy: str | None = None) -> Iterator[None]:
         ...         pass
         Traceback (most recent call last):
         endline.errors.EndlineError: Someone is here: wait.
+        >>> with locked(lock, shared=True), locked(lock, "Someone is here: wait.", shared=True):
+        ...     lock.exists()
+        True
+        >>> lock.exists()
+        False
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if busy is None else fcntl.LOCK_NB))
-        except BlockingIOError:
-            raise EndlineError(busy or "") from None
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    file = _take(lock, kind | (0 if busy is None else fcntl.LOCK_NB), busy or "")
+    try:
         yield
+    finally:
+        with file, suppress(BlockingIOError):  # others share it: the last one removes it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_open(lock, file):
+                lock.unlink()
+
+
+def _take(lock: Path, how: int, busy: str) -> IO[str]:
+    """The opened file of a lock, taken; opened anew when whoever held it before has removed it."""
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = lock.open("a")
+        except OSError as error:
+            raise EndlineError(f"{lock} could not be written ({error.strerror}): make its folder writable.") from error
+        try:
+            fcntl.flock(file, how)
+            if _is_open(lock, file):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise EndlineError(busy) from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _is_open(path: Path, file: IO[str]) -> bool:
+    """Whether the opened file is still the one of this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def file_digest(path: Path) -> str:

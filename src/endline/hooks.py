@@ -2,25 +2,31 @@
 
 import logging
 import re
-import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import settings
 from kedro.io import AbstractVersionedDataset, DataCatalog
-from kedro.io.core import Version
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from endline.detectors.progress import clear_checkpoints
 from endline.dotted import flatten
 from endline.errors import EndlineError
 from endline.evaluation.summary import restart_peak_memory
+from endline.evidence.station import station_names
+from endline.files import clear_partials, locked, remove_empty
 from endline.reporting.provenance import git_commit, machine, package_versions
+from endline.simulation import simulated_folder
+from endline.tracking import READS, end_dead_runs, keep_artifact, make_database, naming_process, own_tags
+from endline.versions import RUNS_LOCK, pin_versions, read_versions, versioned_folders
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
 LONGEST_NAME = 240  # of a figure; MLflow takes 250 letters
@@ -70,40 +76,77 @@ def _check_option(path: list[str], known: Collection[str], configured: Any) -> N
 
 
 class Housekeeping:
-    """Measures the memory of this run alone, keeps it to its own outputs, clears its checkpoints at a good end.
+    """Keeps a run to itself: its memory, its versions, its checkpoints; and removes what dead runs left.
 
     Example:
         `HOOKS = (Options(), Housekeeping(), Tracking())` in `settings.py`.
     """
 
+    def __init__(self) -> None:
+        self._project = Path()
+        self._going_on = ExitStack()
+
     @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Let the peak of the resident memory start anew (Linux; elsewhere it is that of the process)."""
-        restart_peak_memory()
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember where the project lies."""
+        self._project = Path(context.project_path)
+
+    @hook_impl(tryfirst=True)  # before MLflow's run begins: a run that cannot begin is none
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Say that a run goes on, clear what dead ones left, and pin what this one reads."""
+        restart_peak_memory()  # Linux; elsewhere it is that of the process
+        self._going_on.close()
+        with ExitStack() as going_on:
+            going_on.enter_context(locked(self._project / RUNS_LOCK, shared=True))
+            going_on.enter_context(simulated_folder.reading())
+            self._begin(run_params, pipeline, catalog)
+            self._going_on = going_on.pop_all()
+
+    def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        clear_partials(self._project / "mlruns")
+        for run in _run_settings(pipeline, catalog):
+            clear_partials(Path(run["store"]))
+            clear_partials(Path(run["raw_simulated"]).parent)
+            clear_checkpoints(Path(run["checkpoints"]), own=False)
+        pin_versions(
+            catalog,
+            # Where only what is missing shall be made, Kedro has yet to look which versions there are.
+            outputs=() if run_params.get("only_missing_outputs") else pipeline.all_outputs(),
+            inputs=pipeline.inputs(),
+            given=run_params.get("load_versions") or {},
+            tell=lambda version: log.info("What earlier nodes made is read from the run %s.", version),
+        )
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
-        """Let the nodes behind this one load what it saves, not a later version that another run has saved since."""
-        for name in node.outputs:
-            dataset = catalog.get(name)
-            if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
-                dataset._version = Version(version, version)
+        """Pin the outputs of this node in particular: in a run that makes only what is missing."""
+        pin_versions(catalog, outputs=node.outputs, inputs=(), given={}, tell=log.info)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Everything is saved: the checkpoints have done their service."""
+        """Everything is saved: the run's own checkpoints have done their service."""
         for run in _run_settings(pipeline, catalog):
-            shutil.rmtree(run["checkpoints"], ignore_errors=True)
+            clear_checkpoints(Path(run["checkpoints"]), own=True)
             report = catalog.get(f"{run['station']}.report")
             if isinstance(report, AbstractVersionedDataset) and report.exists():
                 log.info("The report: %s", report._get_load_path())
+        self._going_on.close()
+        with suppress(EndlineError), locked(self._project / RUNS_LOCK, "others write into these folders"):
+            for run in _run_settings(pipeline, catalog):
+                remove_empty(Path(run["checkpoints"]))
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Let others know that it goes on no more."""
+        self._going_on.close()
 
 
 class Tracking:
     """Records into the MLflow run what kedro-mlflow leaves out.
 
     kedro-mlflow starts and ends the run, marks it failed, and logs the parameters. Here follow the tags, the package
-    versions, every versioned output with its version, the metrics, and the training curves.
+    versions, every versioned output with its version, the metrics, and the training curves; and the end of runs that
+    were killed.
 
     Example:
         `HOOKS = (Options(), Housekeeping(), Tracking())` in `settings.py`.
@@ -112,27 +155,46 @@ class Tracking:
     def __init__(self) -> None:
         self._catalog: DataCatalog | None = None
         self._parent: str | None = None
+        self._folders: dict[str, Path] = {}
+
+    @hook_impl(wrapper=True)
+    def after_context_created(self, context: KedroContext) -> Generator[None, Any, Any]:
+        """Let one process at a time set MLflow up, with a whole database; remember the sweep's parent run."""
+        folder = Path(context.project_path) / "mlruns"
+        with locked(folder / ".database.lock"):
+            with suppress(KeyError, MissingConfigException):  # kedro-mlflow has its own defaults
+                make_database(context.config_loader["mlflow"]["server"]["mlflow_tracking_uri"])
+            result = yield
+        self._parent = (context.config_loader.runtime_params or {}).get("mlflow_parent_run_id")
+        return result
 
     @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Make the folder of the embedded database, and remember the sweep's parent run."""
-        (Path(context.project_path) / "mlruns").mkdir(exist_ok=True)
-        self._parent = (context.config_loader.runtime_params or {}).get("mlflow_parent_run_id")
+    def after_catalog_created(self, conf_catalog: dict[str, Any]) -> None:
+        """Remember where versions lie: those of killed runs, of any station, have leftovers."""
+        self._folders = versioned_folders(conf_catalog, station_names())
 
-    @hook_impl(trylast=True)
-    def before_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
-        """Tag the run with what it is and where it comes from."""
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
+    ) -> Generator[None, Any, Any]:
+        """Tag the run with what it is, where it comes from and which process records it; end those that were killed."""
+        with naming_process(run_params["run_id"]):
+            result = yield
         import mlflow  # takes seconds: not for commands that record no run
 
-        if mlflow.active_run() is None:
-            return
-        tags = {"git_commit": git_commit(), "machine": machine()}
+        if (active := mlflow.active_run()) is None:
+            return result
+        tags = {"git_commit": git_commit(), "machine": machine(), **own_tags(run_params["run_id"])}
         for run in _run_settings(pipeline, catalog):
             tags |= {key: str(run[key]) for key in IDENTITY}
+        if reads := read_versions(catalog, pipeline.inputs()):
+            tags[READS] = " ".join(sorted(reads))
         if self._parent:
             tags["mlflow.parentRunId"] = self._parent
         mlflow.set_tags(tags)
         mlflow.log_dict(package_versions(), "package_versions.json")
+        end_dead_runs(mlflow.MlflowClient(), active.info.experiment_id, self._folders)
+        return result
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
@@ -141,7 +203,7 @@ class Tracking:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log the saved file, tag its version; log metrics and curves as such."""
+        """Keep the saved file as an artifact, tag its version; log metrics and curves as such."""
         import mlflow
 
         run = mlflow.active_run()
@@ -150,11 +212,7 @@ class Tracking:
         dataset = self._catalog.get(dataset_name)
         if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
             mlflow.set_tag(f"version.{dataset_name}", version)
-            path = Path(dataset._get_versioned_path(version))
-            if path.is_dir():
-                mlflow.log_artifacts(str(path), path.name)
-            elif path.exists():
-                mlflow.log_artifact(str(path))
+            keep_artifact(run, Path(dataset._get_versioned_path(version)))
         kind = dataset_name.rsplit(".", 1)[-1]
         if kind == "metrics":
             mlflow.log_metrics(_numbers(data))

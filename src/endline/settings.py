@@ -6,6 +6,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 
 from endline.hooks import Housekeeping, Options, Tracking
+from endline.versions import RunVersion
 
 
 def in_project(path: str) -> str:
@@ -14,6 +15,7 @@ def in_project(path: str) -> str:
 
 
 HOOKS = (Options(), Housekeeping(), Tracking())
+SESSION_STORE_CLASS = RunVersion
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
@@ -24,5 +26,6 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],
         "sweeps": ["sweeps*"],
+        "mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"],  # as kedro-mlflow has it, to read its address before it does
     },
 }

@@ -3,20 +3,28 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from endline.files import whole
+from endline.files import clear_partials, content_key, whole
+from endline.owner import Owner
+
+SUFFIX = ".safetensors"
+KEPT_FOR = 7 * 24 * 3600.0  # s that the checkpoint of a killed fit waits for the same fit
 
 
 class Progress:
     """Reports each finished epoch and keeps one checkpoint.
 
+    The file of a checkpoint carries the fit that it belongs to and the process that writes it: two processes never
+    write to one file, whether their fits are the same or not, and what a dead one has left is taken over.
+
     Args:
-        checkpoint: file of the checkpoint (safetensors), or None to keep none.
+        checkpoint: stem of the checkpoint's file (safetensors), or None to keep none.
         on_epoch: called with (epoch from 1, epochs, loss) after each epoch.
         interval: least seconds between two checkpoints, so that short epochs do not spend their time on the disk;
             the last epoch is always kept.
@@ -69,7 +77,7 @@ class Progress:
         if self.checkpoint is None:
             return
         about = {"fingerprint": f"{self.owner} {fingerprint}", "losses": json.dumps(losses)}
-        with whole(self.checkpoint) as partial:
+        with whole(self._file(fingerprint)) as partial:
             try:
                 save_file({name: x.contiguous().cpu() for name, x in state.items()}, partial, metadata=about)
             except SafetensorError as error:  # its own kind of exception, for the disk's errors too
@@ -77,14 +85,53 @@ class Progress:
         self._written = time.monotonic()
 
     def kept(self, fingerprint: str) -> tuple[dict[str, Tensor], list[float]] | None:
-        """State and losses of the checkpoint, if it belongs to the same fit."""
-        if self.checkpoint is None or not self.checkpoint.exists():
+        """State and losses of the checkpoint of the same fit, this process's own or one that a dead process left."""
+        if self.checkpoint is None:
             return None
+        own = self._file(fingerprint)
+        if not own.exists():
+            self._take_over(own)
         try:
-            with safe_open(self.checkpoint, "pt") as file:
+            with safe_open(own, "pt") as file:
                 about = file.metadata()
                 if about["fingerprint"] != f"{self.owner} {fingerprint}":
                     return None
                 return {name: file.get_tensor(name) for name in file.keys()}, json.loads(about["losses"])  # noqa: SIM118
         except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-            return None  # not a checkpoint of ours: start anew
+            return None  # none, or not one of ours: start anew
+
+    def _file(self, fingerprint: str) -> Path:
+        assert self.checkpoint is not None  # asked before
+        key = content_key(self.owner, fingerprint)[:12]
+        return self.checkpoint.with_suffix(f".{key}_of_{Owner.current()}{SUFFIX}")
+
+    def _take_over(self, own: Path) -> None:
+        """Rename the newest checkpoint of the same fit that a dead process left; whoever else wants it finds none."""
+        fit = own.name.rpartition("_of_")[0]
+        left = [path for path in own.parent.glob("*") if path.name.startswith(f"{fit}_of_") and _left(path)]
+        with suppress(OSError):  # somebody else was faster
+            for path in sorted(left, key=lambda path: path.stat().st_mtime):
+                path.replace(own)
+
+
+def clear_checkpoints(folder: Path, *, own: bool) -> None:
+    """Remove checkpoints that nobody goes on from; those of living processes stay.
+
+    Those of dead processes wait a week for the same fit, which then takes them over.
+
+    Args:
+        folder: of a station's checkpoints.
+        own: remove those of this process too, whose run has ended well.
+    """
+    for path in sorted(folder.rglob(f"*{SUFFIX}")):
+        with suppress(OSError):  # somebody else was faster
+            mine = own and Owner.read(path.name) == Owner.current()
+            if mine or (_left(path) and time.time() - path.stat().st_mtime > KEPT_FOR):
+                path.unlink()
+    for each in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        clear_partials(each)
+
+
+def _left(path: Path) -> bool:
+    owner = Owner.read(path.name.rpartition("_of_")[2])
+    return owner is None or owner.is_dead

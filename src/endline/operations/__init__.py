@@ -1,1 +1,1 @@
-"""What happens around runs: sweeps."""
+"""What happens around runs: sweeps, verdicts on new files, streams, the removal of old outputs."""

@@ -68,7 +68,7 @@ def latest_model(project: Path, station: str, env: str | None = None) -> Path:
     if not named:
         raise EndlineError(f"{project} has no catalog that names the model: call this in the project's folder.")
     path = project / named[-1].replace("{station}", station)
-    whole = [version / path.name for version in sorted(path.glob("*")) if (version / path.name / ABOUT).exists()]
+    whole = [version / path.name for version in sorted(path.glob("[!.]*")) if (version / path.name / ABOUT).exists()]
     if not whole:
         raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
     return whole[-1]

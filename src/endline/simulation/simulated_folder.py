@@ -1,20 +1,35 @@
 """How every simulation writes its folder: whole or not at all, and never over files that are not its own."""
 
 import json
+import logging
 import os
 import re
-import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from endline.errors import EndlineError
+from endline.files import clear_partials, locked, partial_name, remove
 
-STALE = 900.0  # s: an unfinished simulation that was not touched for so long belongs to a killed process
 MARKER = "simulation.json"
+log = logging.getLogger(__name__)
+_read: dict[Path, ExitStack] | None = None  # sets that the run in this process reads, each with its lock
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Keep every set that is filled, or found filled, in here from being replaced by other processes until the end."""
+    global _read
+    _read, before = {}, _read
+    try:
+        yield
+    finally:
+        for held in _read.values():
+            held.close()
+        _read = before
 
 
 def check_least(simulation: object, **least: float) -> None:
@@ -68,7 +83,8 @@ class SimulatedFolder:
         """Make `folder` hold the set and return it; a complete set of the same settings is left alone.
 
         The set is written beside `folder` and moved there when it is complete, so that a killed simulation
-        leaves nothing that is ever read. A simulated set of other settings is replaced, since its own
+        leaves nothing that is ever read. Of several processes that want the same set one writes it, and the others
+        wait. A simulated set of other settings is replaced when no run reads it any more (`reading`), since its own
         settings bring it back; a folder with any other file is never touched.
 
         Args:
@@ -78,19 +94,42 @@ class SimulatedFolder:
         Raises:
             EndlineError: `folder` holds files that no simulation wrote, or the disk cannot be written.
         """
-        if self.is_complete(folder):
+        if _read is None:
+            if not self.is_complete(folder):
+                self._fill_alone(folder, write)
             return folder
+        place = folder.absolute()
+        if place in _read:
+            _read.pop(place).close()
+        if not os.access(folder.parent, os.W_OK) and self.is_complete(folder):
+            return folder  # nobody can replace it
+        while True:
+            with ExitStack() as held:
+                held.enter_context(locked(_lock(folder), shared=True))
+                if self.is_complete(folder):
+                    _read[place] = held.pop_all()
+                    return folder
+            self._fill_alone(folder, write)
+
+    def _fill_alone(self, folder: Path, write: Callable[[Path], None]) -> None:
+        """Write the set while no other process reads or writes the folder, unless one has just written it."""
         self._refuse_foreign_files(folder)
-        try:
-            self._write_beside(folder, write)
-        except OSError as error:
-            if self.is_complete(folder):  # another process was faster with the same set
-                return folder
-            raise EndlineError(
-                f"The simulated {self.contents} cannot be written to {folder} ({error}); "
-                f"make the folder writable and free {self.megabytes} MB, or give another folder."
-            ) from error
-        return folder
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(_lock(folder), "busy"))
+            except EndlineError:
+                log.info("Another run reads or writes the simulated %s in %s: waiting for it.", self.contents, folder)
+                held.enter_context(locked(_lock(folder)))
+            if self.is_complete(folder):
+                return
+            self._refuse_foreign_files(folder)
+            try:
+                self._write_beside(folder, write)
+            except OSError as error:
+                raise EndlineError(
+                    f"The simulated {self.contents} cannot be written to {folder} ({error}); "
+                    f"make the folder writable and free {self.megabytes} MB, or give another folder."
+                ) from error
 
     def is_complete(self, folder: Path) -> bool:
         """Tell whether `folder` holds the whole set of these settings, made by this recipe, and no file more of it."""
@@ -103,24 +142,20 @@ class SimulatedFolder:
         return same and {name for name in _files(folder) if re.fullmatch(self.pattern, name)} == set(self.files)
 
     def _write_beside(self, folder: Path, write: Callable[[Path], None]) -> None:
-        """Write the set to a hidden folder beside `folder`, then move it there; remove what is left by others."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in folder.parent.glob(f".{folder.name}.simulating-*"):
-            if time.time() - _last_touched(left) > STALE:
-                shutil.rmtree(left, ignore_errors=True)
-        beside = folder.parent / f".{folder.name}.simulating-{os.getpid()}"
-        shutil.rmtree(beside, ignore_errors=True)
+        """Write the set to a hidden folder beside `folder`, then move it there; remove what dead processes left."""
+        clear_partials(folder.parent)
+        beside = partial_name(folder)
         try:
-            beside.mkdir()
+            beside.mkdir(parents=True)
             write(beside)
             (beside / MARKER).write_text(self._description(), encoding="utf-8")
             if folder.exists():
                 old = beside / "replaced"  # goes with the hidden folder, should the next line not be reached
                 folder.rename(old)
-                shutil.rmtree(old)
+                remove(old)
             beside.replace(folder)
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            remove(beside)
 
     def _description(self) -> str:
         made_by = {"recipe": self.recipe, "endline": version("endline"), "settings": dict(self.settings)}
@@ -146,9 +181,5 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
-def _last_touched(folder: Path) -> float:
-    """Time of the last change in `folder`; now, if its process is just moving it to its place."""
-    try:
-        return max(path.stat().st_mtime for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())))
-    except OSError:
-        return time.time()
+def _lock(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.lock"

@@ -438,7 +438,7 @@ def test_good_ones_of_a_test_folder_in_other_words(tmp_path):
     assert index(folder).samples["label"].tolist().count(0) == 5 + 2
 
 
-@pytest.mark.parametrize("name", ["normal_test", "test", "nromal", "ground_truth", "line_3/good"])
+@pytest.mark.parametrize("name", ["normal_test", "test", "nromal", "line_3/good"])
 @pytest.mark.parametrize("layout", [plain, category])
 def test_doubtful_folders_are_told_and_can_be_mapped(tmp_path, name, layout):
     folder = layout(tmp_path / "raw")

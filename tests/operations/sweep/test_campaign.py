@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 
 from endline.errors import EndlineError
 from endline.operations.sweep.command import run_sweep
+from endline.operations.sweep.job import Job, Outcome
 from endline.operations.sweep.results import read_table
 
 
@@ -144,3 +145,27 @@ def test_a_misspelt_parameter_ends_the_sweep_before_its_first_run(
     with pytest.raises(EndlineError, match=r"Nothing reads the option 'noise_flor' .* did you mean 'noise_floor'"):
         run_sweep("tiny", project, run=run)
     assert not run.jobs
+
+
+def test_a_sweep_that_goes_on_writes_the_table_of_one_that_never_stopped(project: Path, parents: list[str]) -> None:
+    def run(jobs: Iterator[tuple[int, Job]], workers: int) -> Iterator[tuple[int, Outcome]]:
+        for number, job in jobs:
+            yield number, Outcome({"auroc": 0.9, "pixel_auroc": None, "simulated": False}, version=job.version)
+
+    run_sweep("tiny", project, run=run)
+    csv = project / "benchmarks/results/tiny.csv"
+    before = csv.read_text()
+    assert ",pixel_auroc," in before
+    run_sweep("tiny", project, run=run)
+    assert csv.read_text() == before
+
+
+def test_checkpoints_of_points_that_the_sweep_no_longer_has_go(project: Path, parents: list[str], runs: Any) -> None:
+    run_sweep("tiny", project, run=(first := runs()))
+    own = project / first.jobs[0].parameters["mirror_audio"]["run"]["checkpoints"]
+    gone = own.with_name("tiny_9_0123456789abcdef")
+    others = own.with_name("tiny_2_0_0123456789abcdef")  # of the sweep tiny_2
+    for folder in (own, gone, others):
+        folder.mkdir(parents=True)
+    run_sweep("tiny", project, fresh=True, run=runs())
+    assert (own.exists(), gone.exists(), others.exists()) == (True, False, True)

@@ -1,8 +1,6 @@
 """The simulated surfaces: what parts and defects look like, that a seed brings them back, how they are stored."""
 
 import json
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -258,18 +256,6 @@ def test_killed_simulation_leaves_no_folder_and_can_be_started_again(tmp_path: P
     assert list(tmp_path.iterdir()) == []
     simulate(tmp_path / "raw", TINY)
     assert len(contents(tmp_path / "raw")) == 20
-
-
-def test_remains_of_a_killed_process_are_swept_away_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".raw.simulating-x1", tmp_path / ".raw.simulating-x2"
-    for folder in (dead, living):
-        (folder / "surface" / "train" / "good").mkdir(parents=True)
-        for path in (folder, *folder.rglob("*")):
-            os.utime(path, (0, 0))
-    os.utime(living / "surface" / "train" / "good", (time.time(), time.time()))  # it is just writing there
-    simulate(tmp_path / "raw", TINY)
-    assert not dead.exists()
-    assert living.exists()
 
 
 def test_other_settings_replace_a_simulated_set(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The simulated mirror motors: what they sound like, that a seed brings them back, how they are stored."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -170,17 +169,6 @@ def test_killed_simulation_leaves_no_folder_and_can_be_started_again(tmp_path: P
     assert list(tmp_path.iterdir()) == []
     simulate(tmp_path / "raw", TINY)
     assert len(files_of(tmp_path / "raw")) == 9
-
-
-def test_remains_of_a_killed_process_are_swept_away_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".raw.simulating-x1", tmp_path / ".raw.simulating-x2"
-    for folder in (dead, living):
-        (folder / "recordings").mkdir(parents=True)
-    for folder in (dead / "recordings", dead):
-        os.utime(folder, (0, 0))
-    simulate(tmp_path / "raw", TINY)
-    assert not dead.exists()
-    assert living.exists()
 
 
 def test_other_settings_replace_a_simulated_set(tmp_path: Path) -> None:

@@ -1,17 +1,16 @@
 """The runs of one sweep: those that wait, and the rows of those that have ended."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import pandas as pd
 from kedro.framework import project as kedro_project
-from kedro.io.core import generate_timestamp
 
-from endline.files import write_whole
+from endline.files import clear_partials, remove, write_whole
 from endline.operations.sweep.data import data_digest
 from endline.operations.sweep.definitions import laid_over
 from endline.operations.sweep.display import each_message_once, run_bar
@@ -22,6 +21,7 @@ from endline.operations.sweep.parent import ParentRun
 from endline.operations.sweep.resolved import configuration, missing_weights, settings_digest
 from endline.operations.sweep.results import as_table, flat_metrics, read_table, text, write_table
 from endline.reporting.provenance import git_commit, machine
+from endline.versions import new_version
 
 RESULTS = Path("benchmarks/results")
 Row = dict[str, Any]
@@ -50,7 +50,6 @@ class Campaign:
         digest = data_digest(raw)
         self.identities = [self._identity(number, digest) for number in range(len(self.points))]
         self._ended: dict[int, Row] = {}
-        self._last_version = ""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -75,7 +74,8 @@ class Campaign:
         same = identities.reset_index(names="number").merge(old[old["status"] == DONE], on=list(identities))
         for row in same.drop_duplicates("number").to_dict("records"):
             number = int(row.pop("number"))
-            self._ended[number] = {str(key): value for key, value in row.items() if not pd.isna(value)}
+            # What is missing stays as a column: a sweep that goes on writes the table of one that never stopped.
+            self._ended[number] = {str(key): None if pd.isna(value) else value for key, value in row.items()}
         if self._ended:
             log.info("%d of %d runs are finished already.", len(self._ended), len(self.points))
 
@@ -83,6 +83,8 @@ class Campaign:
         """Run what waits below one MLflow parent run; the CSV is written anew after every run."""
         parent = ParentRun(self.project, self.env, self._parameters(0), self.sweep.name, fresh=fresh)
         status, waiting = "KILLED", self.waiting
+        clear_partials(self.csv.parent)
+        self._clear_checkpoints()
         try:
             with run_bar() as bars, each_message_once():
                 task = bars.add_task(self.sweep.name, total=len(waiting))
@@ -118,7 +120,7 @@ class Campaign:
             own = {**self._checkpoints(number), "sweep": self.sweep.name, "mlflow_parent_run_id": parent}
             package = kedro_project.PACKAGE_NAME or ""
             given = laid_over(parameters, own)
-            yield number, Job(self.project, package, self.env, self.sweep.station, given, self._new_version())
+            yield number, Job(self.project, package, self.env, self.sweep.station, given, new_version(self.project))
 
     def _end(self, number: int, row: Row) -> None:
         self._ended[number] = {**row, **self.identities[number], "git_commit": git_commit(), "machine": machine()}
@@ -147,8 +149,21 @@ class Campaign:
         """A folder of checkpoints for this run alone, found again when a stopped sweep goes on."""
         if self._shared_checkpoints is None:
             return {}
-        own = f"{self.sweep.name}_{number}_{self.identities[number]['settings_digest']}"
-        return {self.sweep.station: {"run": {"checkpoints": f"{self._shared_checkpoints}_of_sweeps/{own}"}}}
+        folder = f"{self._shared_checkpoints}_of_sweeps/{self._own_checkpoints(number)}"
+        return {self.sweep.station: {"run": {"checkpoints": folder}}}
+
+    def _own_checkpoints(self, number: int) -> str:
+        return f"{self.sweep.name}_{number}_{self.identities[number]['settings_digest']}"
+
+    def _clear_checkpoints(self) -> None:
+        """Remove checkpoints of points that this sweep no longer has; no other process runs a sweep of its name."""
+        if self._shared_checkpoints is None:
+            return
+        own = {self._own_checkpoints(number) for number in range(len(self.points))}
+        ours = re.compile(rf"{re.escape(self.sweep.name)}_\d+_[0-9a-f]{{16}}")
+        for folder in (self.project / f"{self._shared_checkpoints}_of_sweeps").glob("*"):
+            if folder.name not in own and ours.fullmatch(folder.name):
+                remove(folder)
 
     @cached_property
     def _shared_checkpoints(self) -> str | None:
@@ -159,10 +174,3 @@ class Campaign:
 
     def _words(self, number: int) -> str:
         return ", ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in self.points[number].items())
-
-    def _new_version(self) -> str:
-        """Kedro's version of a run: the time, later than that of the run before, so that no two share theirs."""
-        while (version := str(generate_timestamp())) <= self._last_version:
-            sleep(0.001)
-        self._last_version = version
-        return version

@@ -7,6 +7,8 @@ from typing import Any
 from kedro.framework.session import KedroSession
 from mlflow import MlflowClient
 
+from endline.tracking import own_tags
+
 
 class ParentRun:
     """Opened by the client and never active: it spans the processes of its runs.
@@ -43,9 +45,11 @@ class ParentRun:
         if latest and not fresh and latest[0].info.status != "FINISHED":
             self.id: str = latest[0].info.run_id
             self._client.update_run(self.id, "RUNNING")
+            for key, value in own_tags().items():
+                self._client.set_tag(self.id, key, value)
             self._end_left()
         else:
-            tags = {"sweep": name, "sweep_role": "parent"}
+            tags = {"sweep": name, "sweep_role": "parent", **own_tags()}
             self.id = self._client.create_run(self._experiments[0], run_name=f"sweep {name}", tags=tags).info.run_id
 
     def end(self, status: str, counts: dict[str, int], files: list[Path]) -> None:

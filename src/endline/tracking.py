@@ -1,0 +1,147 @@
+"""What endline adds to MLflow: a database made whole, runs that name their process, artifacts that lie once."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from endline.files import clear_partials, link, whole
+from endline.owner import Owner
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+OWNER, VERSION, READS, PRUNED = "endline.owner", "endline.version", "endline.reads", "endline.pruned"
+SQLITE = "sqlite:///"
+CONTEXT = "MLFLOW_RUN_CONTEXT"  # MLflow's own variable: tags that a run has from its first moment
+log = logging.getLogger(__name__)
+
+
+def make_database(uri: str | None) -> None:
+    """Make MLflow's SQLite database, whole or not at all, where the address is one and there is none yet.
+
+    MLflow makes it in dozens of steps: a process killed between them leaves one that no later process can use.
+
+    Args:
+        uri: address of the tracking server.
+    """
+    if uri is None or not uri.startswith(SQLITE) or (path := Path(uri.removeprefix(SQLITE))).exists():
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with whole(path) as partial:
+        store = SqlAlchemyStore(f"{SQLITE}{partial}", str(path.parent))  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+
+
+@contextmanager
+def naming_process(version: str) -> Iterator[None]:
+    """Let an MLflow run that is begun in here say from its first moment which process records it, and which version."""
+    before = os.environ.get(CONTEXT)
+    os.environ[CONTEXT] = json.dumps({**json.loads(before or "{}"), **own_tags(version)})
+    try:
+        yield
+    finally:
+        os.environ.pop(CONTEXT)
+        if before is not None:
+            os.environ[CONTEXT] = before
+
+
+def own_tags(version: str | None = None) -> dict[str, str]:
+    """Tags of a run that this process records."""
+    return {OWNER: str(Owner.current())} | ({} if version is None else {VERSION: version})
+
+
+def end_dead_runs(client: "MlflowClient", experiment: str, folders: Mapping[str, Path]) -> None:
+    """Mark as killed the runs that a killed process left running, once what they left half-written is removed.
+
+    Args:
+        client: of MLflow.
+        experiment: its id.
+        folders: of the versions of each dataset.
+    """
+    for run in dead_runs(client, experiment):
+        for version in versions_of(run):
+            clear_version(folders, version)
+        client.set_terminated(run.info.run_id, "KILLED")
+        log.info("The run %s was killed: it is marked so.", run.info.run_id)
+
+
+def dead_runs(client: "MlflowClient", experiment: str) -> Iterator["Run"]:
+    """Runs that MLflow calls running, and whose process on this host is gone."""
+    for run in all_runs(client, experiment, "attributes.status = 'RUNNING'"):
+        owner = Owner.read(run.data.tags.get(OWNER, ""))
+        if owner is not None and owner.is_dead:
+            # Asked once more: it may have ended well between the question and the death of its process.
+            now = client.get_run(run.info.run_id)
+            if now.info.status == "RUNNING" and now.data.tags.get(OWNER) == str(owner):
+                yield now
+
+
+def all_runs(client: "MlflowClient", experiment: str, only: str = "") -> Iterator["Run"]:
+    """Runs of an experiment, however many there are."""
+    token = None
+    while True:
+        page = client.search_runs([experiment], only, page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def versions_of(run: "Run") -> set[str]:
+    """Versions under which a run has saved its outputs."""
+    tags: Mapping[str, str] = run.data.tags
+    return {value for key, value in tags.items() if key == VERSION or key.startswith("version.")}
+
+
+def claimed_versions(runs: Iterable["Run"]) -> set[str]:
+    """Versions that runs which still go on, here or on another host, write or read."""
+    claimed: set[str] = set()
+    for run in runs:
+        owner = Owner.read(run.data.tags.get(OWNER, ""))
+        if run.info.status == "RUNNING" and (owner is None or not owner.is_dead):
+            claimed |= versions_of(run) | set(run.data.tags.get(READS, "").split())
+    return claimed
+
+
+def keep_artifact(run: "Run", path: Path) -> None:
+    """Keep a saved file, or folder, as an artifact of the run: a second name of it, where MLflow keeps files on a disk.
+
+    Args:
+        run: the active run.
+        path: what was saved; nobody changes it in place.
+    """
+    import mlflow
+
+    folder = artifact_folder(run)
+    if folder is None:
+        (mlflow.log_artifacts(str(path), path.name) if path.is_dir() else mlflow.log_artifact(str(path)))
+    elif path.is_dir():
+        shutil.copytree(path, folder / path.name, copy_function=_linked, dirs_exist_ok=True)
+    elif path.exists():
+        link(path, folder / path.name)
+
+
+def _linked(source: str, target: str) -> str:
+    link(Path(source), Path(target))
+    return target
+
+
+def artifact_folder(run: "Run") -> Path | None:
+    """Local folder of a run's artifacts; None where they lie on a server."""
+    address = urlparse(run.info.artifact_uri)
+    return Path(unquote(address.path)) if address.scheme in ("", "file") else None
+
+
+def clear_version(folders: Mapping[str, Path], version: str) -> None:
+    """Remove what a dead run has left half-written under its version, and the folders that it has not come to fill."""
+    for folder in folders.values():
+        with suppress(OSError):  # not there, or another process clears it at this moment
+            clear_partials(folder / version)
+            (folder / version).rmdir()

@@ -1,0 +1,163 @@
+"""Versions of a project's outputs: each run has one of its own, saves under it, and reads nobody else's."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.session.store import BaseSessionStore
+from kedro.io import AbstractVersionedDataset, DataCatalog
+from kedro.io.core import VERSION_FORMAT, Version, generate_timestamp
+
+from endline.errors import EndlineError
+from endline.files import locked, write_whole
+
+RUNS_LOCK = Path("mlruns/runs.lock")  # shared by the runs that go on in a project
+Dataset = AbstractVersionedDataset[Any, Any]
+
+
+def new_version(project: Path, wanted: str | None = None) -> str:
+    """A version (UTC to the millisecond) later than every other that was given in the project, by any process.
+
+    Args:
+        project: the project's folder; it remembers the last version in `mlruns/last_version`.
+        wanted: the version to take if it is later than the last one; None: the time.
+
+    Example:
+        >>> import tempfile
+        >>> project = Path(tempfile.mkdtemp())
+        >>> [new_version(project, "2026-01-01T00.00.00.000Z") for _ in range(2)]
+        ['2026-01-01T00.00.00.000Z', '2026-01-01T00.00.00.001Z']
+    """
+    file = project / "mlruns" / "last_version"
+    with locked(project / "mlruns" / ".version.lock"):
+        version, last = wanted or generate_timestamp(), file.read_text() if file.exists() else ""
+        if version <= last:
+            version = _next(last)
+        write_whole(file, version)
+    return version
+
+
+def _next(version: str) -> str:
+    later = datetime.strptime(version, VERSION_FORMAT) + timedelta(milliseconds=1)
+    return later.strftime(VERSION_FORMAT)[:-4] + "Z"
+
+
+class RunVersion(BaseSessionStore):
+    """Kedro's record of a session, which keeps the session's version to this session.
+
+    Kedro names a session by the time to a millisecond, which two can share. A name that is set later, as a sweep does,
+    is kept.
+
+    Example:
+        `SESSION_STORE_CLASS = RunVersion` in `settings.py`.
+    """
+
+    def update(self, *given: Any, **named: Any) -> None:
+        """Take the facts of a new session, its name later than that of every other."""
+        super().update(*given, **named)
+        if dict(*given, **named).get("session_id") == self._session_id:
+            self["session_id"] = new_version(Path(self["project_path"]), self._session_id)
+
+
+def versioned_folders(catalog: Mapping[str, Any], stations: Iterable[str]) -> dict[str, Path]:
+    """Folder of the versions of every versioned dataset of some stations: dataset -> folder.
+
+    Args:
+        catalog: the catalog's entries as configured, `{station}` in names and paths.
+        stations: names.
+
+    Example:
+        >>> entry = {"versioned": True, "filepath": "data/{station}/scores.parquet"}
+        >>> versioned_folders({"{station}.scores": entry}, ["mirror_audio"])
+        {'mirror_audio.scores': PosixPath('data/mirror_audio/scores.parquet')}
+    """
+    entries = {name: entry for name, entry in catalog.items() if isinstance(entry, Mapping) and entry.get("versioned")}
+    return {
+        name.replace("{station}", station): Path(str(entry["filepath"]).replace("{station}", station))
+        for station in stations
+        for name, entry in entries.items()
+    }
+
+
+def pin_versions(
+    catalog: DataCatalog,
+    *,
+    outputs: Collection[str],
+    inputs: Collection[str],
+    given: Mapping[str, str],
+    tell: Callable[[str], None],
+) -> None:
+    """Let a run load what it saves, and what it does not save from one earlier run.
+
+    Kedro loads the newest version of each dataset at the moment of loading: another run's that has ended meanwhile, or
+    those of several runs.
+
+    Args:
+        catalog: of the run; its datasets are changed.
+        outputs: what the run saves.
+        inputs: what it loads and does not save.
+        given: versions that the user has named, dataset -> version; they are left alone.
+        tell: is told which run the inputs come from.
+
+    Raises:
+        EndlineError: when no run has all inputs.
+    """
+    for dataset in _versioned(catalog, outputs).values():
+        save = dataset.resolve_save_version()
+        dataset._version = Version(save, save)
+    wanted = {name: dataset for name, dataset in _versioned(catalog, inputs).items() if name not in given}
+    if not wanted:
+        return
+    versions = {name: _kept(dataset) for name, dataset in wanted.items()}
+    version = run_with_all(versions, list(given.values()))
+    tell(version)
+    for dataset in wanted.values():
+        dataset._version = Version(version, dataset.resolve_save_version())
+
+
+def read_versions(catalog: DataCatalog, inputs: Iterable[str]) -> set[str]:
+    """Versions of other runs that a run loads, once they are pinned."""
+    pinned = [dataset._version for dataset in _versioned(catalog, inputs).values()]
+    return {version.load for version in pinned if version is not None and version.load}
+
+
+def run_with_all(versions: Mapping[str, Collection[str]], first: Iterable[str] = ()) -> str:
+    """The newest version that all datasets have.
+
+    Args:
+        versions: dataset -> its versions.
+        first: versions that are better than the newest.
+
+    Raises:
+        EndlineError: when there is none; the sentence says what the newest run lacks.
+
+    Example:
+        >>> run_with_all({"scores": ["1", "2", "3"], "metrics": ["1", "2"]})
+        '2'
+    """
+    common = set.intersection(*(set(each) for each in versions.values()))
+    if common:
+        return next((version for version in first if version in common), max(common))
+    newest = max((version for each in versions.values() for version in each), default=None)
+    lacking = ", ".join(sorted(name for name, each in versions.items() if newest not in each))
+    known = f"; the newest, {newest}, lacks {lacking}" if newest else ""
+    raise EndlineError(
+        f"No earlier run has all that this part of the pipeline reads{known}: run the whole pipeline first, or name a "
+        "version of each by --load-versions."
+    )
+
+
+def _versioned(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Dataset]:
+    datasets = {name: catalog.get(name) for name in sorted(names) if not name.startswith("params:")}
+    return {
+        name: dataset
+        for name, dataset in datasets.items()
+        if isinstance(dataset, AbstractVersionedDataset) and dataset._version
+    }
+
+
+def _kept(dataset: Dataset) -> set[str]:
+    """Versions of a dataset older than the run's own."""
+    own = str(dataset.resolve_save_version())
+    return {version for version in dataset.list_versions(full_path=False) if version < own}
