@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,40 @@ def test_broken_cycles_are_rejected_and_the_others_stay(tmp_path):
     assert told["13"] == "category 99 is not one of 0 to 12"
     assert told["14"].startswith("its labels contradict each other")
     assert len(found.samples) == 4
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "said"),
+    [
+        ("category", 3, "its label 'category' changes within the cycle (12 and 3)"),
+        ("anomaly", True, "its label 'anomaly' changes within the cycle (0 and 1)"),
+        ("setting", 73, "its label 'setting' changes within the cycle (72 and 73)"),
+    ],
+)
+def test_labels_that_change_within_a_cycle_are_said(tmp_path, monkeypatch, label, value, said):
+    monkeypatch.setattr("endline.evidence.cycles.robot_files.STEPS", 7)  # the change may lie in another piece
+    table = robot_table(NORMALS)
+    table.loc[table.index[table["sample"] == 2][20:], label] = value
+    found = index_cycles(robot_folder(tmp_path, table), CycleIndexing())
+    assert found.rejected[["path", "reason"]].to_numpy().tolist() == [["robot.parquet/2", said]]
+    assert found.samples["sample_id"].tolist() == [f"robot.parquet/{sample}" for sample in (0, 1, 3)]
+
+
+def test_a_sample_without_end_is_refused_and_the_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENDLINE_TABLE_LIMIT", "0.1")  # MB: 97 steps of 131 values
+    table = pd.concat([robot_table(NORMALS), robot_table({9: (12, 72)}, steps=200)])
+    found = index_cycles(robot_folder(tmp_path, table), CycleIndexing())
+    assert len(found.samples) == 4
+    assert found.rejected["reason"].iloc[0].endswith("more than the 0.1 MB that one table may")
+
+
+def test_decimals_in_a_file_of_many_cycles_are_numbers(tmp_path):
+    table = robot_table(NORMALS)
+    table["robot_voltage"] = [Decimal("1.25")] * len(table)
+    folder = robot_folder(tmp_path, table)
+    samples = index_cycles(folder, CycleIndexing()).samples
+    first = next(read_cycles(samples, folder, ("robot_voltage",), CycleFormat()))
+    assert first.values.tolist() == [[1.25] * 30]
 
 
 def test_a_sample_whose_rows_lie_apart_is_rejected_whole(tmp_path):
@@ -403,11 +438,24 @@ def test_arrays_are_padded_cut_and_masked(tmp_path):
     assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
 
 
-@pytest.mark.parametrize("rate", [9.0, 501.0])
-def test_rates_out_of_range(tmp_path, rate):
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.inf, np.nan])
+def test_rates_that_are_none(tmp_path, rate):
     samples = index_cycles(folder_of(tmp_path), CycleIndexing(rate=50)).samples.assign(split="train")
-    with pytest.raises(EndlineError, match="Hz is out of range: choose 10 to 500 Hz"):
+    with pytest.raises(EndlineError, match="is no rate: choose a positive one, or null"):
         common_length(samples, rate)
+
+
+def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog):
+    preparation = CyclePreparation(("force", "way"), 101, 100.0, ("cycle", "valid", "outside"), durations=(0.8, 1.0))
+    assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
+    for steps, outside in ((101, 0), (81, 0), (111, 0), (181, 7), (41, 3)):
+        caplog.clear()
+        _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=steps))
+        assert features.read()["outside"].tolist() == [[pytest.approx(outside, abs=1e-5)]]
+        said = "that counts as an anomaly by itself" in caplog.text
+        assert said == (outside > 0)
+    _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=111))
+    assert "new.csv: its last 10 steps lie beyond the longest training cycle and are not judged" in caplog.text
 
 
 def test_other_settings_other_key(tmp_path):

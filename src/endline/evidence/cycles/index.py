@@ -23,6 +23,7 @@ from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
 from endline.samples import NORMAL, TEST, TRAIN, Index, sample_table
 
 LONGEST = 4.0  # times the usual duration that a normal cycle may last
+FAR, FAR_RANGES = 2.0**16, 2.0**10  # from 0, and times its range: a signal that lies so far is less an offset
 SORT = "sort the file by sample and time"
 SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
 log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
 
     Returns:
         The sample table, with the columns `first_row, rows` (position in a file of many cycles, else missing), `steps`,
-        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have.
+        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have, and `offsets` says
+        what each is less of before it becomes float32.
 
     Raises:
         EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or
@@ -76,11 +78,11 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     layout = find_layout(folder, settings.form.normal, settings.file)
     rejections = Rejections(folder, "cycle")
     if layout.robot_file is None:
-        rows, signals = _of_files(folder, layout, settings, rejections)
+        rows, signals, offsets = _of_files(folder, layout, settings, rejections)
         count, published = len(layout.files), layout.published_split
     else:
         signals = chosen_signals(SIGNALS, settings.signals)
-        rows, count, published = _of_robot(layout.robot_file, signals, settings, rejections)
+        rows, count, published, offsets = _of_robot(layout.robot_file, signals, settings, rejections)
     if rows:
         rows = _usable(rows, settings, rejections)
     table = rejections.table(count, usable=bool(rows))
@@ -89,7 +91,7 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
         samples = _reduced(samples, settings)
-    return Index(samples, table, published, {"signals": list(signals)})
+    return Index(samples, table, published, {"signals": list(signals), "offsets": offsets})
 
 
 def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tuple[pd.DataFrame, Cycle]:
@@ -128,30 +130,37 @@ class _Read(NamedTuple):
     left_out: tuple[str, ...]
     repeated: int
     measured: Row
+    spans: NDArray[np.float64]
 
 
 def _of_files(
     folder: Path, layout: CycleLayout, settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows of cycles with a file of their own; the signals are those that most of the normal ones have."""
+) -> tuple[list[Row], tuple[str, ...], list[float]]:
+    """Rows of cycles with a file of their own, the signals that most of the normal ones have, and their offsets."""
     read: dict[CycleFile, _Read] = {}
     for file in track(layout.files, "Reading the cycles", transient=True):
         with rejections.instead(file.path):
             cycle = decoded_cycle(folder / file.path, settings.form, named_signals(settings.signals))
-            read[file] = _Read(cycle.names, cycle.available, cycle.left_out, cycle.repeated, _measured(cycle))
+            read[file] = _Read(
+                cycle.names, cycle.available, cycle.left_out, cycle.repeated, _measured(cycle), _spans(cycle)
+            )
     normals = [one for file, one in read.items() if file.kind == NORMAL]
     names = _usual_names(normals or list(read.values()), settings.signals) if read else ()
     rows: dict[CycleFile, Row] = {}
     for file in sorted(read, key=lambda file: file.kind != NORMAL):  # of two copies the normal one stays
         with rejections.instead(file.path):
-            _check_names(read[file].names, names)
+            one = read[file]
+            _check_names(one.names, names)
             digest = rejections.digest(file.path)
             group = settings.group or folder.resolve().name
             row = _row(file.path, group, file.kind, file.split == "train")
-            rows[file] = {**row, "simulated": settings.simulated, "digest": digest, **read[file].measured}
+            rows[file] = {**row, "simulated": settings.simulated, "digest": digest, **one.measured}
     _say_left_out(Counter(name for one in read.values() for name in one.left_out))
     _say_repeated({file.path: one.repeated for file, one in read.items() if one.repeated})
-    return [rows[file] for file in layout.files if file in rows], names
+    learns = "train" if layout.published_split else "test"  # the split that the layout gives to those that may train
+    learned = [read[file] for file in rows if file.kind == NORMAL and file.split == learns]
+    spans = [one.spans[:, [one.names.index(name) for name in names]] for one in learned]
+    return [rows[file] for file in layout.files if file in rows], names, _offsets(spans, len(names))
 
 
 def _usual_names(read: Sequence[_Read], wanted: str | list[str]) -> tuple[str, ...]:
@@ -191,13 +200,14 @@ def _say_repeated(counts: Mapping[str, int]) -> None:
 
 def _of_robot(
     path: Path, signals: tuple[str, ...], settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Row], int, bool]:
-    """Rows of the cycles of one file, the number of its cycles, and whether it has a published split; one pass."""
+) -> tuple[list[Row], int, bool, list[float]]:
+    """Rows of the cycles of one file, their number, whether it has a published split, and the offsets; one pass."""
     check_columns(path)
     rows: list[Row] = []
     seen: Counter[int] = Counter()
     repeated: Counter[str] = Counter()
     published = False
+    spans: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}  # by whether they train
     for segment in track(segments(path, signals), "Reading the cycles", transient=True):
         labels = segment.labels
         seen[labels.sample] += 1
@@ -216,10 +226,28 @@ def _of_robot(
             where = {"path": path.name, "first_row": segment.first, "rows": segment.rows}
             about = {"simulated": settings.simulated, "digest": cycle.digest}
             rows.append({**row, **about, **_measured(cycle), **where})
+            if kind == NORMAL:
+                spans[labels.setting == TRAINING_SETTING].append(_spans(cycle))
     _say_repeated(repeated)
     apart = {f"{path.name}/{sample}" for sample, count in seen.items() if count > 1}
     rejections.rows += [(name, "its rows lie apart, between those of others", SORT) for name in sorted(apart)]
-    return [row for row in rows if row["sample_id"] not in apart], seen.total(), published
+    offsets = _offsets(spans[True] if published else spans[False], len(signals))
+    return [row for row in rows if row["sample_id"] not in apart], seen.total(), published, offsets
+
+
+def _spans(cycle: Cycle) -> NDArray[np.float64]:
+    """Smallest and largest value of each signal, (2, signals)."""
+    return np.stack([cycle.values.min(1), cycle.values.max(1)])
+
+
+def _offsets(spans: Sequence[NDArray[np.float64]], signals: int) -> list[float]:
+    """Of each signal the middle of its range, where that is so far from 0 that float32 would lose the range; else 0."""
+    if not spans:
+        return [0.0] * signals
+    low, high = np.min([span[0] for span in spans], 0), np.max([span[1] for span in spans], 0)
+    middle = np.round((low + high) / 2)
+    far = (np.abs(middle) > FAR_RANGES * (high - low)) & (np.abs(middle) >= FAR)
+    return [float(offset) for offset in np.where(far, middle, 0.0)]
 
 
 def _row(name: str, group: str, kind: str | None, training: bool) -> Row:

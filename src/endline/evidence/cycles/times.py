@@ -74,8 +74,9 @@ def in_seconds(times: pd.Series, unit: str | None, name: str) -> NDArray[np.floa
             return _since_first(_dates(text, name))
         if _CLOCK.fullmatch(text.iloc[0]):
             return _since_first(_read(text, name, lambda cells: pd.to_timedelta(_seconds_given(cells))))
-        times = as_numbers(pd.DataFrame({name: text}), [name])[name]
-        whole = bool(text.str.fullmatch(r"[+-]?\d+").all())
+        # As integers, which keep all digits of nanoseconds since 1970.
+        whole = bool(text.str.fullmatch(r"[+-]?(\d{1,18}|1\d{18})").all())
+        times = text.astype(np.int64) if whole else as_numbers(pd.DataFrame({name: text}), [name])[name]
     if unit is not None:
         return times.to_numpy(np.float64) * UNITS[unit.lower()]
     numbers = times.to_numpy(np.float64)
