@@ -22,6 +22,7 @@ SUFFIXES = (*tables.SUFFIXES, ".json", ".parquet")
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")  # what pandas names an index without a name
 TEXT = 64  # bytes of a cell of text in memory, and characters that are read of it: no number has more
 JSON = 8  # bytes in memory for each of a JSON file
+DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,2}[.:/]\d\d[.:/]")
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")  # of a path into JSON: a key, or the number of an item
 
 
@@ -89,7 +90,8 @@ def _may_be_signal(column: pd.Series) -> bool:
 
 
 def _all_dates(column: pd.Series) -> bool:
-    return bool(column.astype(str).str.match(r"\d{4}-\d\d-\d\d|\d{1,2}[.:/]\d\d[.:/]").all())
+    # The first tells most columns apart, and is much quicker asked.
+    return bool(DATE.match(str(column.iloc[0])) and column.astype(str).str.match(DATE).all())
 
 
 def _missing(column: str, columns: Sequence[str] | pd.Index) -> FileRejected:
