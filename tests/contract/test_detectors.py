@@ -411,7 +411,8 @@ def test_optional_arrays_are_read_where_there_are_any(new):
     if not new().optional:
         pytest.skip("it reads no optional array")
     rng = np.random.default_rng(0)
-    arrays = {**plain(samples()), **{name: rng.random((12, 16, 16)).round().astype("f4") for name in new().optional}}
+    shapes = {"mask": (12, 16, 16), "outside": (12, 1)}
+    arrays = {**plain(samples()), **{name: rng.random(shapes[name]).round().astype("f4") for name in new().optional}}
     whole = FeatureSet(arrays, key="masked")
     assert not torch.equal(scores(fitted(new(), whole), whole), scores(fitted(new()), samples()))
 

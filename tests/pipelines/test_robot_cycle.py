@@ -84,6 +84,29 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
 
 
+@pytest.mark.parametrize("params", [{"rate": 25}, {"steps": 40}])
+def test_a_cycle_that_runs_on_or_stops_half_way_is_not_called_normal(cells, folder, params):
+    rng = np.random.default_rng(1)
+    for kind, count in (("long", 180), ("half", 50)):
+        times = np.arange(count) / 50
+        force = np.sin(times) + 0.1 * rng.standard_normal(count) + 10 * (times > 2.2)
+        (folder / kind).mkdir()
+        pd.DataFrame({"time": times, "force": force, "way": times**2}).to_csv(folder / kind / "0.csv", index=False)
+    cells.run(
+        raw=str(folder), detector="nearest_cycle", calibration="cross_fit", train=7, false_alarm_rate=0.2, **params
+    )
+    scores = cells.load("scores").set_index("kind")
+    assert scores.loc[["long", "half"], "flagged"].all()
+    assert scores.loc[["long", "half"], "score"].min() > scores.loc["normal", "score"].max() + 10
+    assert len(cells.load("rejected")) == 0
+    for kind in ("long", "half"):
+        with contextlib.chdir(cells.folder):
+            options = ["inspect", "--env=smoke", "--station=robot_cycle", str(folder / kind / "0.csv")]
+            verdict = CliRunner().invoke(cli, options)
+        assert "that counts as an anomaly by itself" in " ".join(verdict.output.split()), verdict.output
+        assert "anomal" in verdict.output
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [

@@ -114,6 +114,12 @@ class Detector(ABC, Generic[ConfigT]):
     def _score(self, batch: Batch) -> Scored:
         """Score a batch of float32 arrays (batch, ...) of the shapes that the detector was fitted on; no gradient."""
 
+    def _beyond(self, batch: Batch) -> Tensor | float:
+        """What the evidence shows beside what the method models, (batch,), 0 for nothing; the score rises by so many
+        times its own size.
+        """
+        return 0.0
+
     @final
     def fit(
         self,
@@ -171,7 +177,7 @@ class Detector(ABC, Generic[ConfigT]):
         given = self._given(batch, names)
         with self._exact(), torch.no_grad():
             scored = self._score(given)
-        score = scored.score.detach().float().cpu()
+            score = (scored.score + self._beyond(given) * (1 + scored.score.abs())).detach().float().cpu()
         check_scores(score, names, type(self).__name__)
 
         def drawn() -> Tensor | None:

@@ -31,16 +31,19 @@ class Decoded:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.limit = limit
-        self._kept: dict[Path, tuple[tuple[int, int], tuple[Any, ...]]] = {}
+        self._kept: dict[Path, tuple[tuple[int, int, object], tuple[Any, ...]]] = {}
         self._size = 0
 
-    def read(self, path: Path, decode: Callable[[Path], ContentT]) -> ContentT:
-        """What `decode` makes of a file, or made of it before; its arrays must not be written to."""
+    def read(self, path: Path, decode: Callable[[Path], ContentT], how: object = None) -> ContentT:
+        """What `decode` makes of a file, or made of it before; its arrays must not be written to.
+
+        `how` says by what settings `decode` reads: what others made of the file is not theirs.
+        """
         try:
             status = path.stat()
         except OSError:
             return decode(path)  # its own words say what is wrong
-        state = (status.st_size, status.st_mtime_ns)
+        state = (status.st_size, status.st_mtime_ns, how)
         kept = self._kept.get(path)
         if kept is not None and kept[0] == state:
             content: ContentT = kept[1]  # type: ignore[assignment]  # kept under the path that one decoder reads

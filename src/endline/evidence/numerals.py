@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from endline.errors import FileRejected
 
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none"})  # cells that hold no value, in lower case
+_BEGUN = re.compile(r"\s*[+-]?[.,]?\d")
 _PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _GROUPS = {mark: re.compile(rf"[1-9]\d{{0,2}}({re.escape(mark)}\d{{3}})+") for mark in ",."}
 _SPACED = re.compile("(?<=\\d)[ '’\u00a0\u202f](?=\\d{3}(?!\\d))")  # thousands apart, which no decimal mark is
@@ -50,8 +51,10 @@ def as_numbers(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def holds_numbers(column: pd.Series) -> bool:
     """Whether any cell of a column of text starts as a number does, or all are missing: text alone is no signal."""
+    if len(column) and _BEGUN.match(str(column.iloc[0])):
+        return True  # as of most columns, without a look at the others
     text = column.astype(str).str.strip()
-    return bool(text.str.match(r"[+-]?[.,]?\d").any() or text.str.lower().isin(MISSING).all())
+    return bool(text.str.match(_BEGUN).any() or text.str.lower().isin(MISSING).all())
 
 
 def _plainly(text: pd.Series) -> NDArray[np.float64] | None:

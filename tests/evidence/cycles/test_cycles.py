@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pytest
 from endline.array_store import ArrayStore
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles import robot_files
+from endline.evidence.cycles.cycle_files import read_cycle
 from endline.evidence.cycles.features import CyclePreparation, common_length
 from endline.evidence.cycles.index import READABLE, CycleIndexing, index_cycle, index_cycles, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.robot_files import cycles, segments
-from endline.evidence.cycles.values import Cycle, CycleFormat, checked, read_cycle
+from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.robot_signals import CATEGORIES, GROUPS, META, SIGNALS, axis_of, stem
 
 DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[4] / "shared/data")
@@ -185,6 +187,40 @@ def test_broken_cycles_are_rejected_and_the_others_stay(tmp_path):
     assert len(found.samples) == 4
 
 
+@pytest.mark.parametrize(
+    ("label", "value", "said"),
+    [
+        ("category", 3, "its label 'category' changes within the cycle (12 and 3)"),
+        ("anomaly", True, "its label 'anomaly' changes within the cycle (0 and 1)"),
+        ("setting", 73, "its label 'setting' changes within the cycle (72 and 73)"),
+    ],
+)
+def test_labels_that_change_within_a_cycle_are_said(tmp_path, monkeypatch, label, value, said):
+    monkeypatch.setattr("endline.evidence.cycles.robot_files.STEPS", 7)  # the change may lie in another piece
+    table = robot_table(NORMALS)
+    table.loc[table.index[table["sample"] == 2][20:], label] = value
+    found = index_cycles(robot_folder(tmp_path, table), CycleIndexing())
+    assert found.rejected[["path", "reason"]].to_numpy().tolist() == [["robot.parquet/2", said]]
+    assert found.samples["sample_id"].tolist() == [f"robot.parquet/{sample}" for sample in (0, 1, 3)]
+
+
+def test_a_sample_without_end_is_refused_and_the_others_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("ENDLINE_TABLE_LIMIT", "0.1")  # MB: 97 steps of 131 values
+    table = pd.concat([robot_table(NORMALS), robot_table({9: (12, 72)}, steps=200)])
+    found = index_cycles(robot_folder(tmp_path, table), CycleIndexing())
+    assert len(found.samples) == 4
+    assert found.rejected["reason"].iloc[0].endswith("more than the 0.1 MB that one table may")
+
+
+def test_decimals_in_a_file_of_many_cycles_are_numbers(tmp_path):
+    table = robot_table(NORMALS)
+    table["robot_voltage"] = [Decimal("1.25")] * len(table)
+    folder = robot_folder(tmp_path, table)
+    samples = index_cycles(folder, CycleIndexing()).samples
+    first = next(read_cycles(samples, folder, ("robot_voltage",), CycleFormat()))
+    assert first.values.tolist() == [[1.25] * 30]
+
+
 def test_a_sample_whose_rows_lie_apart_is_rejected_whole(tmp_path):
     table = robot_table({**NORMALS, 7: (12, 73)})
     apart = pd.concat(
@@ -240,8 +276,8 @@ def test_signals_by_path_in_json(tmp_path):
         (b"a,b\n1,2\n", "it has no column 'time'"),
         (b"time,b\n1,x\n2,y\n", "no column of numbers besides the time"),
         (b"time,b\n1,2\n", "a cycle of 1 step"),
-        (b"time,b\n1,2\n2,\n", "signal 'b' is not finite at step 1"),
-        (b"time,b\n1,2\n1,3\n2,3\n", "its time stands still at 1 steps, first at step 1"),
+        (b"time,b\n0.1,2\n0.2,\n", "signal 'b' is not finite at step 1"),
+        (b"time,b\n1,2\n1,3\n2,3\n", "its time stands still at 1 of 3 steps, first at step 1"),
         (b"time,b\n2,2\n1,3\n", "its time goes back at step 1"),
     ],
 )
@@ -299,7 +335,6 @@ def test_missing_extra_and_reordered_signals(tmp_path):
     assert told == [
         "it lacks the signal 'way'",
         "it has the signal 'more' that others lack",
-        "its signals come in another order",
     ]
 
 
@@ -353,7 +388,9 @@ def test_one_new_cycle(tmp_path):
     with pytest.raises(EndlineError, match="There is no signal 'speed'"):
         index_cycle(path, CycleFormat(), ("speed",))
     (tmp_path / "new.txt").write_text("x")
-    with pytest.raises(EndlineError, match="is no csv, parquet or json file"):
+    with pytest.raises(
+        EndlineError, match="is none of the files of cycles: export it as csv, tsv, xlsx, json, parquet"
+    ):
         index_cycle(tmp_path / "new.txt", CycleFormat(), ("way",))
 
 
@@ -401,11 +438,24 @@ def test_arrays_are_padded_cut_and_masked(tmp_path):
     assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
 
 
-@pytest.mark.parametrize("rate", [9.0, 501.0])
-def test_rates_out_of_range(tmp_path, rate):
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.inf, np.nan])
+def test_rates_that_are_none(tmp_path, rate):
     samples = index_cycles(folder_of(tmp_path), CycleIndexing(rate=50)).samples.assign(split="train")
-    with pytest.raises(EndlineError, match="Hz is out of range: choose 10 to 500 Hz"):
+    with pytest.raises(EndlineError, match="is no rate: choose a positive one, or null"):
         common_length(samples, rate)
+
+
+def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog):
+    preparation = CyclePreparation(("force", "way"), 101, 100.0, ("cycle", "valid", "outside"), durations=(0.8, 1.0))
+    assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
+    for steps, outside in ((101, 0), (81, 0), (111, 0), (181, 7), (41, 3)):
+        caplog.clear()
+        _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=steps))
+        assert features.read()["outside"].tolist() == [[pytest.approx(outside, abs=1e-5)]]
+        said = "that counts as an anomaly by itself" in caplog.text
+        assert said == (outside > 0)
+    _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=111))
+    assert "new.csv: its last 10 steps lie beyond the longest training cycle and are not judged" in caplog.text
 
 
 def test_other_settings_other_key(tmp_path):

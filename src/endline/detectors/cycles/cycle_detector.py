@@ -7,13 +7,15 @@ import torch
 from torch import Tensor
 
 from endline.detectors.base import ConfigT, Detector
-from endline.detectors.cycles.signals import masked_mean
+from endline.detectors.cycles.signals import Standardisation, masked_mean, measured
 from endline.detectors.scored import Scored
 from endline.feature_set import Batch
 
+WEIGHT = 10.0  # times its size that a score rises for a duration of one margin, or a signal of one unit, beyond
+
 
 class CycleDetector(Detector[ConfigT]):
-    """A detector that reads the arrays `cycle` (signals, steps) and `valid` (steps,).
+    """A detector that reads the arrays `cycle` (signals, steps) and `valid` (steps,), and `outside` (1,) where it is.
 
     Example:
         >>> from endline.detectors.cycles.pca import PCA, PCAConfig
@@ -22,6 +24,18 @@ class CycleDetector(Detector[ConfigT]):
     """
 
     required = ("cycle", "valid")
+    optional = ("outside",)
+
+    def _beyond(self, batch: Batch) -> Tensor:
+        """Durations beyond those of training, and what signals do that never changed there: no method sees either of
+        them surely, since a cycle that is over has no steps, and what never changed says nothing of its scale.
+        """
+        values, valid = measured(batch)
+        # The first is that of the signals; others standardise what is made of them.
+        standardise = next((one for one in self.model.modules() if isinstance(one, Standardisation)), None)
+        departure = torch.zeros_like(values[:, 0]) if standardise is None else standardise.departure(values)
+        beyond = masked_mean(departure, valid[:, 0])
+        return WEIGHT * (beyond + batch["outside"][:, 0] if "outside" in batch else beyond)
 
 
 class ElementDetector(CycleDetector[ConfigT]):

@@ -19,7 +19,7 @@ class Standardisation(nn.Module):
     """Signals less their mean, over their deviation, on all training steps (padding apart).
 
     A signal that never changes in training keeps its own unit, as scikit-learn's StandardScaler does: it is no reason
-    to divide by zero, and a change of it in a test is seen.
+    to divide by zero. A change of it in a test is seen by `departure`.
 
     Args:
         signals: their number.
@@ -34,11 +34,13 @@ class Standardisation(nn.Module):
 
     mean: Tensor
     gain: Tensor
+    constant: Tensor  # 1 for a signal that never changed
 
     def __init__(self, signals: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(signals))
         self.register_buffer("gain", torch.ones(signals))
+        self.register_buffer("constant", torch.zeros(signals))
 
     def fit(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Take mean and deviation from the valid steps, in one pass (Chan, Golub and LeVeque 1983).
@@ -59,6 +61,25 @@ class Standardisation(nn.Module):
         varies = deviation > CONSTANT * mean.abs().clamp(min=1e-12)
         self.mean = mean.float()
         self.gain = torch.where(varies, 1 / deviation, 1.0).float()
+        self.constant = (~varies).float()
+
+    def departure(self, values: Tensor) -> Tensor:
+        """How far the signals that never changed in training are from what they were, (batch, steps), at least 0.
+
+        The largest of them counts, in units of a hundredth of its size (of 1 where it was 0), up to 100; what is below
+        one unit is none.
+
+        Example:
+            >>> standardise = Standardisation(1)
+            >>> standardise.fit([(torch.full((1, 1, 3), 24.0), torch.ones(1, 1, 3))])
+            >>> standardise.departure(torch.tensor([[[24.0, 24.1, 12.0, 0.0]]])).round().tolist()
+            [[0.0, 0.0, 49.0, 99.0]]
+        """
+        if not bool(self.constant.any()):
+            return torch.zeros_like(values[:, 0])
+        size = torch.where(self.mean == 0, 1.0, self.mean.abs())[:, None]
+        units = 100 * (values - self.mean[:, None]).abs() / size * self.constant[:, None]
+        return (units.amax(1).clamp(max=100) - 1).clamp(min=0)
 
     def forward(self, values: Tensor, valid: Tensor) -> Tensor:
         """Standardised values (batch, signals, steps), 0 where padded; arguments as `fit`."""

@@ -1,5 +1,6 @@
 """Features of the station `robot_cycle`: cycles resampled, and padded to one length with a mask."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,10 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 16
-RATES = (10.0, 500.0)  # Hz
-ARRAYS = ("cycle", "valid", "scale")
+MARGIN = 0.1  # of the longest training cycle: by so much a good one may be longer or shorter than all of them
+ARRAYS = ("cycle", "valid", "outside", "scale")
+ROUNDING = 1e-9  # of durations, which are differences of times
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,13 @@ class CyclePreparation(Preparation):
         signals: their names, in the arrays' order.
         length: steps of the arrays; a shorter cycle is padded with zeros at its end, a longer one is cut.
         rate: Hz, or None where each cycle is stretched to `length` steps.
-        arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the cycle lasts, and
-            `scale` (signals, 1, length), the cycle as the map of one row that image detectors read. The array `summary`
-            (smallest value and standard deviation of each signal) is always made.
+        arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the cycle lasts,
+            `outside` (1,), as the method of that name, and `scale` (signals, 1, length), the cycle as the map of one
+            row that image detectors read. The array `summary` (smallest value and standard deviation of each signal)
+            is always made.
         form: where the signals of a cycle's own file are found.
+        offsets: what each signal is less of in the arrays; empty for nothing.
+        durations: seconds of the shortest and the longest training cycle; None where they are not known.
 
     Example:
         >>> CyclePreparation(("torque",), length=100, rate=50.0).arrays
@@ -51,12 +57,18 @@ class CyclePreparation(Preparation):
     rate: float | None
     arrays: tuple[str, ...] = ("cycle", "valid")
     form: CycleFormat = field(default_factory=CycleFormat)
+    offsets: tuple[float, ...] = ()
+    durations: tuple[float, float] | None = None
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
         form = CycleFormat(**{**plain["form"], "normal": tuple(plain["form"]["normal"])})
-        lists = {key: tuple(plain[key]) for key in ("signals", "arrays")}
+        lists = {
+            key: tuple(plain[key])
+            for key in ("signals", "arrays", "offsets", "durations")
+            if plain.get(key) is not None
+        }
         return cls(**{**plain, **lists, "form": form})
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
@@ -71,7 +83,7 @@ class CyclePreparation(Preparation):
                     yield self.made(waiting)
                     waiting = []
 
-        evidence = content_key(samples["digest"].tolist(), {**self.plain(), "arrays": None}, "recipe 1")
+        evidence = content_key(samples["digest"].tolist(), {**self.plain(), "arrays": None}, "recipe 2")
         names = {"scale": "scale_0"}
         arrays = [*(names.get(name, name) for name in self.arrays), SUMMARY]
         return FeatureRecipe(
@@ -89,22 +101,55 @@ class CyclePreparation(Preparation):
             EndlineError: when it cannot be used.
         """
         rows, cycle = index_cycle(path, self.form, self.signals)
+        self._say_length(path.name, cycle)
         return rows, FeatureSet(self.made([cycle]))
 
     def made(self, cycles: Sequence[Cycle]) -> dict[str, NDArray[np.float32]]:
         """Arrays of some cycles, which have the preparation's signals: name -> (cycles, ...)."""
         values = np.zeros((len(cycles), len(self.signals), self.length), np.float32)
         valid = np.zeros((len(cycles), self.length), np.float32)
+        # Before the cast to float32, which keeps seven digits: a counter may start at 2147483648.
+        offsets = np.array(self.offsets or np.zeros(len(self.signals)))[:, np.newaxis]
         for number, cycle in enumerate(cycles):
             if self.rate is None:
-                resampled = to_steps(cycle.times, cycle.values, self.length)
+                resampled = to_steps(cycle.times, cycle.values - offsets, self.length)
             else:
-                resampled = at_rate(cycle.times, cycle.values, self.rate)[:, : self.length]
+                resampled = at_rate(cycle.times, cycle.values - offsets, self.rate)[:, : self.length]
             values[number, :, : resampled.shape[1]] = resampled
             valid[number, : resampled.shape[1]] = 1
-        made = {"cycle": values, "valid": valid, "scale_0": values[:, :, np.newaxis]}
+        outside = np.array([[self.outside(cycle)] for cycle in cycles], np.float32).reshape(-1, 1)
+        made = {"cycle": values, "valid": valid, "outside": outside, "scale_0": values[:, :, np.newaxis]}
         wanted = {name: array for name, array in made.items() if name.split("_")[0] in self.arrays}
         return {**wanted, SUMMARY: np.stack([summary(cycle.values) for cycle in cycles])}
+
+    def outside(self, cycle: Cycle) -> float:
+        """How far the cycle's duration lies beyond those of training: 0 within their range and a margin on either side,
+        then the excess in margins. The margin is half the range, and at least a tenth of the longest.
+
+        Example:
+            >>> preparation = CyclePreparation(("torque",), length=101, rate=100.0, durations=(1.0, 1.0))
+            >>> [round(preparation.outside(Cycle((), np.array([0.0, end]), np.zeros((0, 2)))), 6) for end in (1.1, 1.8)]
+            [0.0, 7.0]
+        """
+        if self.durations is None:
+            return 0.0
+        (shortest, longest), duration = self.durations, float(cycle.times[-1] - cycle.times[0])
+        margin = max(MARGIN * longest, (longest - shortest) / 2)
+        excess = (max(duration - longest, shortest - duration) - margin) / margin
+        return excess if excess > ROUNDING else 0.0
+
+    def _say_length(self, name: str, cycle: Cycle) -> None:
+        duration = float(cycle.times[-1] - cycle.times[0])
+        if self.durations is not None and self.outside(cycle):
+            log.warning(
+                "%s lasts %.4g s, the training cycles %.4g to %.4g s: that counts as an anomaly by itself.",
+                name,
+                duration,
+                *self.durations,
+            )
+        beyond = 0 if self.rate is None else steps_at(duration, len(cycle.times), self.rate) - self.length
+        if beyond > 0:
+            log.warning("%s: its last %d steps lie beyond the longest training cycle and are not judged.", name, beyond)
 
 
 def summary(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -121,9 +166,9 @@ def common_length(samples: pd.DataFrame, rate: float) -> int:
     """Steps of the longest of some cycles at a rate (Hz), at least 2.
 
     Raises:
-        EndlineError: for a rate outside of 10 to 500 Hz.
+        EndlineError: for a rate that is not positive.
     """
-    if not RATES[0] <= rate <= RATES[1]:
-        raise EndlineError(f"rate={rate:g} Hz is out of range: choose {RATES[0]:g} to {RATES[1]:g} Hz.")
+    if not 0 < rate < np.inf:
+        raise EndlineError(f"rate={rate:g} Hz is no rate: choose a positive one, or null for that of the cycles.")
     lengths = (steps_at(d, s, rate) for d, s in zip(samples["duration"], samples["steps"], strict=True))
     return max(2, *lengths)

@@ -2,10 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,17 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.cycles.layouts import CycleLayout, chosen_signals, find_layout, robot_files
+from endline.evidence.cycles.cycle_files import SUFFIXES, read_cycle
+from endline.evidence.cycles.layouts import (
+    CycleFile,
+    CycleLayout,
+    chosen_signals,
+    find_layout,
+    named_signals,
+    robot_files,
+)
 from endline.evidence.cycles.robot_files import check_columns, check_labels, cycles, segments
-from endline.evidence.cycles.values import SUFFIXES, Cycle, CycleFormat, checked, read_cycle
+from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.evidence.decoded import DECODED
 from endline.evidence.folders import Rejected, left_out, list_folder
 from endline.evidence.labels import own_labels
@@ -24,7 +32,8 @@ from endline.robot_signals import CATEGORIES, SIGNALS, TRAINING_SETTING
 from endline.samples import NORMAL, TEST, TRAIN, Index, sample_table
 
 LONGEST = 4.0  # times the usual duration that a normal cycle may last
-READABLE = "CSV, Parquet or JSON"
+READABLE = "CSV, Excel, Parquet or JSON"
+FAR, FAR_RANGES = 2.0**16, 2.0**10  # from 0, and times its range: a signal that lies so far is less an offset
 SORT = "sort the file by sample and time"
 SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
 log = logging.getLogger(__name__)
@@ -69,7 +78,8 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
 
     Returns:
         The sample table, with the columns `first_row, rows` (position in a file of many cycles, else missing), `steps`,
-        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have.
+        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have, and `offsets` says
+        what each is less of before it becomes float32.
 
     Raises:
         EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or
@@ -81,11 +91,11 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     layout = find_layout(folder, own, settings.file)
     rejections = Rejections(folder, "cycle")
     if layout.robot_file is None:
-        rows, signals = _of_files(folder, layout, settings, rejections)
+        rows, signals, offsets = _of_files(folder, layout, settings, rejections)
         count, published = len(layout.files), layout.published_split
     else:
         signals = chosen_signals(SIGNALS, settings.signals)
-        rows, count, published = _of_robot(layout.robot_file, signals, settings, rejections)
+        rows, count, published, offsets = _of_robot(layout.robot_file, signals, settings, rejections)
     if rows:
         rows = _usable(rows, settings, rejections)
     rejections.rows += _left_out(folder, layout)
@@ -95,7 +105,7 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
         samples = _reduced(samples, settings)
-    return Index(samples, table, published, {"signals": list(signals)})
+    return Index(samples, table, published, {"signals": list(signals), "offsets": offsets})
 
 
 def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tuple[pd.DataFrame, Cycle]:
@@ -105,15 +115,19 @@ def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tupl
         EndlineError: when the file cannot be used, or lacks a signal.
     """
     try:
-        cycle = read_cycle(path, form)
+        cycle = read_cycle(path, form, signals)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     except OSError as problem:
         raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
     except KeyError as problem:
-        raise EndlineError(f"{path} is no csv, parquet or json file: export the cycle as one of them.") from problem
-    chosen = chosen_signals(cycle.names, list(signals))
-    return sample_table([{**_row(path.name, "", None, False), **_measured(cycle)}]), only(cycle, chosen)
+        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
+        raise EndlineError(f"{path} is none of the files of cycles: export it as {kinds}.") from problem
+    if any(name not in cycle.names for name in signals):
+        # The choice among what the file holds says which one is missing.
+        chosen_signals([name for name in cycle.available if name not in cycle.left_out], signals)
+    _say_repeated({path.name: cycle.repeated} if cycle.repeated else {})
+    return sample_table([{**_row(path.name, "", None, False), **_measured(cycle)}]), only(cycle, signals)
 
 
 def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
@@ -133,47 +147,92 @@ def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:
     return Cycle(signals, cycle.times, cycle.values[rows])
 
 
+class _Read(NamedTuple):
+    """What is kept of a cycle that was read: all but its values."""
+
+    names: tuple[str, ...]
+    available: tuple[str, ...]
+    left_out: tuple[str, ...]
+    repeated: int
+    measured: Row
+    spans: NDArray[np.float64]
+
+
 def _of_files(
     folder: Path, layout: CycleLayout, settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Row], tuple[str, ...]]:
-    """Rows of cycles with a file of their own; the signals are those of the first normal one."""
-    names: tuple[str, ...] = ()
-    rows: list[Row] = []
-    ordered = sorted(layout.files, key=lambda file: file.kind != NORMAL)  # the normal ones say what is usual
-    for file in track(ordered, "Reading the cycles", transient=True):
+) -> tuple[list[Row], tuple[str, ...], list[float]]:
+    """Rows of cycles with a file of their own, the signals that most of the normal ones have, and their offsets."""
+    read: dict[CycleFile, _Read] = {}
+    for file in track(layout.files, "Reading the cycles", transient=True):
         with rejections.instead(file.path):
-            cycle = decoded_cycle(folder / file.path, settings.form)
-            names = names or cycle.names
-            _check_names(cycle, names)
+            cycle = decoded_cycle(folder / file.path, settings.form, named_signals(settings.signals))
+            read[file] = _Read(
+                cycle.names, cycle.available, cycle.left_out, cycle.repeated, _measured(cycle), _spans(cycle)
+            )
+    normals = [one for file, one in read.items() if file.kind == NORMAL]
+    names = _usual_names(normals or list(read.values()), settings.signals) if read else ()
+    rows: dict[CycleFile, Row] = {}
+    for file in sorted(read, key=lambda file: file.kind != NORMAL):  # of two copies the normal one stays
+        with rejections.instead(file.path):
+            one = read[file]
+            _check_names(one.names, names)
             digest = rejections.digest(file.path)
             group = settings.group or folder.resolve().name
             row = _row(file.path, group, file.kind, file.split == "train")
-            rows.append({**row, "simulated": settings.simulated, "digest": digest, **_measured(cycle)})
-    order = {file.path: number for number, file in enumerate(layout.files)}
-    rows.sort(key=lambda row: order[str(row["path"])])
-    return rows, chosen_signals(names, settings.signals) if names else ()
+            rows[file] = {**row, "simulated": settings.simulated, "digest": digest, **one.measured}
+    _say_left_out(Counter(name for one in read.values() for name in one.left_out))
+    _say_repeated({file.path: one.repeated for file, one in read.items() if one.repeated})
+    learns = "train" if layout.published_split else "test"  # the split that the layout gives to those that may train
+    learned = [read[file] for file in rows if file.kind == NORMAL and file.split == learns]
+    spans = [one.spans[:, [one.names.index(name) for name in names]] for one in learned]
+    return [rows[file] for file in layout.files if file in rows], names, _offsets(spans, len(names))
 
 
-def _check_names(cycle: Cycle, names: tuple[str, ...]) -> None:
-    missing = [name for name in names if name not in cycle.names]
-    extra = [name for name in cycle.names if name not in names]
+def _usual_names(read: Sequence[_Read], wanted: str | list[str]) -> tuple[str, ...]:
+    """Signals that most of some cycles have, whatever their order; or those wanted, in the order of the first."""
+    named = named_signals(wanted)
+    if named is None:
+        usual, _ = Counter(frozenset(one.names) for one in read).most_common(1)[0]
+        return next(one.names for one in read if frozenset(one.names) == usual)
+    whole = next((one for one in read if set(named) <= set(one.names)), read[0])
+    return chosen_signals([name for name in whole.available if name not in whole.left_out], list(named))
+
+
+def _check_names(own: Sequence[str], names: Sequence[str]) -> None:
+    missing = [name for name in names if name not in own]
+    extra = [name for name in own if name not in names]
     if missing or extra:
         said = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
-        raise FileRejected(
-            said, "record all cycles with the same signals, or name those to use in robot_cycle.preparation.formats"
+        raise FileRejected(said, "record all cycles with the same signals, or name those to use (--params=signals=...)")
+
+
+def _say_left_out(counts: Mapping[str, int]) -> None:
+    for name, count in counts.items():
+        log.warning("The column '%s' holds no numbers in %d file(s), and is no signal.", name, count)
+
+
+def _say_repeated(counts: Mapping[str, int]) -> None:
+    """Say which cycles lost steps; name -> their number."""
+    if counts:
+        first = next(iter(counts))
+        log.warning(
+            "%d step(s) of %d cycle(s) repeat the time before them and are left out (first: %s).",
+            sum(counts.values()),
+            len(counts),
+            first,
         )
-    if cycle.names != names:
-        raise FileRejected("its signals come in another order", "export all cycles in the same way")
 
 
 def _of_robot(
     path: Path, signals: tuple[str, ...], settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Row], int, bool]:
-    """Rows of the cycles of one file, the number of its cycles, and whether it has a published split; one pass."""
+) -> tuple[list[Row], int, bool, list[float]]:
+    """Rows of the cycles of one file, their number, whether it has a published split, and the offsets; one pass."""
     check_columns(path)
     rows: list[Row] = []
     seen: Counter[int] = Counter()
+    repeated: Counter[str] = Counter()
     published = False
+    spans: dict[bool, list[NDArray[np.float64]]] = {True: [], False: []}  # by whether they train
     for segment in track(segments(path, signals), "Reading the cycles", transient=True):
         labels = segment.labels
         seen[labels.sample] += 1
@@ -182,16 +241,38 @@ def _of_robot(
         if seen[labels.sample] > 1:  # reported once, below
             continue
         with rejections.instead(name):
+            if segment.problem is not None:
+                raise segment.problem
             check_labels(labels)
             cycle = checked(segment.cycle)
+            repeated += Counter({name: cycle.repeated})
             kind = CATEGORIES[labels.category]
             row = _row(name, settings.group or path.stem, kind, labels.setting == TRAINING_SETTING)
             where = {"path": path.name, "first_row": segment.first, "rows": segment.rows}
             about = {"simulated": settings.simulated, "digest": cycle.digest}
             rows.append({**row, **about, **_measured(cycle), **where})
+            if kind == NORMAL:
+                spans[labels.setting == TRAINING_SETTING].append(_spans(cycle))
+    _say_repeated(repeated)
     apart = {f"{path.name}/{sample}" for sample, count in seen.items() if count > 1}
     rejections.rows += [(name, "its rows lie apart, between those of others", SORT) for name in sorted(apart)]
-    return [row for row in rows if row["sample_id"] not in apart], seen.total(), published
+    offsets = _offsets(spans[True] if published else spans[False], len(signals))
+    return [row for row in rows if row["sample_id"] not in apart], seen.total(), published, offsets
+
+
+def _spans(cycle: Cycle) -> NDArray[np.float64]:
+    """Smallest and largest value of each signal, (2, signals)."""
+    return np.stack([cycle.values.min(1), cycle.values.max(1)])
+
+
+def _offsets(spans: Sequence[NDArray[np.float64]], signals: int) -> list[float]:
+    """Of each signal the middle of its range, where that is so far from 0 that float32 would lose the range; else 0."""
+    if not spans:
+        return [0.0] * signals
+    low, high = np.min([span[0] for span in spans], 0), np.max([span[1] for span in spans], 0)
+    middle = np.round((low + high) / 2)
+    far = (np.abs(middle) > FAR_RANGES * (high - low)) & (np.abs(middle) >= FAR)
+    return [float(offset) for offset in np.where(far, middle, 0.0)]
 
 
 def _row(name: str, group: str, kind: str | None, training: bool) -> Row:
@@ -227,10 +308,16 @@ def _usable(rows: list[Row], settings: CycleIndexing, rejections: Rejections) ->
             if not settings.stretched and rate < SLOW * wanted:
                 raise FileRejected(
                     f"recorded at {rate:.4g} Hz, too slowly for {wanted:.4g} Hz",
-                    f"record all cycles at one rate, or choose rate={np.floor(rate):.0f}",
+                    f"record all cycles at one rate, or choose rate={_rounded_down(rate):g}",
                 )
             kept.append(row)
     return kept
+
+
+def _rounded_down(rate: float) -> float:
+    """A rate (Hz) of at most three digits that is no higher."""
+    digit = 10.0 ** (np.floor(np.log10(rate)) - 2)
+    return float(np.floor(rate / digit * (1 + 1e-9)) * digit)
 
 
 def _reduced(samples: pd.DataFrame, settings: CycleIndexing) -> pd.DataFrame:
@@ -241,15 +328,17 @@ def _reduced(samples: pd.DataFrame, settings: CycleIndexing) -> pd.DataFrame:
     return samples.drop(index=samples.index[out]).reset_index(drop=True)
 
 
-def decoded_cycle(path: Path, form: CycleFormat) -> Cycle:
-    """Cycle of a file of its own, kept for the extraction; errors as `read_cycle`."""
+def decoded_cycle(path: Path, form: CycleFormat, signals: Sequence[str] | None = None) -> Cycle:
+    """Cycle of a file of its own, kept for the extraction; arguments and errors as `read_cycle`."""
 
     def decode(file: Path) -> tuple[NDArray[Any], ...]:
-        cycle = read_cycle(file, form)
-        return np.array(cycle.names), cycle.times, cycle.values
+        cycle = read_cycle(file, form, signals)
+        texts = (np.array(names, dtype=object) for names in (cycle.names, cycle.available, cycle.left_out))
+        return (cycle.times, cycle.values, np.array(cycle.repeated), *texts)
 
-    names, times, values = DECODED.read(path, decode)
-    return Cycle(tuple(names.tolist()), times, values)
+    times, values, repeated, *texts = DECODED.read(path, decode, (form, signals))
+    names, available, left_out = (tuple(each.tolist()) for each in texts)
+    return Cycle(names, times, values, available, left_out, int(repeated))
 
 
 def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], form: CycleFormat) -> Iterator[Cycle]:
@@ -264,7 +353,7 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
         return
     for path in samples["path"]:
         try:
-            yield only(decoded_cycle(folder / path, form), signals)
+            yield only(decoded_cycle(folder / path, form, signals), signals)
         except (FileRejected, OSError) as problem:
             raise EndlineError(
                 f"{folder / path} was read a moment ago and cannot be any more ({problem}): restore it, run again."

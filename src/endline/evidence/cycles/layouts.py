@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endline.errors import EndlineError
+from endline.evidence.cycles.cycle_files import SUFFIXES
 from endline.evidence.cycles.robot_files import is_robot_file
-from endline.evidence.cycles.values import SUFFIXES
 from endline.evidence.folders import (
     LABEL_TABLES,
     is_side_file,
@@ -93,7 +93,7 @@ def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
     if not files and not left_out:
         others = other_endings(list_folder(folder, SUFFIXES), SUFFIXES)
         raise EndlineError(
-            f"{folder} holds no cycle{others}: put normal ones into {folder / NORMAL} (csv, parquet, json), or a "
+            f"{folder} holds no cycle{others}: put normal ones into {folder / NORMAL} (csv, xlsx, parquet, json), or a "
             "Parquet file in the layout of voraus-AD there."
         )
     if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
@@ -110,18 +110,27 @@ def robot_files(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in inside if is_robot_file(path)}
 
 
+def named_signals(wanted: str | Sequence[str]) -> tuple[str, ...] | None:
+    """Names of a group, or those of a list; None for `all`, whatever there is.
+
+    Example:
+        >>> named_signals("torque, angle")
+        ('torque', 'angle')
+    """
+    if wanted == "all":
+        return None
+    if isinstance(wanted, str):
+        return GROUPS[wanted] if wanted in GROUPS else tuple(wanted.replace(",", " ").split())
+    return tuple(wanted)
+
+
 def chosen_signals(available: Sequence[str], wanted: str | Sequence[str]) -> tuple[str, ...]:
     """Signals of a group (`all`, `mechanical`, ...) or of a list, in the order in which they are available.
 
     Raises:
         EndlineError: for an unknown group or signal, or none at all.
     """
-    if isinstance(wanted, str) and wanted in GROUPS and wanted != "all":
-        named: Sequence[str] = GROUPS[wanted]
-    elif isinstance(wanted, str):
-        named = available if wanted == "all" else wanted.replace(",", " ").split()
-    else:
-        named = wanted
+    named = available if wanted == "all" else named_signals(wanted) or ()
     unknown = [name for name in named if name not in available]
     if unknown or not named:
         groups = ", ".join(GROUPS) if tuple(available) == SIGNALS else "all"

@@ -21,7 +21,8 @@ def at_rate(times: NDArray[np.float64], values: NDArray[np.float64], rate: float
     """
     duration = times[-1] - times[0]
     if _is_rate(duration, len(times), rate):
-        return values
+        # The mean rate alone does not say that the steps are where they should be.
+        return _interpolated(times, values, np.linspace(times[0], times[-1], len(times))) if _uneven(times) else values
     return _at(times, values, times[0] + np.arange(steps_at(duration, len(times), rate)) / rate)
 
 
@@ -40,8 +41,7 @@ def to_steps(times: NDArray[np.float64], values: NDArray[np.float64], steps: int
 
 
 def _at(times: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
-    spacing = np.diff(times)
-    if len(times) > 2 and np.abs(spacing / spacing.mean() - 1).max() > UNEVEN:
+    if _uneven(times):
         even = np.linspace(times[0], times[-1], len(times))
         times, values = even, _interpolated(times, values, even)
     if len(wanted) > 1:
@@ -49,6 +49,13 @@ def _at(times: NDArray[np.float64], values: NDArray[np.float64], wanted: NDArray
         if ratio > 1 + SAME:
             values = _low_pass(values, ratio)
     return _interpolated(times, values, wanted)
+
+
+def _uneven(times: NDArray[np.float64]) -> bool:
+    """Whether a step is another than the mean one, or the steps run ahead of it: then they are made even."""
+    spacing = np.diff(times)
+    ahead = times - np.linspace(times[0], times[-1], len(times))
+    return bool(max(np.abs(spacing / spacing.mean() - 1).max(), np.abs(ahead).max() / spacing.mean()) > UNEVEN)
 
 
 def _low_pass(values: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:

@@ -55,7 +55,16 @@ def prepare(
     length = steps if rate is None else common_length(samples[samples["split"] == TRAIN], rate)
     # The exhibits show every cycle beside its nearest normal one.
     arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})
-    return CyclePreparation(tuple(facts["signals"]), length, rate, arrays, _format(parameters))
+    durations = samples.loc[samples["split"] == TRAIN, "duration"]
+    return CyclePreparation(
+        tuple(facts["signals"]),
+        length,
+        rate,
+        arrays,
+        _format(parameters),
+        offsets=tuple(facts["offsets"]),
+        durations=(float(durations.min()), float(durations.max())),
+    )
 
 
 def attribute(shown: Shown, preparation: CyclePreparation) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.values import Cycle
+from endline.evidence.tables import check_size
 from endline.robot_signals import META, SIGNALS
 
 STEPS = 16384  # read at once: 17 MB of 130 signals
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
 _LABELS = ("sample", "anomaly", "category", "setting")
 
 
@@ -37,6 +39,8 @@ class Labels:
 class Segment:
     """Consecutive rows of a file that belong to one cycle: labels of the first, where it lies, what it holds.
 
+    `problem` says why the cycle cannot be used where the file alone shows it: labels that change, or no end.
+
     Example:
         >>> cycle = Cycle(("robot_voltage",), np.array([0.0, 0.01]), np.zeros((1, 2)))
         >>> Segment(Labels(1, False, 12, 72), first=0, rows=2, cycle=cycle).rows
@@ -47,13 +51,14 @@ class Segment:
     first: int
     rows: int
     cycle: Cycle
+    problem: FileRejected | None = None
 
 
 def is_robot_file(path: Path) -> bool:
     """Whether a Parquet file has at least the columns by which cycles of voraus-AD are distinguished."""
     try:
         return set(_LABELS) <= set(pq.read_schema(path).names)
-    except (OSError, pa.ArrowException):
+    except Exception:  # what pyarrow raises of a damaged file is not of one kind
         return False
 
 
@@ -65,7 +70,7 @@ def check_columns(path: Path) -> None:
     """
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowException) as error:
+    except Exception as error:
         raise _damaged(path, error) from error
     wanted = [*META, *SIGNALS]
     missing = [name for name in wanted if name not in schema.names]
@@ -79,7 +84,7 @@ def check_columns(path: Path) -> None:
         )
     for name in wanted:
         kind = schema.field(name).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        if not any(is_one(kind) for is_one in _NUMBERS):
             raise EndlineError(f"{path}: the column '{name}' holds {kind}, not numbers: export it as numbers.")
 
 
@@ -92,7 +97,8 @@ def segments(path: Path, signals: Sequence[str]) -> Iterator[Segment]:
         EndlineError: when the file is damaged, or a label is missing.
     """
     held: list[NDArray[np.float64]] = []
-    labels, begun = None, 0
+    labels, begun, rows = None, 0, 0
+    problem: FileRejected | None = None
     for first, piece in _pieces(path, (*_LABELS, "time", *signals)):
         known = piece[list(_LABELS)]
         if known.isna().any(axis=None):
@@ -102,21 +108,39 @@ def segments(path: Path, signals: Sequence[str]) -> Iterator[Segment]:
         starts = np.flatnonzero(np.r_[True, samples[1:] != samples[:-1]])
         for start, end in zip(starts, np.r_[starts[1:], len(samples)], strict=True):
             if labels is not None and (start > 0 or labels.sample != int(samples[start])):
-                yield _segment(labels, begun, held, signals)
+                yield Segment(labels, begun, rows, _cycle(held, signals), problem)
                 labels = None
             if labels is None:
                 row = known.iloc[start]
                 labels = Labels(int(row["sample"]), bool(row["anomaly"]), int(row["category"]), int(row["setting"]))
-                held, begun = [], first + int(start)
-            held.append(values[start:end])
+                held, begun, rows, problem = [], first + int(start), 0, None
+            rows += end - start
+            problem = problem or _problem(labels, known.iloc[start:end], rows * values.itemsize * values.shape[1])
+            if problem is None:  # else nothing of it is wanted
+                held.append(values[start:end])
     if labels is not None:
-        yield _segment(labels, begun, held, signals)
+        yield Segment(labels, begun, rows, _cycle(held, signals), problem)
 
 
-def _segment(labels: Labels, first: int, held: Sequence[NDArray[np.float64]], signals: Sequence[str]) -> Segment:
-    whole = np.concatenate(held)
-    cycle = Cycle(tuple(signals), whole[:, 0].copy(), np.ascontiguousarray(whole[:, 1:].T))
-    return Segment(labels, first, len(whole), cycle)
+def _problem(labels: Labels, known: pd.DataFrame, size: int) -> FileRejected | None:
+    """Why a cycle of these labels, more rows of which are `known`, and which takes `size` bytes, cannot be used."""
+    for name, value in (("anomaly", labels.anomaly), ("category", labels.category), ("setting", labels.setting)):
+        other = known[name].to_numpy()[known[name].to_numpy() != value]
+        if len(other):
+            return FileRejected(
+                f"its label '{name}' changes within the cycle ({int(value)} and {int(other[0])})",
+                "give all rows of one sample the same labels, or cut it into several",
+            )
+    try:
+        check_size(size)
+    except FileRejected as problem:
+        return problem
+    return None
+
+
+def _cycle(held: Sequence[NDArray[np.float64]], signals: Sequence[str]) -> Cycle:
+    whole = np.concatenate(held) if held else np.zeros((0, 1 + len(signals)))
+    return Cycle(tuple(signals), whole[:, 0].copy(), np.ascontiguousarray(whole[:, 1:].T))
 
 
 def cycles(path: Path, positions: Sequence[tuple[int, int]], signals: Sequence[str]) -> Iterator[Cycle]:
@@ -135,8 +159,7 @@ def cycles(path: Path, positions: Sequence[tuple[int, int]], signals: Sequence[s
             held.append(values[start : min(end, len(values))])
             if end > len(values):
                 break
-            whole = np.concatenate(held)
-            yield Cycle(tuple(signals), whole[:, 0].copy(), np.ascontiguousarray(whole[:, 1:].T))
+            yield _cycle(held, signals)
             held = []
             where = next(waiting, None)
         if where is None:
@@ -167,7 +190,7 @@ def _pieces(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, pd.DataFr
             for batch in file.iter_batches(STEPS, columns=list(columns), use_threads=False):
                 yield first, batch.to_pandas()[list(columns)]
                 first += len(batch)
-    except (OSError, pa.ArrowException) as error:
+    except Exception as error:  # what pyarrow raises of a damaged file is not of one kind
         raise _damaged(path, error) from error
 
 
