@@ -310,3 +310,16 @@ def test_look_alikes_across_the_split_are_listed_with_what_to_do() -> None:
     assert "say so in units.csv" in said
     assert said.count("b.png") == 40
     assert "and 2 more pairs" in said
+
+
+def test_a_rate_that_cannot_be_promised_is_said_in_the_first_sentence() -> None:
+    said = summary_sentences({**PROMISE, "promised_false_alarm_rate": 1 / 12, "n_calibration_units": 11}, "cycles")[0]
+    expected = "at a false-alarm rate of 8.3 %, for the stated 5 % cannot be promised."
+    assert said.replace("\u00a0", " ").endswith(expected)
+
+
+def test_the_interval_of_a_kind_that_is_always_told_apart_says_too_few() -> None:
+    given = inputs()
+    given["intervals"].loc[1, ["low", "high"]] = 1.0
+    assert "too few to say" in Page(render_report(**given)).text["kinds"]
+    assert "too few to say" not in Page(render_report(**inputs())).text["kinds"]

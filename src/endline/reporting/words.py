@@ -47,7 +47,10 @@ def summary_sentences(metrics: Mapping[str, Any], evidence: str) -> list[str]:
         'All labelled cycles are normal: 3 of 8 were flagged by mistake.'
     """
     stated = number(metrics, "target_false_alarm_rate")
+    promised = number(metrics, "promised_false_alarm_rate")
     at = "" if stated is None else f", at a stated false-alarm rate of {percent(stated)}"
+    if stated is not None and promised is not None and promised > stated:
+        at = f", at a false-alarm rate of {percent(promised)}, for the stated {percent(stated)} cannot be promised"
     sentences = [f"{count(metrics, 'n_flagged')} of {count(metrics, 'n_tested')} tested {evidence} were flagged{at}."]
     alarms = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')}"
     detected = f"{count(metrics, 'n_detected')} of {count(metrics, 'n_test_anomalous')} known faults were detected"
