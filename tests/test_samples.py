@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from endline.errors import EndlineError
-from endline.samples import DEFAULTS, SplitRule, assign_split, check_samples, item_of, rejected_table, sample_table
+from endline.samples import DEFAULTS, check_samples, item_of, rejected_table, sample_table
+from endline.splits import SplitRule, assign_split, few_shots
 
 PARTS = ("fold", "unfold")
 
@@ -225,3 +226,47 @@ def test_folds_divide_units(fold):
     normal = samples[samples["label"] == 0]
     assert normal.groupby("unit")["split"].nunique().max() == 1
     assert (normal["split"] == "test").sum() == 9
+
+
+def published(each: int = 3) -> pd.DataFrame:
+    """A published split of two categories, whose training tiles have some pictures each."""
+    rows = [
+        {
+            "sample_id": f"{kind}/{tile}_{picture}.png",
+            "unit": f"{kind}{tile}",
+            "domain": kind,
+            "split": split,
+            "label": 0,
+        }
+        for kind in ("cable", "screw")
+        for split, tiles in (("train", range(5)), ("test", range(5, 7)))
+        for tile in tiles
+        for picture in range(each)
+    ]
+    return sample_table({**row, "path": row["sample_id"], "group": "all", "label": 0} for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("shots", "each", "kept"), [(1, 1, 1), (4, 1, 4), (5, 1, 5), (4, 3, 6), (6, 3, 6), (15, 3, 15)]
+)
+def test_few_shots_are_whole_units_of_each_category(shots, each, kept):
+    everything = published(each)
+    samples = few_shots(everything, shots, seed=0)
+    training_rows = samples[samples["split"] == "train"]
+    assert training_rows.groupby("domain").size().to_dict() == {"cable": kept, "screw": kept}
+    assert set(training_rows.groupby("unit").size()) == {each}
+    assert (samples["split"] == "test").sum() == (everything["split"] == "test").sum()
+    assert samples.index.tolist() == list(range(len(samples)))
+
+
+def test_few_shots_are_drawn_by_the_seed():
+    drawn = [tuple(few_shots(published(1), 3, seed)["path"]) for seed in (0, 0, 1, 2)]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+
+
+@pytest.mark.parametrize("shots", [0, -1, 16])
+def test_more_shots_than_training_items_are_told(shots):
+    sentence = rf"shots={shots} does not go with the 15 training items of cable: give a number from 1 to theirs"
+    with pytest.raises(EndlineError, match=sentence):
+        few_shots(published(), shots, seed=0)

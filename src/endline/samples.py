@@ -4,11 +4,10 @@ An *item* is what one verdict is about (a recording, a part); its samples are it
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from endline.errors import EndlineError
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 NORMAL = "normal"
-MINIMUM_TRAINING_ITEMS = 3
 REJECTED_COLUMNS = ("path", "reason", "remedy")
 
 TRAIN, TEST, OUTLIER = "train", "test", "outlier"
@@ -136,112 +134,3 @@ class Index:
     rejected: pd.DataFrame
     published_split: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-def check_training_items(count: int, otherwise: str) -> None:
-    """Say when too few normal items would train; `otherwise` is the remedy besides recording more.
-
-    Raises:
-        EndlineError: below `MINIMUM_TRAINING_ITEMS`.
-    """
-    if count < MINIMUM_TRAINING_ITEMS:
-        raise EndlineError(
-            f"{count} normal item(s) would train, at least {MINIMUM_TRAINING_ITEMS} are needed: "
-            f"record more good parts (forty make a fair start), or {otherwise}."
-        )
-
-
-@dataclass(frozen=True)
-class SplitRule:
-    """How normal items are divided into training and test, whole units together; every other item is tested.
-
-    Attributes:
-        train: number of normal items that train (int >= 1) or their share (float in (0, 1]); ignored with `folds`.
-            Whole units are taken until there are as many items or more.
-        folds: number of folds (>= 2) of a k-fold division, or None.
-        fold: the fold that is tested, 0 <= fold < folds.
-        shuffle: seed of the k-fold division: `default_rng(shuffle).permutation` of the names of the units in order,
-            then `array_split`, as in the protocol mirror42.
-
-    Example:
-        >>> sorted(SplitRule(train=3).training_units({"a": 1, "b": 1, "c": 1, "d": 1}, seed=0))
-        ['a', 'b', 'c']
-    """
-
-    train: int | float = 0.7
-    folds: int | None = None
-    fold: int = 0
-    shuffle: int = 0
-
-    def training_units(self, normals: Mapping[str, int], seed: int) -> set[str]:
-        """Names of the units whose normal items train.
-
-        Args:
-            normals: number of normal items of each unit of one group; the order does not matter.
-            seed: seed of the division by count or share.
-
-        Raises:
-            EndlineError: when the rule cannot be met or leaves too few items to learn from.
-        """
-        names = np.array(sorted(normals))
-        items = np.array([normals[name] for name in names])
-        if self.folds is not None:
-            if not 2 <= self.folds <= len(names) or not 0 <= self.fold < self.folds:
-                raise EndlineError(
-                    f"folds={self.folds}, fold={self.fold} does not divide {len(names)} normal parts: "
-                    "folds goes from 2 to their number, fold from 0 to folds - 1."
-                )
-            order = np.random.default_rng(self.shuffle).permutation(len(names))
-            tested = np.array_split(order, self.folds)[self.fold]
-            chosen = np.setdiff1d(order, tested)
-        else:
-            count = self.train if isinstance(self.train, int) else round(self.train * int(items.sum()))
-            if not 0 < count <= items.sum():
-                raise EndlineError(
-                    f"train={self.train} asks for {count} of {items.sum()} normal items: "
-                    "give a count up to their number, or a share between 0 and 1."
-                )
-            order = np.random.default_rng(seed).permutation(len(names))
-            chosen = order[: int(np.searchsorted(np.cumsum(items[order]), count)) + 1]
-        check_training_items(int(items[chosen].sum()), "let more of them train (train=0.9)")
-        return {str(name) for name in names[chosen]}
-
-
-def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFrame:
-    """Copy of the table with its `split` column filled, group by group; no unit is on both sides.
-
-    Raises:
-        EndlineError: when a group has no normal item, or the rule cannot be met.
-    """
-    items, units = item_of(samples), samples["unit"]
-    split = pd.Series(TEST, index=samples.index)
-    for group, rows in samples.groupby("group", sort=True).groups.items():
-        normal = rows[(samples.loc[rows, "label"] == 0).fillna(False)]
-        if len(normal) == 0:
-            raise EndlineError(
-                f"Group '{group}' has no normal item, and endline learns from good parts only: "
-                "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
-            )
-        counts = items[normal].groupby(units[normal]).nunique().to_dict()
-        training = rule.training_units(counts, seed)
-        split[normal[units[normal].isin(training)]] = TRAIN
-    return samples.assign(split=split)
-
-
-def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> pd.DataFrame:
-    """Sample table of an index, its split that of the data set, or assigned by the rule in `split`.
-
-    Args:
-        index: of the raw folder.
-        split: the fields of `SplitRule`, among others.
-        seed: of a division by count or share.
-        remedy: how more samples of a published split are taken, as a half sentence.
-
-    Raises:
-        EndlineError: when too few normal items would train.
-    """
-    if index.published_split:
-        check_training_items(int((index.samples["split"] == TRAIN).sum()), remedy)
-        return check_samples(index.samples)
-    rule = SplitRule(**{each.name: split[each.name] for each in fields(SplitRule)})
-    return check_samples(assign_split(index.samples, rule, seed))

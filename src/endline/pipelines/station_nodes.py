@@ -24,7 +24,8 @@ from endline.pipelines.detection.nodes import compute_of
 from endline.published import PublishedModel
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import git_commit, package_versions
-from endline.samples import TRAIN, divided, rejected_table
+from endline.samples import TRAIN, rejected_table
+from endline.splits import divided
 
 Settings = Mapping[str, Any]
 log = logging.getLogger(__name__)

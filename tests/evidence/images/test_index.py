@@ -1,4 +1,4 @@
-"""The index of an image folder: three layouts, masks, few shots, and every bad file a row with reason and remedy."""
+"""The index of an image folder: three layouts, masks, and every bad file a row with reason and remedy."""
 
 import hashlib
 import logging
@@ -14,7 +14,8 @@ from PIL import Image
 from endline.errors import EndlineError
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group
-from endline.samples import SplitRule, assign_split, check_samples
+from endline.samples import check_samples
+from endline.splits import SplitRule, assign_split
 
 DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[3] / "../shared/data")
 NUMBERS = count()  # no two photographs of these tests are alike
@@ -201,56 +202,6 @@ def test_folders_that_are_links_are_followed(tmp_path, linked):
     expected = index(tmp_path / "elsewhere").samples
     assert samples[["path", "kind", "split", "mask_path"]].equals(expected[["path", "kind", "split", "mask_path"]])
     assert len(samples) == 11
-
-
-@pytest.mark.parametrize("shots", [1, 3, 5])
-def test_few_shots_are_drawn_by_the_seed(tmp_path, shots):
-    category(tmp_path / "screw")
-    everything = index(tmp_path).samples
-    drawn = [index(tmp_path, shots=shots, seed=seed).samples for seed in range(6)]
-    trained = [tuple(samples["path"][samples["split"] == "train"]) for samples in drawn]
-    assert {len(paths) for paths in trained} == {shots}
-    assert len(set(trained)) > 1 or shots == 5
-    again = index(tmp_path, shots=shots, seed=1).samples
-    assert again["path"].tolist() == drawn[1]["path"].tolist()
-    assert again.index.tolist() == list(range(len(again)))
-    for samples in drawn:
-        assert set(trained[0]) <= set(everything["path"])
-        assert (samples["split"] == "test").sum() == (everything["split"] == "test").sum()
-
-
-def test_few_shots_of_all_categories_are_drawn_from_each(tmp_path):
-    category(tmp_path / "cable")
-    category(tmp_path / "screw", trained=9)
-    samples = index(tmp_path, "all", shots=4).samples
-    assert samples[samples["split"] == "train"].groupby("domain").size().to_dict() == {"cable": 4, "screw": 4}
-
-
-def test_bad_photographs_are_no_shots(tmp_path):
-    category(tmp_path / "screw")
-    for number in range(3):
-        (tmp_path / f"screw/train/good/{number:03d}.png").write_bytes(b"x")
-    samples = index(tmp_path, shots=2).samples
-    assert set(samples["path"][samples["split"] == "train"]) == {f"screw/train/good/{n:03d}.png" for n in (3, 4)}
-
-
-@pytest.mark.parametrize("shots", [0, -1, 6])
-def test_more_shots_than_photographs_are_told(tmp_path, shots):
-    folder = category(tmp_path / "screw")
-    assert refused(folder, shots=shots) == (
-        f"shots={shots} does not go with the 5 images in {folder / 'train/good'}: give a number from 1 to theirs."
-    )
-
-
-@pytest.mark.parametrize("layout", [plain, tiles])
-def test_without_a_published_split_shots_are_left_to_the_caller(tmp_path, layout):
-    found = index(layout(tmp_path), shots=2)
-    assert len(found.samples) == len(index(tmp_path).samples)
-    assert not found.published_split
-    assert set(found.samples["split"]) == {"test"}
-    samples = assign_split(found.samples, SplitRule(train=3), seed=0)
-    assert (samples["split"] == "train").sum() == 3
-    check_samples(samples)
 
 
 @pytest.mark.parametrize("bad", [False, True])

@@ -11,7 +11,8 @@ import soundfile
 
 from endline.errors import EndlineError
 from endline.evidence.sound.mirror_index import index_recording, index_recordings
-from endline.samples import SplitRule, assign_split, check_samples
+from endline.samples import check_samples
+from endline.splits import SplitRule, assign_split
 
 RATE = 16_000
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.progress import track
 
@@ -31,8 +30,6 @@ def index_images(
     *,
     group: str | None,
     simulated: bool,
-    shots: int | None = None,
-    seed: int = 0,
     megapixels: float = MEGAPIXELS,
     labels: Mapping[str, Any] | None = None,
 ) -> Index:
@@ -47,9 +44,6 @@ def index_images(
         group: category of an MVTec AD folder; `all` for all its categories together, which `domain` names; None for the
             only one. For the other layouts a name.
         simulated: whether the photographs were simulated.
-        shots: number of training photographs that are kept of each category, the others being left out; None for all.
-            Only for MVTec AD: in the other layouts nothing trains yet, and `SplitRule(train=shots)` draws them.
-        seed: of this draw.
         megapixels: largest photograph that is read, in millions of pixels.
         labels: the user's own words for folders, see `own_labels`.
 
@@ -61,7 +55,7 @@ def index_images(
 
     Raises:
         EndlineError: as `find_layout` and `check_words`; when no photograph can be used, a category has no normal
-            one, or `shots` are more than there are.
+            one.
     """
     own = own_labels(labels)
     layout = find_layout(folder, group, own)
@@ -91,7 +85,7 @@ def index_images(
             ", ".join(transparent[:3]) + (", ..." if len(transparent) > 3 else ""),
         )
     with after_rejections(table):
-        samples = _few_shots(samples, layout, shots, seed)
+        _check_normals(samples, layout)
     unknown = int(samples["label"].isna().sum())
     if unknown:
         log.warning("%d images have no label in %s: they are scored, but count in no figure.", unknown, folder)
@@ -150,28 +144,18 @@ def _usable_mask(photograph: Photograph, rejections: Rejections, megapixels: flo
     return None
 
 
-def _few_shots(samples: pd.DataFrame, layout: Layout, shots: int | None, seed: int) -> pd.DataFrame:
-    """Table without the training rows beyond `shots` in each category, each of which must have a normal one.
+def _check_normals(samples: pd.DataFrame, layout: Layout) -> None:
+    """Say when a category has no normal photograph to train with.
 
     Raises:
-        EndlineError: when a category has no normal row to train with, or fewer than `shots`.
+        EndlineError: naming its folder.
     """
     normal = (samples["split"] == "train") if layout.published_split else (samples["label"] == 0).fillna(False)
     category_of = {photograph.path: photograph.category for photograph in layout.photographs}
-    categories = samples["path"].map(category_of)
-    left_out: set[str] = set()
+    known = set(samples.loc[normal, "path"].map(category_of))
     for category, folder in layout.normal_folders.items():
-        names = sorted(samples.loc[normal & (categories == category), "path"])
-        if not names:
+        if category not in known:
             raise EndlineError(
                 f"{folder} holds no image that can be used, and endline learns from good parts only: "
                 "put photographs of good parts there."
             )
-        if shots is None or not layout.published_split:
-            continue
-        if not 1 <= shots <= len(names):
-            raise EndlineError(
-                f"shots={shots} does not go with the {len(names)} images in {folder}: give a number from 1 to theirs."
-            )
-        left_out |= set(np.random.default_rng(seed).permutation(names)[shots:])
-    return samples[~samples["path"].isin(left_out)].reset_index(drop=True)

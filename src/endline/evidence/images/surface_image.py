@@ -24,8 +24,6 @@ def index(folder: Path, request: IndexRequest) -> Index:
         folder,
         group=chosen_group(request.group),
         simulated=request.simulated,
-        shots=request.split["shots"],
-        seed=request.seed,
         megapixels=checked_megapixels(request.preparation["max_megapixels"]),
         labels=request.preparation["labels"],
     )
