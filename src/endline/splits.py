@@ -83,7 +83,7 @@ class SplitRule:
 
 
 def _drawn(items: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Numbers of units, drawn until they have `count` items or more together; `items` (units,) says how many each has."""
+    """Numbers of units, drawn until they have `count` items or more together, by the items (units,) of each."""
     order = np.random.default_rng(seed).permutation(len(items))
     return order[: int(np.searchsorted(np.cumsum(items[order]), count)) + 1]
 
