@@ -1,5 +1,6 @@
 """The shared nodes by themselves."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,10 @@ from torch import nn
 from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
+from endline.evidence.near_duplicates import look_hash
 from endline.feature_set import FeatureSet
 from endline.pipelines.detection.nodes import score, untrained
+from endline.pipelines.station_nodes import look_alikes
 
 
 @dataclass(frozen=True)
@@ -101,3 +104,17 @@ def test_a_flow_without_training_says_what_its_training_adds(name, tmp_path):
     else:
         assert found["auroc"] > 0.95
         assert found["low"] <= found["auroc"] <= found["high"]
+
+
+def test_look_alikes_are_named_by_item_and_warned_of(caplog):
+    look = look_hash(np.array([0.0, 1.0, 2.0, 9.0]))
+    rows = [
+        {"sample_id": f"{name}#{part}", "path": name, "group": "g", "part": part, "split": split, "look_hash": shown}
+        for name, split, seen in (("a.wav", "train", look), ("b.wav", "test", look))
+        for part, shown in (("fold", seen), ("unfold", None))
+    ]
+    with caplog.at_level(logging.WARNING):
+        pairs = look_alikes(pd.DataFrame(rows))
+    assert pairs[["training", "tested"]].to_numpy().tolist() == [["a.wav", "b.wav"]]
+    assert "1 tested sample(s) look like one that trained (b.wav and a.wav first)" in caplog.text
+    assert look_alikes(pd.DataFrame(rows).drop(columns="look_hash")).empty

@@ -24,7 +24,7 @@ from endline.pipelines.detection.nodes import compute_of
 from endline.published import PublishedModel
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import git_commit, package_versions
-from endline.samples import TRAIN, rejected_table
+from endline.samples import TRAIN, item_of, rejected_table
 from endline.splits import divided
 
 Settings = Mapping[str, Any]
@@ -59,10 +59,12 @@ def index(
 
 
 def look_alikes(samples: pd.DataFrame) -> pd.DataFrame:
-    """Tested samples that look like one that trained, where the index says how a sample looks."""
+    """Tested items that look like one that trained, where the index says how a sample looks."""
     if "look_hash" not in samples:
         return pd.DataFrame(columns=list(COLUMNS)).astype({"training": str, "tested": str, "distance": float})
+    item = dict(zip(samples["sample_id"], item_of(samples), strict=True))
     pairs = near_duplicates(samples)
+    pairs = pairs.assign(training=pairs["training"].map(item), tested=pairs["tested"].map(item))
     if len(pairs):
         log.warning(
             "%d tested sample(s) look like one that trained (%s and %s first): if they show one physical part, say so "

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from endline.errors import EndlineError
+from endline.evidence.near_duplicates import near_duplicates
 from endline.evidence.sound.mirror_index import index_recording, index_recordings
 from endline.samples import check_samples
 from endline.splits import SplitRule, assign_split
@@ -422,3 +423,27 @@ def test_no_usable_recording_is_told_with_the_first_reason(tmp_path):
     assert str(caught.value) == (
         f"None of the 1 recordings in {tmp_path} can be used; a.wav: the file is empty (0 bytes) (record it again)."
     )
+
+
+def test_a_copy_at_another_gain_and_a_little_later_looks_like_its_original(folder):
+    for number in range(3):  # motors whose sound swells by bands, each in its own way
+        rng = np.random.default_rng(number)
+        time = np.arange(3 * RATE) / RATE
+        tones = sum(
+            rng.random()
+            * np.sin(2 * np.pi * rng.uniform(200, 7000) * time)
+            * (1 + np.sin(2 * np.pi * rng.random() * time))
+            for _ in range(40)
+        )
+        running = ((time >= 0.2) & (time < 1.2)) | ((time >= 1.8) & (time < 2.8))
+        heard = 0.01 * tones * running + 0.0003 * rng.standard_normal(len(time))
+        soundfile.write(folder / f"data{number:03d}.wav", heard, RATE)
+        if number == 1:
+            copy = 0.3 * np.r_[heard[-RATE // 50 :], heard[: -RATE // 50]]
+            soundfile.write(folder / "copy.wav", copy, RATE)
+    label(folder, "copy.wav,0")
+    samples = index(folder).samples
+    assert samples["look_hash"].notna().tolist() == [True, False] * 6
+    split = samples["path"].map({"copy.wav": "test"}).fillna("train")
+    pairs = near_duplicates(samples.assign(split=split))
+    assert pairs[["training", "tested"]].to_numpy().tolist() == [["data001.wav#fold", "copy.wav#fold"]]

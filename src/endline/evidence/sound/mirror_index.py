@@ -16,7 +16,9 @@ from endline.evidence.decoded import DECODED
 from endline.evidence.folders import kind_of_folders, left_out, list_folder, other_endings
 from endline.evidence.label_table import Labelled, find_label_table, read_label_table
 from endline.evidence.labels import Own, check_words, own_labels
+from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections
+from endline.evidence.sound.likeness import sound_look
 from endline.evidence.sound.motions import Motions, find_motions
 from endline.evidence.sound.recordings import Signal, read_recording
 from endline.files import file_digest
@@ -43,7 +45,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
 
     Returns:
         Two rows a recording (fold, unfold), with the columns `start, stop` of the motion and `rest_start, rest_stop` of
-        the standstill, in seconds.
+        the standstill, in seconds, and on the first of them `look_hash` (`sound_look`).
 
     Raises:
         EndlineError: when the folder is missing or holds no usable recording, or as `read_label_table` and
@@ -68,8 +70,10 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
     for name in track([name for name in names if name not in contradicted], "Looking for the motions", transient=True):
         with rejections.instead(name):
             motions = _motions(folder / name)
-            digest = rejections.digest(name)
-            rows.extend(_rows(name, labelled.kinds.get(name), motions, group=group, simulated=simulated, digest=digest))
+            about = {"simulated": simulated, "digest": rejections.digest(name)}
+            look = {"look_hash": _look(folder / name, motions)}
+            first, second = _rows(name, labelled.kinds.get(name), motions, group=group)
+            rows += [{**first, **about, **look}, {**second, **about}]  # a look a recording
     taken = names if label_table is None else [*names, label_table.name]
     rejections.rows += left_out(folder, listing, set(taken), endings, READABLE, labels=TABLE_BELOW)
     table = rejections.table(len(files), usable=bool(rows))
@@ -94,7 +98,8 @@ def index_recording(path: Path) -> pd.DataFrame:
         raise EndlineError(
             f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
         ) from problem
-    return sample_table(_rows(path.name, None, motions, group="", simulated=False, digest=file_digest(path)))
+    digest = file_digest(path)
+    return sample_table({**row, "digest": digest} for row in _rows(path.name, None, motions, group=""))
 
 
 def _motions(path: Path) -> Motions:
@@ -112,9 +117,12 @@ def decoded(path: Path) -> tuple[Signal, NDArray[np.int64]]:
     return signal, np.array(rate)
 
 
-def _rows(
-    name: str, kind: str | None, motions: Motions, *, group: str, simulated: bool, digest: str
-) -> Iterator[dict[str, object]]:
+def _look(path: Path, motions: Motions) -> str:
+    signal, rate = DECODED.read(path, decoded)
+    return look_hash(sound_look(signal, int(rate), [getattr(motions, part) for part in PARTS]))
+
+
+def _rows(name: str, kind: str | None, motions: Motions, *, group: str) -> Iterator[dict[str, object]]:
     for part in PARTS:
         start, stop = getattr(motions, part)
         yield {
@@ -124,12 +132,10 @@ def _rows(
             "label": None if kind is None else int(kind != NORMAL),
             "kind": kind,
             "part": part,
-            "simulated": simulated,
             "start": start,
             "stop": stop,
             "rest_start": motions.standstill[0],
             "rest_stop": motions.standstill[1],
-            "digest": digest,
         }
 
 
