@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ def pictures(rng: np.random.Generator, parts: int, each: int, mixing: NDArray[np
     part = rng.standard_t(5, size=(parts, 1, FEATURES, 2, 2))
     shown = part + OWN * rng.standard_normal((parts, each, FEATURES, 2, 2))
     mixed = np.einsum("fg,pegij->pefij", mixing, shown)
-    return mixed.reshape(-1, FEATURES, 2, 2).astype(np.float32)
+    return np.asarray(mixed.reshape(-1, FEATURES, 2, 2), np.float32)
 
 
 def alarms(task: Task) -> list[dict[str, object]]:
@@ -88,7 +89,7 @@ def summary(table: pd.DataFrame) -> Iterator[dict[str, object]]:
         rates = rows["observed"].to_numpy(float)
         mean, error = float(rates.mean()), float(rates.std(ddof=1) / math.sqrt(len(rates)))
         low, high = binomial_interval(round(mean * NEW * len(rates)), NEW * len(rates))
-        known = dict(zip(by, key, strict=True))
+        known: dict[str, Any] = dict(zip(by, key, strict=True))
         yield {
             **known,
             "observed": round(mean, 5),
@@ -113,7 +114,11 @@ def main() -> None:
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         found = list(track(pool.map(alarms, tasks, chunksize=10), "Judging", len(tasks)))
     table = pd.DataFrame(list(summary(pd.DataFrame([row for rows in found for row in rows]))))
-    about = {"seconds": round(time.perf_counter() - begun), "machine": machine(), "git_commit": git_commit()}
+    about: dict[str, Any] = {
+        "seconds": round(time.perf_counter() - begun),
+        "machine": machine(),
+        "git_commit": git_commit(),
+    }
     options = f"--seeds {given.seeds} --detectors {' '.join(given.detectors)}"
     table = table.assign(**about, command=f"benchmarks/false_alarms.py {options}")
     if RESULTS.exists():

@@ -292,6 +292,6 @@ def test_the_mask_reaches_teacher_student_and_score_of_a_run(monkeypatch):
     tested = np.arange(10, 14)
     (batch,) = score_batches(table.iloc[tested], features.take(tested), results.detectors)
     assert (batch.maps[:, 3:] == 0).all()
-    np.testing.assert_allclose(batch.scores, batch.maps[:, :3].max((1, 2)))
+    np.testing.assert_allclose(batch.scores[:, 0], batch.maps[:, :3].max((1, 2)))
     unmasked = FeatureSet({"scale_0": maps}, key="whole").take(tested)
     assert (score_rows(table.iloc[tested], unmasked, results.detectors) != batch.scores).all()
