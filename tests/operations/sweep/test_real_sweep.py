@@ -9,7 +9,7 @@ import pytest
 
 from endline.operations.sweep.command import run_sweep
 from endline.operations.sweep.parent import ParentRun
-from endline.operations.sweep.results import read_table
+from endline.operations.sweep.results import NESTED, read_table
 
 FIXED = {"detector": "gaussian", "normals": 10, "faulty": 3, "exhibits": 0}
 
@@ -31,7 +31,7 @@ def test_a_real_sweep_of_two_workers(
             f"auroc_{kind}": area["auroc"] for kind, area in metrics["auroc_by_kind"].items()
         }.items() <= row.items()
         assert row["simulated"]
-        nested = {"auroc_by_kind", "auroc_by_domain", "auroc_by_group"}
+        nested = set(NESTED)
         assert {key for key in metrics if not key.endswith("_reason")} - nested <= set(row)
     page = (project / "benchmarks/results/tiny.md").read_text()
     assert "- Data: **SIMULATED**; the station's own" in page

@@ -34,7 +34,7 @@ class JpegStream:
         frame: marker and content of its frame header.
 
     Example:
-        >>> JpegStream.read(b"\\xff\\xd8\\xff\\xd9").end
+        >>> JpegStream.read(b"\xff\xd8\xff\xd9").end
         2
     """
 
