@@ -226,6 +226,16 @@ def test_each_fold_scores_apart_and_its_members_together():
     assert fold_scores(with_scores(table, scores[:, :1])).shape == (20, 1)
 
 
+def test_the_scores_of_more_than_ten_folds_stand_in_the_folds_order():
+    """By their names fold 10 would come before fold 2, and a held-out normal be compared by another's detectors."""
+    table, features = evidence(parts=("whole",))
+    _, results, _ = fitted(FitPlan(calibration="cross_fit", folds=12), (table, features))
+    for name, spy in results.detectors.items():
+        spy.seed = int(name.split("/")[1])
+    scores = score_rows(table, features, results.detectors)
+    np.testing.assert_allclose(scores, np.arange(20)[:, None] + 1000 * np.arange(12))
+
+
 UNIT_PLANS = [FitPlan(calibration="cross_fit", folds=4), FitPlan(calibration="hold_out", share=0.4)]
 
 

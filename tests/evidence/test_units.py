@@ -40,6 +40,24 @@ def test_a_table_beside_the_files_names_the_part(tmp_path):
     assert with_units(samples(), tmp_path, r"num_(\d)")["unit"].tolist() == ["7", "7", "8", "9"]
 
 
+@pytest.mark.parametrize(
+    ("head", "mark", "encoding"), [("", ";", "utf-8-sig"), ("sep=;\n", ";", "cp1252"), ("", "\t", "utf-16")]
+)
+def test_the_table_is_read_as_users_export_it(tmp_path, head, mark, encoding):
+    """As the label table is: any dialect; a part keeps its zeros."""
+    rows = "".join(f"{name}{mark}0{name[-5]}\n" for name in NAMES)
+    (tmp_path / "units.csv").write_text(f"{head}path{mark}unit\n{rows}", encoding=encoding)
+    assert with_units(samples(), tmp_path, None)["unit"].tolist() == ["07", "07", "08", "09"]
+
+
+def test_a_table_that_cannot_be_read_is_a_sentence(tmp_path):
+    (tmp_path / "units.csv").touch()
+    with pytest.raises(
+        EndlineError, match=r"units.csv cannot be read \(the file is empty \(0 bytes\)\): export it again"
+    ):
+        with_units(samples(), tmp_path, None)
+
+
 def test_both_motions_of_a_recording_show_its_part(tmp_path):
     (tmp_path / "units.csv").write_text("path,unit\na.wav,motor 1\nb.wav,motor 1\n")
     rows = [{"sample_id": f"{name}#{part}", "path": name, "group": "g", "part": part}

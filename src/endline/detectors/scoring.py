@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from endline.detectors.base import Detector
 from endline.errors import EndlineError
@@ -69,8 +70,8 @@ def score_batches(
     parts = {name.split("/")[0] for name in detectors}
     names = samples["sample_id"].to_numpy(str)
     for part, rows in by_part(samples, np.arange(len(samples)), shared=ALL in parts):
-        ensemble = [detector for name, detector in sorted(detectors.items()) if name.split("/")[0] == part]
-        folds = [name.split("/")[1] for name in sorted(detectors) if name.split("/")[0] == part]
+        named = [name for name in sorted(detectors) if name.split("/")[0] == part]
+        ensemble, fold_of = [detectors[name] for name in named], [int(name.split("/")[1]) for name in named]
         if not ensemble:
             raise EndlineError(f"No detector was fitted on part '{part}', only on {', '.join(sorted(parts))}.")
         view = features.only(ensemble[0].required, ensemble[0].optional).take(rows)
@@ -78,7 +79,9 @@ def score_batches(
             inside = rows[start : start + BATCH]
             batch = view.read(np.arange(start, start + len(inside)))
             scored = [detector.score(batch, names[inside].tolist()) for detector in ensemble]
-            by_fold = {fold: [one.score for one, of in zip(scored, folds, strict=True) if of == fold] for fold in folds}
+            by_fold: dict[int, list[Tensor]] = {fold: [] for fold in sorted(set(fold_of))}  # in the order of numbers
+            for fold, one in zip(fold_of, scored, strict=True):
+                by_fold[fold].append(one.score)
             means = [torch.stack(scores).mean(0) for scores in by_fold.values()]
             scores = torch.stack(means, 1).numpy().astype(np.float64)
             begun = time.perf_counter()

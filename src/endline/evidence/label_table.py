@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from endline.errors import EndlineError, FileRejected
+from endline.errors import EndlineError
 from endline.evidence.folders import LABEL_TABLES, Rejected
 from endline.evidence.labels import Own, check_words, frequent_fault, kind_of
-from endline.evidence.tables import read_table
+from endline.evidence.tables import read_own_table
 from endline.samples import NORMAL
 
 COLUMNS = ("recording", "fault")
@@ -117,12 +117,7 @@ def _check_kinds(path: Path, kinds: Sequence[str | None], own: Own | None) -> No
 
 def _rows(path: Path) -> list[tuple[int, str, str]]:
     """Number of the row in the file, recording and fault of each, as text."""
-    try:
-        table = read_table(path)
-    except FileRejected as problem:
-        raise EndlineError(f"{path} cannot be read ({problem.reason}): {problem.remedy}.") from problem
-    except OSError as problem:
-        raise EndlineError(f"{path} cannot be read ({problem.strerror}): check its rights and the disk.") from problem
+    table = read_own_table(path)
     columns = [str(name) for name in table.columns]
     places = {wanted: [i for i, name in enumerate(columns) if name.lower() == wanted] for wanted in COLUMNS}
     if not all(places.values()):

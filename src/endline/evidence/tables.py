@@ -62,6 +62,20 @@ def read_table(path: Path) -> pd.DataFrame:
     return _with_names(_rows_of_text(_decoded(content)))
 
 
+def read_own_table(path: Path) -> pd.DataFrame:
+    """A table that the user lays beside the data, as `read_table` reads it.
+
+    Raises:
+        EndlineError: when it cannot be read: without it the run would take the data for what they are not.
+    """
+    try:
+        return read_table(path)
+    except FileRejected as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.reason}): {problem.remedy}.") from problem
+    except OSError as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.strerror}): check its rights and the disk.") from problem
+
+
 def table_limit() -> int:
     """Bytes that one table may take: `ENDLINE_TABLE_LIMIT` of the environment in MB, else 100 MB.
 

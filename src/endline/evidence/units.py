@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from endline.errors import EndlineError
+from endline.evidence.tables import read_own_table
 from endline.samples import TEST, TRAIN, item_of
 
 UNITS = "units.csv"
@@ -64,12 +65,7 @@ def _by_expression(samples: pd.DataFrame, expression: str) -> pd.Series:
 
 
 def _by_table(samples: pd.DataFrame, path: Path) -> pd.Series:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise EndlineError(
-            f"{path} cannot be read ({error}): export it as csv with the columns path and unit."
-        ) from error
+    table = read_own_table(path)
     if lacking := [name for name in ("path", "unit") if name not in table]:
         raise EndlineError(f"{path} has no column '{lacking[0]}': it needs the columns path and unit.")
     table = table.assign(path=table["path"].str.strip().str.replace("\\", "/"), unit=table["unit"].str.strip())

@@ -140,14 +140,17 @@ def untrained(
     detectors: Mapping[str, Settings],
 ) -> dict[str, Any]:
     """AUROC of the same detector without any training step, where its start is a detector: what training adds."""
-    start = build_detector(run["detector"], detectors, compute_of(run)).untrained()
+
+    def start() -> Any:
+        return build_detector(run["detector"], detectors, compute_of(run)).untrained()
+
     tested = np.flatnonzero((samples["split"] == TEST).to_numpy())
     labels = samples["label"].iloc[tested]
     area = None
-    if start is not None and (labels == 0).any() and (labels == 1).any():
+    if start() is not None and (labels == 0).any() and (labels == 1).any():
         once = FitPlan(**{**plan, "calibration": "hold_out", "ensemble_size": 1}, rate=verdict["false_alarm_rate"])
         seed, pyramid = run["seed"], preparation.pyramid
-        fitted = fit_detectors(samples, features, lambda: start.untrained() or start, once, seed=seed, pyramid=pyramid)
+        fitted = fit_detectors(samples, features, start, once, seed=seed, pyramid=pyramid)
         rows, view = detector_rows(samples.iloc[tested], features.take(tested), joint=are_joint(fitted.detectors))
         scored = with_scores(rows, score_rows(rows, view, fitted.detectors))
         limits = calibrate(fitted.held_out, rate=verdict["false_alarm_rate"], join=verdict["join"])

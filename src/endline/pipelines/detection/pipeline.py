@@ -5,6 +5,9 @@ from kedro.pipeline import Pipeline, node, pipeline
 from endline.pipelines.bound import bound
 from endline.pipelines.detection import nodes
 
+# What a fit is made of, whether it trains or not.
+FITTING = ["samples", "features", "preparation", "params:run", "params:fit", "params:verdict", "params:detectors"]
+
 
 def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = False) -> Pipeline:
     """Detection under the namespace of a station.
@@ -23,15 +26,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
         [
             node(
                 nodes.fit,
-                [
-                    "samples",
-                    "features",
-                    "preparation",
-                    "params:run",
-                    "params:fit",
-                    "params:verdict",
-                    "params:detectors",
-                ],
+                FITTING,
                 ["detectors", "history", "held_out", "fitting"],
                 name="fit",
             ),
@@ -43,15 +38,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
             ),
             node(
                 nodes.untrained,
-                [
-                    "samples",
-                    "features",
-                    "preparation",
-                    "params:run",
-                    "params:fit",
-                    "params:verdict",
-                    "params:detectors",
-                ],
+                FITTING,
                 "untrained",
                 name="untrained",
             ),
