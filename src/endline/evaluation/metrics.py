@@ -52,24 +52,42 @@ def auroc(
     """
     if len(normal) == 0 or len(anomalous) == 0:
         return None
-    # wins[i, j]: how often items of unit i beat those of j; every resampled AUROC is a weighted mean of this one table.
     of_normal, of_anomalous = (np.arange(len(normal)), np.arange(len(anomalous))) if units is None else units
     columns_of, rows_of = (np.unique(of, return_inverse=True)[1] for of in (of_normal, of_anomalous))
-    wins = np.zeros((rows_of.max() + 1, columns_of.max() + 1))
-    each = _wins(normal, anomalous)
-    np.add.at(wins, (rows_of[:, None], columns_of[None, :]), each)
+    wins, per_row, per_column = unit_wins(normal, anomalous, columns_of, rows_of)
     rng = np.random.default_rng(seed)
     rows, columns = (rng.multinomial(size, np.full(size, 1 / size), resamples) for size in wins.shape)
-    pairs = (rows @ np.bincount(rows_of)) * (columns @ np.bincount(columns_of))
-    drawn = ((rows @ wins) * columns).sum(1) / pairs
+    drawn = ((rows @ wins) * columns).sum(1) / ((rows @ per_row) * (columns @ per_column))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Auroc(float(each.mean()), float(low), float(high), len(anomalous))
+    return Auroc(float(wins.sum() / (len(normal) * len(anomalous))), float(low), float(high), len(anomalous))
 
 
-def _wins(normal: Scores, anomalous: Scores) -> Scores:
+def unit_wins(
+    normal: Scores, anomalous: Scores, normal_unit: NDArray[np.int64], anomalous_unit: NDArray[np.int64]
+) -> tuple[Scores, NDArray[np.int64], NDArray[np.int64]]:
+    """How often the items of each faulty unit stand above those of each normal unit; a tie counts as half.
+
+    Every AUROC whose units are weighted is a weighted mean of this one table.
+
+    Args:
+        normal: scores of normal items, (n,).
+        anomalous: scores of anomalous items, (m,).
+        normal_unit: number of the unit that each normal item shows, (n,), from 0 without a gap.
+        anomalous_unit: the same of each anomalous item, (m,).
+
+    Returns:
+        the table (faulty units, normal units), and the items of each faulty and of each normal unit.
+
+    Example:
+        >>> unit_wins(np.array([0.0, 1.0]), np.array([1.0, 2.0]), np.array([0, 0]), np.array([0, 1]))[0].tolist()
+        [[1.5], [2.0]]
+    """
     above = anomalous[:, None] > normal[None, :]
     ties = anomalous[:, None] == normal[None, :]
-    return np.asarray(above + 0.5 * ties, dtype=np.float64)
+    per_row, per_column = np.bincount(anomalous_unit), np.bincount(normal_unit)
+    wins = np.zeros((len(per_row), len(per_column)))
+    np.add.at(wins, (anomalous_unit[:, None], normal_unit[None, :]), above + 0.5 * ties)
+    return wins, per_row, per_column
 
 
 def partial_auroc(normal: Scores, anomalous: Scores, max_false_alarm_rate: float = 0.1) -> float | None:

@@ -50,11 +50,15 @@ def machine() -> str:
 
 @cache
 def git_commit() -> str:
-    """Commit of the code, with `+changes` where files differ from it; `unknown` outside a checkout."""
+    """Commit of the code, with `+changes` where files differ from it; `unknown` outside a checkout.
+
+    The folder of measured tables does not count: a sweep that goes on has changed its own.
+    """
+    changed = ("status", "--porcelain", "--untracked-files=no", "--", ":(top)", ":(top,exclude)benchmarks/results")
     try:
         answers = [
             subprocess.run(["git", *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+            for words in (("rev-parse", "HEAD"), changed)
         ]
     except (OSError, subprocess.SubprocessError):
         return "unknown"

@@ -20,6 +20,7 @@ from endline.operations.sweep.page import facts, render_page
 from endline.operations.sweep.parent import ParentRun
 from endline.operations.sweep.resolved import configuration, missing_weights, settings_digest
 from endline.operations.sweep.results import as_table, flat_metrics, read_table, text, write_table
+from endline.operations.sweep.scores import ahead, read_scores, write_scores
 from endline.reporting.provenance import git_commit, machine
 from endline.versions import new_version
 
@@ -47,9 +48,11 @@ class Campaign:
         self.points = sweep.points()
         self.csv = project / RESULTS / f"{sweep.name}.csv"
         self.page = self.csv.with_suffix(".md")
+        self.scores = self.csv.with_suffix(".scores.parquet")
         digest = data_digest(raw)
         self.identities = [self._identity(number, digest) for number in range(len(self.points))]
         self._ended: dict[int, Row] = {}
+        self._kept: dict[str, pd.DataFrame] = {}
 
     @property
     def table(self) -> pd.DataFrame:
@@ -76,6 +79,8 @@ class Campaign:
             number = int(row.pop("number"))
             # What is missing stays as a column: a sweep that goes on writes the table of one that never stopped.
             self._ended[number] = {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        versions = {str(row["version"]) for row in self._ended.values()}
+        self._kept = {version: own for version, own in read_scores(self.scores).items() if version in versions}
         if self._ended:
             log.info("%d of %d runs are finished already.", len(self._ended), len(self.points))
 
@@ -92,6 +97,9 @@ class Campaign:
                     self._jobs(waiting, parent.id, lambda words: bars.update(task, description=words)), workers
                 )
                 for number, outcome in runs:
+                    if outcome.scores is not None:
+                        self._kept[outcome.version] = outcome.scores
+                        write_scores(self.scores, self._kept)
                     self._end(number, self._row(outcome))
                     bars.update(task, completed=len(waiting) - len(self.waiting))
             self.write(options)
@@ -107,7 +115,8 @@ class Campaign:
         """Write both files."""
         table = self.table
         write_table(self.csv, table)
-        write_whole(self.page, render_page(self.sweep, table, facts(self.sweep, table, options)))
+        leaders = ahead(table, [*self.sweep.rows, *self.sweep.columns], self.sweep.averaged, self._kept)
+        write_whole(self.page, render_page(self.sweep, table, facts(self.sweep, table, options), leaders))
 
     def _jobs(self, waiting: list[int], parent: str, show: Callable[[str], None]) -> Iterator[tuple[int, Job]]:
         """The runs that can go, each made when it may start; those whose weights are missing end at once."""

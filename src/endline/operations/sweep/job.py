@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 DONE, SKIPPED, FAILED = "done", "skipped", "failed"
 
 
@@ -39,6 +41,7 @@ class Outcome:
 
     Attributes:
         metrics: content of its metrics file; empty for a run that failed.
+        scores: its table of scores, one row an item; None where it has none.
         reason: why it failed, in a sentence; empty for one that did not.
         version: Kedro's version of its outputs.
         mlflow_run_id: its MLflow run, or None.
@@ -54,6 +57,7 @@ class Outcome:
     version: str = ""
     mlflow_run_id: str | None = None
     seconds: float = 0.0
+    scores: pd.DataFrame | None = field(default=None, compare=False)
 
     @property
     def status(self) -> str:

@@ -7,24 +7,29 @@ import pandas as pd
 
 from endline.operations.sweep.grid import Sweep
 from endline.operations.sweep.job import DONE
-from endline.operations.sweep.table import render_tables
+from endline.operations.sweep.table import render_leaders, render_tables
 from endline.reporting.provenance import KEY_PACKAGES
 
 
-def render_page(sweep: Sweep, table: pd.DataFrame, facts: Mapping[str, str]) -> str:
+def render_page(
+    sweep: Sweep, table: pd.DataFrame, facts: Mapping[str, str], leaders: pd.DataFrame | None = None
+) -> str:
     """The page `<name>.md`: what was measured, how, on what, and the tables.
 
     Args:
         sweep: the grid.
         table: one row a run.
         facts: heading -> sentence (command, data, runs, machine, versions, commit), listed in their order.
+        leaders: who is ahead, as `ahead` gives it; None where nothing can be compared.
     """
     listed = "\n".join(f"- {name}: {value}" for name, value in facts.items())
     averaged = ", ".join(sweep.averaged) or "nothing"
     note = f"Mean ± sample standard deviation (n − 1) over {averaged}; in brackets the number of runs."
     if sweep.published:
         note += f" Published: {sweep.published['source']}"
-    return f"# {sweep.name}\n\n{sweep.description}\n\n{listed}\n\n{render_tables(sweep, table)}\n{note}\n"
+    paired = "" if leaders is None or leaders.empty else f"\n{render_leaders(sweep, leaders)}"
+    tables = f"{render_tables(sweep, table)}{paired}"
+    return f"# {sweep.name}\n\n{sweep.description}\n\n{listed}\n\n{tables}\n{note}\n"
 
 
 def facts(sweep: Sweep, table: pd.DataFrame, options: str) -> dict[str, str]:

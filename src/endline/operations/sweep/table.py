@@ -68,6 +68,32 @@ def render_tables(sweep: Sweep, table: pd.DataFrame) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
+def render_leaders(sweep: Sweep, leaders: pd.DataFrame) -> str:
+    """Who is ahead, the first on top: AUROC with the interval of the test's parts, and how far behind the first.
+
+    Args:
+        sweep: the grid.
+        leaders: as `ahead` gives it.
+    """
+    names = [*sweep.rows, *sweep.columns]
+    heads = ["AUROC", "95 % interval", "behind the first by", "95 % interval, paired", "the first is ahead"]
+    lines = [[*map(_label, names), *heads]]
+    for cell, row in leaders.sort_values("auroc", ascending=False, kind="stable").iterrows():
+        assert isinstance(cell, tuple)
+        own = [*map(str, cell), f"{row['auroc']:.3f}", f"{row['low']:.3f} to {row['high']:.3f}"]
+        if row["behind"] == row["behind_low"] == row["behind_high"] == 0:
+            lines.append([*own, "–", "–", "equal" if len(lines) > 1 else "–"])
+            continue
+        sure = "surely" if row["behind_low"] > 0 else "not shown"
+        apart = f"{row['behind_low']:.3f} to {row['behind_high']:.3f}"
+        lines.append([*own, f"{row['behind']:.3f}", apart, sure])
+    note = (
+        f"Who is ahead: paired bootstrap of the tested parts, {leaders['runs'].iloc[0]:.0f} runs each; the same parts "
+        "are drawn for all. The spread over seeds is not in it, and the first is the best of those compared."
+    )
+    return f"{note}\n\n{_markdown(lines)}\n"
+
+
 def figures(table: pd.DataFrame, by: Sequence[str], column: str, decimals: int = 3) -> dict[Cell, str]:
     """Mean ± deviation (runs) of a column in each cell, over finished runs; else why there is none.
 

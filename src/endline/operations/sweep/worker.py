@@ -5,12 +5,14 @@ import logging
 from pathlib import Path
 
 import mlflow
+import pandas as pd
 from kedro.framework.project import configure_project
 from kedro.framework.session import KedroSession
 
 from endline.errors import EndlineError, cause_of
 from endline.operations.sweep.job import Job, Outcome
 from endline.operations.sweep.resolved import configuration
+from endline.operations.sweep.scores import kept_columns
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +48,16 @@ def _run(job: Job) -> Outcome:
         # kedro-mlflow opens its run again at every node and closes it once; and not at all after Ctrl-C.
         while mlflow.active_run() is not None:
             mlflow.end_run(status)
-    file = _metrics_file(job)
+    file = _file(job, "metrics")
     if not file.exists():
         raise EndlineError(
             f"The pipeline '{job.station}' wrote no {file}: a sweep needs a station that ends in metrics."
         )
     run = mlflow.last_active_run()
     run_id = None if run is None else str(run.info.run_id)
-    return Outcome(json.loads(file.read_text(encoding="utf-8")), version=job.version, mlflow_run_id=run_id)
+    metrics, scores = json.loads(file.read_text(encoding="utf-8")), _file(job, "scores")
+    kept = kept_columns(pd.read_parquet(scores)) if scores.exists() else None
+    return Outcome(metrics, version=job.version, mlflow_run_id=run_id, scores=kept)
 
 
 def _session(job: Job) -> KedroSession:
@@ -65,7 +69,7 @@ def _session(job: Job) -> KedroSession:
     return session
 
 
-def _metrics_file(job: Job) -> Path:
+def _file(job: Job, dataset: str) -> Path:
     catalog = configuration(job.project, job.env, job.parameters)["catalog"]
-    folder = Path(str(job.project / catalog["{station}.metrics"]["filepath"]).format(station=job.station))
+    folder = Path(str(job.project / catalog[f"{{station}}.{dataset}"]["filepath"]).format(station=job.station))
     return folder / job.version / folder.name
