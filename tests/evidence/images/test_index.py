@@ -8,10 +8,14 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+from endline.array_store import ArrayStore
 from endline.errors import EndlineError
+from endline.evaluation.controls import CONTROL, control_auroc
+from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group
 from endline.samples import check_samples
@@ -786,3 +790,21 @@ def test_the_real_cubes():
     assert found.samples["kind"].value_counts().to_dict() == {"normal": 116, "abnormal": 72}
     assert found.rejected.empty
     assert (found.samples[["height", "width"]] == [480, 640]).all(axis=None)
+
+
+def test_the_control_hears_of_compression_and_colours_though_sizes_are_equal(tmp_path):
+    for number in range(12):
+        faulty = number >= 8
+        path = tmp_path / ("dent" if faulty else "normal") / f"{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        noise = np.random.default_rng(number).integers(0, 256, (64, 64), dtype="u1")
+        Image.fromarray(noise).save(path, quality=80 if faulty else 95)
+    samples = index_images(tmp_path, group=None, simulated=False).samples
+    assert samples.groupby("label")["quantisation"].nunique().tolist() == [1, 1]
+    assert samples["colours"].tolist() == [1] * 12
+    samples["split"] = ["train" if number in range(4, 9) else "test" for number in range(12)]  # the dents come first
+    recipe = ImagePreparation(height=64, width=64).recipe(samples, tmp_path, ArrayStore(tmp_path / "store"))
+    numbers = np.concatenate([batch[CONTROL] for batch in recipe.batches([CONTROL])])
+    area = control_auroc(samples, pd.DataFrame(numbers, index=samples["sample_id"]))
+    assert area is not None
+    assert area.auroc == 1.0

@@ -18,6 +18,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")  # named, for among Pill
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".pbm", ".pgm", ".ppm", ".pfm"})
 DEEP_MODES = ("1", "I", "F")  # and I;16...: Pillow's modes of one channel that 8 bits would not hold as they are
 DEEPEST = 65535
+GREY = ("1", "L", "LA", "I", "F")  # and I;16...: Pillow's grey modes
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x112, 258, 262  # tags of EXIF and TIFF
 LACKING = {"JPEG": is_incomplete, "MPO": is_incomplete, "PNG": is_short}  # formats that Pillow reads half with no word
 DAMAGED = ("the image is damaged or cut short and cannot be decoded", "copy it again from its source")
@@ -97,6 +98,37 @@ def stored_orientation(path: Path) -> tuple[int, tuple[int, int]]:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise FileRejected(*DAMAGED) from error
+
+
+def file_facts(path: Path) -> dict[str, float]:
+    """What an image's header says of the file, not of the picture.
+
+    Returns:
+        `colours`, 1 for a grey image and 3 for others; `quantisation`, the mean step of a JPEG file's first table as a
+        measure of its compression, 0 for other formats.
+
+    Raises:
+        FileRejected: when it has no header that can be read.
+        OSError: when the disk or the rights to it fail.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "part.jpg"
+        >>> Image.new("L", (8, 8)).save(path, quality=50)  # the table of annex K of the standard itself
+        >>> file_facts(path)
+        {'colours': 1.0, 'quantisation': 57.625}
+    """
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                grey, tables = image.mode.split(";")[0] in GREY, getattr(image, "quantization", None) or {}
+        except Exception as error:  # Pillow's parsers raise almost anything on a damaged file
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise FileRejected(*DAMAGED) from error
+    step = float(np.mean(tables[min(tables)])) if tables else 0.0
+    return {"colours": 1.0 if grey else 3.0, "quantisation": step}
 
 
 def _decode(file: IO[bytes], megapixels: float) -> DecodedImage:

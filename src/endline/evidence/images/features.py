@@ -27,6 +27,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 8
+FACTS = ("height", "width", "colours", "quantisation")  # columns of the sample table that make the control
 READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
 
 
@@ -34,8 +35,9 @@ READING = 2  # raised when a file is read as other values than before, so that w
 class ImagePreparation(Preparation):
     """How a photograph becomes arrays.
 
-    The array `control` holds height and width of the file in pixels, which say nothing of a defect, `summary` three
-    numbers that any look at the photograph gives, see `summary`.
+    The array `control` holds what the file is apart from its picture (`FACTS`), which says nothing of a defect; not its
+    number of bytes, as a defect is more to compress. `summary` holds three numbers that any look at the photograph
+    gives, see `summary`.
 
     Attributes:
         height, width: each photograph is resized to it, without a crop.
@@ -76,13 +78,13 @@ class ImagePreparation(Preparation):
         parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale), compute)
         known = parts.stored_maps(store)
         paths = [folder / path for path in samples["path"]]
-        sizes = samples[["height", "width"]].to_numpy(np.float32)
+        facts = samples[list(FACTS)].to_numpy(np.float32)
 
         def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
             starts = range(0, len(paths), BATCH)
             for start in track(starts, "Extracting features", transient=True):
                 rows = np.arange(start, min(start + BATCH, len(paths)))
-                made: dict[str, NDArray[Any]] = {CONTROL: sizes[rows]}
+                made: dict[str, NDArray[Any]] = {CONTROL: facts[rows]}
                 if set(wanted) - {CONTROL}:
                     images = self.images([paths[row] for row in rows])
                     made[SUMMARY] = summary(images)
@@ -94,7 +96,7 @@ class ImagePreparation(Preparation):
             arrays={**parts.arrays, CONTROL: (CONTROL,), SUMMARY: (SUMMARY,)},
             keys={
                 **parts.keys,
-                CONTROL: content_key(CONTROL, digests),
+                CONTROL: content_key(CONTROL, FACTS, digests),
                 SUMMARY: content_key(SUMMARY, digests, self.height, self.width),
             },
             length=len(samples),

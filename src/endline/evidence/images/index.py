@@ -11,7 +11,7 @@ from rich.progress import track
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.folders import left_out, list_folder
 from endline.evidence.images.copies import leave_out_copies
-from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES
+from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES, file_facts
 from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
 from endline.evidence.images.looks import look_of, picture_digest
 from endline.evidence.images.masks import decode_mask
@@ -48,8 +48,9 @@ def index_images(
         labels: the user's own words for folders, see `own_labels`.
 
     Returns:
-        One row a photograph, with the columns `height, width` in pixels, `peak` (its largest value, where it has more
-        than 8 bits and so a scale that is yet to be chosen) and `look_hash` (`look_of`). `split` is that of MVTec AD
+        One row a photograph, with the columns `height, width` in pixels, `colours` and `quantisation` (`file_facts`),
+        `peak` (its largest value, where it has more than 8 bits and so a scale that is yet to be
+        chosen) and `look_hash` (`look_of`). `split` is that of MVTec AD
         (`published_split`), else "test" throughout. Masks stand beside anomalous photographs alone. Of photographs
         with the same pixels one stays, or none where one is labelled normal and another faulty.
 
@@ -66,7 +67,8 @@ def index_images(
     for photograph in track(layout.photographs, "Reading the images", transient=True):
         with rejections.instead(photograph.path):
             read = read_photograph(folder / photograph.path, megapixels)
-            about = {"digest": file_digest(folder / photograph.path), "picture": picture_digest(read.values)}
+            path = folder / photograph.path
+            about = {"digest": file_digest(path), "picture": picture_digest(read.values), **file_facts(path)}
             mask = _usable_mask(photograph, rejections, megapixels)
             row = _row(photograph, layout.group) | _seen(read) | about
             rows.append({**row, "category": photograph.category, "mask_path": mask, "simulated": simulated})
