@@ -10,7 +10,7 @@ from mlflow.utils.validation import _validate_metric
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.files import locked, write_whole
-from endline.hooks import Housekeeping, _numbers
+from endline.hooks import DETECTORS, Housekeeping, _numbers
 from endline.owner import Owner
 from endline.versions import RUNS_LOCK
 
@@ -64,6 +64,22 @@ def test_a_run_that_cannot_begin_does_not_go_on(run: tuple[Housekeeping, DataCat
     ):
         hooks.before_pipeline_run({}, PIPELINE, catalog)
     assert is_alone(tmp_path)
+
+
+def test_a_misspelt_detector_is_refused_before_anything_is_read(
+    run: tuple[Housekeeping, DataCatalog], tmp_path: Path
+) -> None:
+    hooks, catalog = run
+    write_whole(tmp_path / "scores/1/scores", "of 1")
+    pipeline = PIPELINE + Pipeline([node(lambda detectors: detectors, DETECTORS, "fitted", name="fit")])
+    catalog[DETECTORS] = MemoryDataset({"cs_flow": {"type": "endline.detectors.maps.cs_flow.CsFlow"}})
+    settings = catalog.load("params:line.run")
+    catalog["params:line.run"] = MemoryDataset({**settings, "detector": "cs_flwo"})
+    with pytest.raises(EndlineError, match=r"cs_flwo.*cs_flow"):
+        hooks.before_pipeline_run({}, pipeline, catalog)
+    assert is_alone(tmp_path)
+    hooks.before_pipeline_run({}, PIPELINE, catalog)  # a pipeline that fits nothing asks for no detector
+    hooks.on_pipeline_error()
 
 
 def test_a_good_end_clears_the_checkpoints_of_this_run_alone(

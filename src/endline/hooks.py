@@ -30,6 +30,7 @@ from endline.versions import RUNS_LOCK, pin_versions, read_versions, versioned_f
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
 LONGEST_NAME = 240  # of a figure; MLflow takes 250 letters
+DETECTORS = "params:detectors"
 log = logging.getLogger(__name__)
 IDENTITY = ("station", "group", "detector", "seed")
 
@@ -103,6 +104,7 @@ class Housekeeping:
             self._going_on = going_on.pop_all()
 
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        _check_detectors(pipeline, catalog)
         clear_partials(self._project / "mlruns")
         for run in _run_settings(pipeline, catalog):
             clear_partials(Path(run["store"]))
@@ -219,6 +221,16 @@ class Tracking:
             mlflow.set_tag("simulated", str(data["simulated"]))
         elif kind == "history":
             _log_curves(data, run.info.run_id)
+
+
+def _check_detectors(pipeline: Pipeline, catalog: DataCatalog) -> None:
+    """Refuse a detector that cannot be built before anything is read: an index and its features take minutes."""
+    if DETECTORS not in pipeline.inputs():
+        return
+    from endline.detectors.registry import build_detector  # imports torch: not for commands that run nothing
+
+    for run in _run_settings(pipeline, catalog):
+        build_detector(run["detector"], catalog.load(DETECTORS))
 
 
 def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:

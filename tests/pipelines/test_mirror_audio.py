@@ -289,6 +289,17 @@ def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):
     assert "Traceback" not in result.output
 
 
+def test_a_bad_file_keeps_no_other_from_its_verdict(project, run, tmp_path):
+    (tmp_path / "text.wav").write_text("not a sound")
+    good = [str(project.recordings / item) for item in project.load("scores")["sample_id"][:2]]
+    with contextlib.chdir(project.folder):
+        result = CliRunner().invoke(cli, ["inspect", good[0], str(tmp_path / "text.wav"), good[1], "--env=smoke"])
+    assert result.exit_code == 1
+    assert re.findall(r"^(ANOMALOUS|normal|NONE)", result.output, re.MULTILINE)[1] == "NONE"
+    assert all(re.search(rf"score .* p .*{re.escape(file)}", result.output) for file in good)
+    assert "Error: 1 of 3 files have no verdict" in result.output
+
+
 def test_a_recording_is_decoded_once_in_a_run(project, run, monkeypatch):
     """Index, noise floor and extraction share what was read."""
     opened: list[bytes] = []
