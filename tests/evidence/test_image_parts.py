@@ -101,14 +101,14 @@ def test_a_detector_of_images_passes_nothing_through_the_backbone(photographs, t
     samples, folder = photographs
     store = ArrayStore(tmp_path / "store")
     features = store.make(preparation("single", "image").recipe(samples, folder, store))
-    assert features.shapes == {"image": (3, 128, 128), "control": (2,), "summary": (3,)}
+    assert features.shapes == {"image": (3, 128, 128), "control": (4,), "summary": (3,)}
     seen = features.read()
     grey = seen["image"].mean(1)
     np.testing.assert_allclose(
         seen["summary"][:, 0], grey.mean((1, 2)), atol=1e-3
     )  # the image is kept in half precision
     np.testing.assert_allclose(seen["summary"][:, 1], grey.std((1, 2)), atol=1e-3)
-    assert features.read([0])["control"].tolist() == [[40.0, 50.0]]
+    assert features.read([0])["control"].tolist() == [[40.0, 50.0, 3.0, 0.0]]  # size, colours, no JPEG
     assert passes == []
 
 
