@@ -1,6 +1,6 @@
 """Which of several detectors is ahead, on the same tested parts: a paired bootstrap of the AUROC's differences."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from endline.evaluation.metrics import RESAMPLES, unit_wins
 
 LEVELS = (0.025, 0.975)
-COLUMNS = ("name", "auroc", "low", "high", "behind", "behind_low", "behind_high")
+COLUMNS = ("name", "auroc", "low", "high", "behind", "behind_low", "behind_high", "runs")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class LabelledScores:
 
 
 def who_is_ahead(
-    runs: Mapping[str, Mapping[str, LabelledScores]], *, seed: int = 0, resamples: int = RESAMPLES
+    runs: Mapping[Hashable, Mapping[Hashable, LabelledScores]], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> pd.DataFrame:
     """Mean AUROC of each method over its runs, and how far it is behind the first, with 95 % intervals.
 
@@ -52,8 +52,8 @@ def who_is_ahead(
 
     Returns:
         one row a method, in the given order: `name`, `auroc, low, high`, and `behind, behind_low, behind_high`, the
-        AUROC of the first less its own (0 for the first itself); an interval above 0 says that the first is ahead. No
-        rows where the methods have no run in common.
+        AUROC of the first less its own (0 for the first itself); an interval above 0 says that the first is ahead; and
+        `runs`, how many were compared. No rows where the methods have no run in common.
 
     Example:
         >>> units = (np.array(list("abc")), np.array(list("xyz")))
@@ -77,7 +77,7 @@ def who_is_ahead(
     rows = []
     for name, mean in means.items():
         own, behind = (np.nanquantile(values, LEVELS) for values in (drawn[name], drawn[first] - drawn[name]))
-        rows.append((name, mean, *own.tolist(), means[first] - mean, *behind.tolist()))
+        rows.append((name, mean, *own.tolist(), means[first] - mean, *behind.tolist(), len(common)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -2,6 +2,8 @@
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -89,15 +91,8 @@ def stored_orientation(path: Path) -> tuple[int, tuple[int, int]]:
         FileRejected: when it has none that can be read.
         OSError: when the disk or the rights to it fail.
     """
-    with warnings.catch_warnings(), path.open("rb") as file:
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                return int(image.getexif().get(ORIENTATION, 1)), (image.height, image.width)
-        except Exception as error:  # Pillow's parsers raise almost anything on a damaged file
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            raise FileRejected(*DAMAGED) from error
+    with _header(path) as image:
+        return int(image.getexif().get(ORIENTATION, 1)), (image.height, image.width)
 
 
 def file_facts(path: Path) -> dict[str, float]:
@@ -118,17 +113,24 @@ def file_facts(path: Path) -> dict[str, float]:
         >>> file_facts(path)
         {'colours': 1.0, 'quantisation': 57.625}
     """
+    with _header(path) as image:
+        grey, tables = image.mode.split(";")[0] in GREY, getattr(image, "quantization", None) or {}
+    step = float(np.mean(tables[min(tables)])) if tables else 0.0
+    return {"colours": 1.0 if grey else 3.0, "quantisation": step}
+
+
+@contextmanager
+def _header(path: Path) -> Iterator[Image.Image]:
+    """An image of which the header alone has been read; errors as `file_facts`."""
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")
         try:
             with Image.open(file, formats=FORMATS) as image:
-                grey, tables = image.mode.split(";")[0] in GREY, getattr(image, "quantization", None) or {}
+                yield image
         except Exception as error:  # Pillow's parsers raise almost anything on a damaged file
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise FileRejected(*DAMAGED) from error
-    step = float(np.mean(tables[min(tables)])) if tables else 0.0
-    return {"colours": 1.0 if grey else 3.0, "quantisation": step}
 
 
 def _decode(file: IO[bytes], megapixels: float) -> DecodedImage:

@@ -49,10 +49,10 @@ def index_images(
 
     Returns:
         One row a photograph, with the columns `height, width` in pixels, `colours` and `quantisation` (`file_facts`),
-        `peak` (its largest value, where it has more than 8 bits and so a scale that is yet to be
-        chosen) and `look_hash` (`look_of`). `split` is that of MVTec AD
-        (`published_split`), else "test" throughout. Masks stand beside anomalous photographs alone. Of photographs
-        with the same pixels one stays, or none where one is labelled normal and another faulty.
+        `peak` (its largest value, where it has more than 8 bits and so a scale that is yet to be chosen) and
+        `look_hash` (`look_of`). `split` is that of MVTec AD (`published_split`), else "test" throughout. Masks stand
+        beside anomalous photographs alone. Of photographs with the same pixels one stays, or none where one is labelled
+        normal and another faulty.
 
     Raises:
         EndlineError: as `find_layout` and `check_words`; when no photograph can be used, a category has no normal

@@ -1,7 +1,7 @@
 """Scores of the tested items of every run of a sweep, kept beside its table: who is ahead is asked of pairs."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,23 +68,19 @@ def ahead(table: pd.DataFrame, cells: Sequence[str], averaged: Sequence[str], ke
         kept: scores by version; runs without any are left out.
 
     Returns:
-        columns of `who_is_ahead` without `name`, indexed by the cell's values, and `runs` that were compared; no rows
-        where fewer than two cells can be compared.
+        columns of `who_is_ahead` but `name`, indexed by the cell's values; no rows where fewer than two cells can
+        be compared.
     """
-    runs: dict[str, dict[str, LabelledScores]] = {}
-    cell_of = {}
+    runs: dict[Hashable, dict[Hashable, LabelledScores]] = {}
     for row in table.to_dict("records"):
         if (own := kept.get(str(row.get("version")))) is None or own["anomalous"].nunique() < 2:
             continue
-        name = " ".join(str(row[key]) for key in cells)
-        cell_of[name] = tuple(str(row[key]) for key in cells)
-        runs.setdefault(name, {})[" ".join(str(row[key]) for key in averaged)] = _labelled(own)
+        cell, run = (tuple(str(row[key]) for key in names) for names in (cells, averaged))
+        runs.setdefault(cell, {})[run] = _labelled(own)
     if len(runs) < 2:
         return pd.DataFrame()
     found = who_is_ahead(runs)
-    common = len(set.intersection(*(set(own) for own in runs.values())))
-    index = pd.Index([cell_of[name] for name in found["name"]], tupleize_cols=False)
-    return found.drop(columns="name").assign(runs=common).set_axis(index, axis=0)
+    return found.drop(columns="name").set_axis(pd.Index(found["name"], tupleize_cols=False), axis=0)
 
 
 def _labelled(own: pd.DataFrame) -> LabelledScores:
