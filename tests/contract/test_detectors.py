@@ -20,6 +20,7 @@ from torch import nn
 import endline.detectors
 from endline.compute import CPU, Compute
 from endline.detectors.base import Detector, type_path
+from endline.detectors.fitting import History
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector, load_detector
 from endline.detectors.scored import Scored
@@ -30,6 +31,8 @@ SHAPES = {
     **{"scale_0": (6, 8, 12), "scale_1": (10, 4, 6), "scale_2": (5, 2, 3)},
     **{"views": (4, 960), "image": (3, 128, 128)},  # pooled cross_scale features of EfficientNet-Lite0; its least size
     **{"cycle": (5, 40), "valid": (40,)},
+    **{"log_mel": (64, 80), "log_mel_long": (64, 80), "stack": (158, 20), "spectrum": (256,), "section": (1,)},
+    **{"stft": (1, 64, 64), "stft_shifted": (2, 64, 64)},
 }
 SMALL = {
     "epochs": 3,
@@ -100,7 +103,19 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
     lengths = rng.integers(30, 41, count)
     arrays["valid"] = (np.arange(40) < lengths[:, None]).astype("f4")
     arrays["cycle"] *= arrays["valid"][:, None]
+    arrays["section"] = np.arange(count, dtype="f4")[:, None] % 2
     return FeatureSet(arrays, key=f"tiny {count} {seed} {shift}")
+
+
+def known(count: int) -> pd.DataFrame:
+    """What the sample table says of them: two sections, two domains, two working conditions."""
+    number = np.arange(count)
+    texts = {
+        "section": number % 2,
+        "domain": np.where(number % 4 < 3, "source", "target"),
+        "attributes": number // 2 % 2,
+    }
+    return pd.DataFrame({"sample_id": number.astype(str), **texts}).astype(str)
 
 
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
@@ -114,9 +129,19 @@ def plain(features: FeatureSet) -> dict[str, np.ndarray]:
 
 
 def fitted(detector: Detector, train: FeatureSet | None = None, seed: int = 0, progress: Progress | None = None):
-    train = own(detector, samples() if train is None else train)
-    detector.fit(train, seed=seed, progress=progress or Progress())
+    learn(detector, samples() if train is None else train, seed, progress)
     return detector
+
+
+def learn(detector: Detector, train: FeatureSet, seed: int = 0, progress: Progress | None = None) -> History:
+    """Fit it with all that a run gives it."""
+    given = {"rows": known(len(train)), **others(detector)}
+    return detector.fit(own(detector, train), seed=seed, progress=progress or Progress(), **given)
+
+
+def others(detector: Detector) -> dict[str, FeatureSet]:
+    """Normals of another class, for a method that learns from them."""
+    return {"outliers": own(detector, samples(8, seed=5, shift=2.0))} if detector.uses_outliers else {}
 
 
 def scores(detector: Detector, features: FeatureSet | None = None) -> torch.Tensor:
@@ -163,7 +188,7 @@ def test_configuration_is_a_frozen_dataclass(new):
 
 def test_fit_returns_finite_losses_and_its_duration(new):
     detector = new()
-    history = detector.fit(own(detector, samples()), seed=0, progress=Progress())
+    history = learn(detector, samples())
     assert history.seconds > 0
     assert all(math.isfinite(loss) for loss in history.losses)
     assert len(history.losses) == all_epochs(detector)
@@ -246,7 +271,7 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fitted(new(), progress=Progress(file, killed, interval=0))
     resumed = new()
-    history = resumed.fit(own(resumed, samples()), seed=0, progress=Progress(file, rest, interval=0))
+    history = learn(resumed, samples(), progress=Progress(file, rest, interval=0))
     assert torch.equal(scores(resumed), expected)
     assert len(history.losses) == whole.count
     assert rest.count == whole.count - 2  # the third epoch had not been kept
@@ -308,7 +333,7 @@ def test_constant_input_gives_finite_scores(new, case):
             array[:, 1] = 1000.0 if "large" in case else 0.5
     detector = new()
     train = FeatureSet(arrays, key=case)
-    history = detector.fit(own(detector, train), seed=0, progress=Progress())
+    history = learn(detector, train)
     assert all(math.isfinite(loss) for loss in history.losses)
     assert scores(detector, train).isfinite().all()
     assert scores(detector).isfinite().all()
@@ -341,7 +366,7 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
     changes = {"epochs": 1, "teacher_epochs": 1, "batch_size": 50}
     detector = new(**{name: value for name, value in changes.items() if name in known})
     monkeypatch.setattr(FeatureSet, "read", watched)
-    detector.fit(samples(300), seed=0, progress=Progress())
+    detector.fit(samples(300), seed=0, progress=Progress(), rows=known(300), **others(detector))
     assert 0 < max(sizes) <= 100
 
 
@@ -385,7 +410,7 @@ def test_fit_and_score_are_those_of_the_base(new):
 
 def test_arrays_that_it_does_not_read_change_nothing(new, done):
     detector = new()
-    detector.fit(samples(), seed=0, progress=Progress())  # all arrays, of which it takes its own
+    detector.fit(samples(), seed=0, progress=Progress(), rows=known(12), **others(detector))  # of all it takes its own
     with_all = detector.score(samples(5, seed=9).read()).score
     assert torch.equal(with_all, scores(done))
 

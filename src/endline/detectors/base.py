@@ -73,7 +73,9 @@ class Detector(ABC, Generic[ConfigT]):
     @property
     def required(self) -> tuple[str, ...]:
         """Arrays that must be there: `scale` (feature maps, finest first), `views` (pooled features of several views,
-        (views, features)), `image` ((3, H, W) in [0, 1]), `cycle` (signals, steps), `valid` (steps,).
+        (views, features)), `image` ((3, H, W) in [0, 1]), `cycle` (signals, steps), `valid` (steps,); of a clip of
+        sound `log_mel` and `log_mel_long` (bands, frames) in dB, by windows of 64 and 128 ms, `stack` (158, frames),
+        `spectrum` (bins,), `stft` (1, H, W), `stft_shifted` (copies, H, W), `section` (1,).
         """
         return ("scale",)
 

@@ -33,7 +33,8 @@ class FitPlan:
             false-alarm rate is then guaranteed); `cross_fit` fits a detector on all folds but one, for each fold, and
             judges by all of them (cross-conformal, every part counts for the fit and for the threshold; for few parts);
             `auto` cross-fits below `few` training parts.
-        folds: folds of the cross-fit, at most one a part.
+        folds: folds of the cross-fit, at most one a part. With fewer of them each detector learns from fewer parts, and
+            the false-alarm rate stays farther below the stated one, at the cost of recall.
         share: share of the training parts that is held out, near which the number is chosen that wastes none.
         few: training parts below which `auto` cross-fits.
         parts: `joint` fits one detector on whole items, the maps of their parts one below the other; `each` fits one
@@ -51,7 +52,7 @@ class FitPlan:
     """
 
     calibration: str = "auto"
-    folds: int = 5
+    folds: int = 10
     share: float = 0.25
     few: int = 100
     parts: str = "auto"
@@ -213,7 +214,8 @@ def fit_detectors(
         >>> from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
         >>> table = pd.DataFrame({"sample_id": [f"{row}.png" for row in range(20)], "part": None, "split": "train"})
         >>> arrays = {"scale_0": np.random.default_rng(0).standard_normal((20, 3, 4, 4)).astype("f4")}
-        >>> fitted = fit_detectors(table, FeatureSet(arrays), lambda: Gaussian(GaussianConfig()), FitPlan(), seed=0)
+        >>> five, new = FitPlan(folds=5), lambda: Gaussian(GaussianConfig())
+        >>> fitted = fit_detectors(table, FeatureSet(arrays), new, five, seed=0)
         >>> list(fitted.detectors), fitted.held_out["fold"].value_counts().tolist()
         (['whole/0', 'whole/1', 'whole/2', 'whole/3', 'whole/4'], [4, 4, 4, 4, 4])
     """
