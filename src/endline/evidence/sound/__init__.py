@@ -1,3 +1,3 @@
-"""Sound: reading recordings, their motions, noise floor and mel images."""
+"""Sound: recordings of motors with their motions and noise floor, and clips of running machines."""
 
-STATIONS = ("mirror_audio",)
+STATIONS = ("machine_audio", "mirror_audio")

@@ -107,7 +107,7 @@ def sound_exhibit(
         ring = "; ring: the map's largest value" if view is not None and view.hottest is not None else ""
         figures.append((f"{row['part']}: {seen}{ring}", encode_png(drawn)))
     note = "The sound is played as recorded, its loudest sample raised to full scale."
-    return exhibit_of(verdict, figures, sound=_flac(signal, mel.sample_rate), note=note)
+    return exhibit_of(verdict, figures, sound=flac(signal, mel.sample_rate), note=note)
 
 
 def _mel_figure(
@@ -126,12 +126,12 @@ def _mel_figure(
         colours="gray_r",
         x_label="time in s",
         y_label="frequency in kHz (mel)",
-        y_ticks=_mel_ticks(mel),
+        y_ticks=mel_ticks(mel.sample_rate),
         hottest=None if view is None else view.hottest,
     )
 
 
-def _flac(signal: Signal, rate: int) -> bytes:
+def flac(signal: Signal, rate: int) -> bytes:
     """Lossless, so that a faint click stays what it is; every browser plays it."""
     file = io.BytesIO()
     loudest = max(float(np.abs(signal).max()), 1e-9)
@@ -139,8 +139,8 @@ def _flac(signal: Signal, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _mel_ticks(mel: MelSettings) -> dict[float, str]:
+def mel_ticks(rate: int) -> dict[float, str]:
     """Height in [0, 1] of some frequencies on the mel axis, with their names."""
-    highest = mel.sample_rate / 2
+    highest = rate / 2
     heights = {hz: mel_of(hz) / mel_of(highest) for hz in TICKS_HZ if hz < highest}
     return {height: f"{hz / 1000:g}" for hz, height in heights.items()}

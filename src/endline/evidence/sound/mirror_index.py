@@ -63,7 +63,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
         )
     names = [path.relative_to(folder).as_posix() for path in files]
     label_table = find_label_table(folder)
-    labelled = _kinds(folder, label_table, names, own_labels(labels))
+    labelled = kinds_of_files(folder, label_table, names, own_labels(labels))
     rejections = Rejections(folder, "recording", labelled.rejected)
     contradicted = {name for name, _, _ in labelled.rejected}
     rows: list[dict[str, object]] = []
@@ -139,7 +139,7 @@ def _rows(name: str, kind: str | None, motions: Motions, *, group: str) -> Itera
         }
 
 
-def _kinds(folder: Path, table: Path | None, names: Sequence[str], own: Own) -> Labelled:
+def kinds_of_files(folder: Path, table: Path | None, names: Sequence[str], own: Own) -> Labelled:
     """Kinds of the files by the label table, or without one by their folders."""
     if table is not None:
         return read_label_table(table, names, own)

@@ -22,6 +22,7 @@ CLIPPED_SHARE = 1e-3  # of all samples
 OFFSET = 1e-3  # of full scale; what a smaller one leaks into the motor's band lies below -100 dB
 OPPOSED = 0.1  # of the channels' power: what is left of it in their mean, at least
 
+MEAN, DIFFERENCE = "mean", "difference"
 LONGEST = 60.0  # s, a recording of two motions is some 6 s long
 LONGEST_SETTING = "ENDLINE_LONGEST_RECORDING"
 DENSEST = 400_000  # values a second of all channels together: two at 192 kHz
@@ -48,19 +49,26 @@ class SoundStream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
         return bool(super().seekable()) and self.frames != UNKNOWN
 
 
-def read_recording(path: Path) -> tuple[Signal, int]:
+def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST_RATE) -> tuple[Signal, int]:
     """Read any file that libsndfile knows as one channel.
 
     A constant offset is taken away and a silent channel left out, each with a warning in the log. The header of a
     file that a program wrote to a pipe, with no true length in it, is mended in memory. A recording may last 60 s; the
     environment variable ENDLINE_LONGEST_RECORDING gives another limit in seconds. Nothing beyond it is read.
 
+    Args:
+        path: of the file.
+        channel: of several channels their `mean`, the `difference` of the first two, or the number of one, from 1; a
+            file of one channel is that channel.
+        lowest_rate: in Hz.
+
     Returns:
-        The signal, (samples,) float32 in full-scale units, channels averaged, and its rate in Hz.
+        The signal, (samples,) float32 in full-scale units, and its rate in Hz.
 
     Raises:
         FileRejected: for a file that is unreadable, empty, truncated, longer than the limit, not finite, silent,
-            clipped, not in full-scale units or below 16 kHz, or whose channels cancel each other.
+            clipped, not in full-scale units or below the lowest rate, whose channels cancel each other, or that lacks
+            the channel.
         EndlineError: when ENDLINE_LONGEST_RECORDING is no number of seconds.
     """
     if not path.is_file():
@@ -93,12 +101,12 @@ def read_recording(path: Path) -> tuple[Signal, int]:
             "copy it again from its source",
         )
     _check_samples(channels)
-    if rate < LOWEST_RATE:
+    if rate < lowest_rate:
         raise FileRejected(
-            f"the sampling rate of {rate} Hz is below {LOWEST_RATE} Hz",
+            f"the sampling rate of {rate} Hz is below {lowest_rate} Hz",
             "record it at 44100 Hz, for resampling cannot restore the band that is missing",
         )
-    return _one_channel(channels, path), rate
+    return _one_channel(_chosen(channels, channel), path), rate
 
 
 def resample(samples: Signal, rate: int, target: int) -> Signal:
@@ -220,6 +228,18 @@ def _clipped_share(channel: Signal) -> float:
             if np.count_nonzero(~below) > 10 * np.count_nonzero(channel == nearest):
                 at_stop |= channel[:-2] == stop
     return float((held & at_stop).sum()) / len(channel)
+
+
+def _chosen(channels: Channels, channel: str) -> Channels:
+    """The channels (samples, 1 or more) that are averaged."""
+    count = channels.shape[1]
+    if channel == MEAN or count == 1:
+        return channels
+    if channel == DIFFERENCE:
+        return channels[:, :1] - channels[:, 1:2]
+    if not 1 <= int(channel) <= count:
+        raise FileRejected(f"it has {count} channels and no channel {channel}", f"choose 1 to {count}, or {MEAN}")
+    return channels[:, int(channel) - 1 : int(channel)]
 
 
 def _one_channel(channels: Channels, path: Path) -> Signal:

@@ -1,0 +1,95 @@
+"""The station `machine_audio`: clips of running machines, as of DCASE task 2, or of one folder."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from endline.errors import EndlineError
+from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.labels import own_labels
+from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, picture_range
+from endline.evidence.sound.machine_index import Reading, index_clips
+from endline.evidence.sound.recordings import DIFFERENCE, MEAN
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
+from endline.samples import Index
+
+
+def index(folder: Path, request: IndexRequest) -> Index:
+    """Sample table of a folder of clips, see `index_clips`."""
+    outliers = request.split["outliers"]
+    return index_clips(
+        folder,
+        group=request.group,
+        simulated=request.simulated,
+        reading=reading_of(request.preparation),
+        outliers=[name.strip() for name in str(outliers).split(",")] if outliers else (),
+        labels=own_labels(request.preparation["labels"]),
+    )
+
+
+def reading_of(parameters: Mapping[str, Any]) -> Reading:
+    """How clips are read, of `sample_rate` and `channel`.
+
+    Raises:
+        EndlineError: for a rate or channel that cannot be.
+
+    Example:
+        >>> reading_of({"sample_rate": 16_000, "channel": 2})
+        Reading(sample_rate=16000, channel='2')
+    """
+    rate, channel = parameters["sample_rate"], str(parameters["channel"])
+    if not isinstance(rate, int) or not 4_000 <= rate <= 192_000:
+        raise EndlineError(f"sample_rate={rate} is no rate of clips: give 4000 to 192000 Hz.")
+    if channel not in (MEAN, DIFFERENCE) and not (channel.isdecimal() and int(channel) > 0):
+        raise EndlineError(f"There is no channel '{channel}': give {MEAN}, {DIFFERENCE}, or its number from 1.")
+    return Reading(rate, channel)
+
+
+def prepare(
+    samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
+) -> ClipPreparation:
+    """How clips become arrays: all as long as the longest, and the range of the mel picture as the training has it."""
+    reading = reading_of(parameters)
+    preparation = ClipPreparation(
+        samples=round(float(samples["seconds"].max()) * reading.sample_rate),
+        reading=reading,
+        arrays=wanted_arrays(parameters, wanted),
+        of_clip=tuple(name for name in CLIP_ARRAYS if name in (*wanted.required, *wanted.optional)),
+        height=parameters["height"],
+        width=parameters["width"],
+        workers=parameters["workers"],
+    )
+    low, high = picture_range(samples, folder, preparation)
+    return replace(preparation, low_db=low, high_db=high)
+
+
+def exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
+    """Waveform, mel picture with its map, and sound of the shortlisted clips."""
+    from endline.evidence.sound.machine_exhibits import clip_exhibits  # only reports draw
+
+    return clip_exhibits(shown, preparation)
+
+
+def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
+    """Simulate clips of six machines."""
+    from endline.simulation.sound import machine_audio  # only runs without data need it
+
+    return machine_audio.simulate(folder, machine_audio.MachineSimulation(**settings), progress)
+
+
+STATION = Station(
+    name="machine_audio",
+    title="Running machines",
+    evidence="clips",
+    index=index,
+    prepare=prepare,
+    preparation=ClipPreparation,
+    attribute=hottest_points,
+    exhibits=exhibits,
+    simulate=simulate,
+    more_training="take more of them (shots)",
+)

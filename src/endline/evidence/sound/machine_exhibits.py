@@ -1,0 +1,61 @@
+"""Exhibits of clips: waveform, mel picture with its anomaly map, and the sound itself."""
+
+from typing import Any
+
+import numpy as np
+
+from endline.evaluation.attribution import standing_out
+from endline.evaluation.map_values import has_maps, shared_limits
+from endline.evidence.sound.clip_arrays import log_mel
+from endline.evidence.sound.exhibits import flac, mel_ticks
+from endline.evidence.sound.machine_features import ClipPreparation
+from endline.evidence.station import Shown
+from endline.reporting.exhibit import Exhibit, exhibit_of
+from endline.reporting.pictures import map_overlay, waveform_figure
+from endline.reporting.style import encode_png
+
+
+def clip_exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
+    """Exhibits of the shortlisted clips, in its order; no other map is read whole."""
+    limits = shared_limits(shown.maps) if len(shown.shortlist) else None
+    marked = standing_out(shown.attribution, limits).drop_duplicates("sample_id").set_index("sample_id")
+    rows = {name: number for number, name in enumerate(shown.part_scores["sample_id"])}
+    exhibits = []
+    for verdict in shown.verdicts():
+        name = verdict["sample_id"]
+        whole = shown.maps.read([rows[name]])["map"].numpy()[0] if has_maps(shown.maps) else None
+        place = tuple(marked.loc[name, ["row", "column"]]) if name in marked.index else None
+        exhibits.append(_exhibit(verdict, shown, preparation, whole, place, limits))
+    return exhibits
+
+
+def _exhibit(
+    verdict: dict[str, Any],
+    shown: Shown,
+    preparation: ClipPreparation,
+    anomaly_map: Any,
+    place: Any,
+    limits: tuple[float, float] | None,
+) -> Exhibit:
+    rate = preparation.reading.sample_rate
+    signal = preparation.hear(shown.folder / verdict["path"])
+    seconds = len(signal) / rate
+    drawn = map_overlay(
+        preparation.picture(log_mel(signal, rate)).numpy(),
+        anomaly_map,
+        limits=limits,
+        extent=(0.0, seconds, 0.0, 1.0),
+        lower_origin=True,
+        colours="gray_r",
+        x_label="time in s",
+        y_label="frequency in kHz (mel)",
+        y_ticks=mel_ticks(rate),
+        hottest=place,
+    )
+    ring = "; ring: the map's largest value" if place is not None else ""
+    figures = [
+        ("waveform as recorded", encode_png(waveform_figure(signal, rate, []))),
+        (f"log-mel picture{ring}", encode_png(drawn)),
+    ]
+    note = "The sound is played as recorded, its loudest sample raised to full scale."
+    return exhibit_of(verdict, figures, sound=flac(np.asarray(signal), rate), note=note)

@@ -1,0 +1,201 @@
+"""From indexed clips of running machines to the arrays that detectors read."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from rich.progress import track
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from endline.array_store import ArrayStore, FeatureRecipe
+from endline.backbones.pyramids import PyramidSettings, check_size
+from endline.compute import CPU, Compute
+from endline.errors import EndlineError
+from endline.evaluation.baselines import SUMMARY
+from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
+from endline.evidence.sound.clip_arrays import MAKERS, Array, fitted, shifted_pictures, summary
+from endline.evidence.sound.machine_index import Reading, clip_signal, index_clip
+from endline.evidence.sound.recordings import Signal
+from endline.evidence.station import Inspected, Preparation
+from endline.feature_set import FeatureSet
+from endline.files import content_key
+from endline.samples import TRAIN
+
+SHIFTED, SECTION, LOG_MEL = "stft_shifted", "section", "log_mel"
+CLIP_ARRAYS = (*MAKERS, SHIFTED, SECTION)
+BATCH = 16  # clips in memory at once
+LOOKED_AT = 64  # training clips from which the range of the mel picture is taken
+DARKEST, BRIGHTEST = 0.01, 0.999  # shares of their values below which the picture is 0, and above which it is 1
+
+
+@dataclass(frozen=True)
+class ClipPreparation(Preparation):
+    """How a clip becomes arrays.
+
+    The array `summary` holds mean, deviation and maximum over time of the clip's level.
+
+    Attributes:
+        samples: length of every clip: shorter ones are repeated, a longer one is refused.
+        reading: how clips are read.
+        arrays: which arrays are made of the mel picture.
+        of_clip: other arrays, names of `CLIP_ARRAYS`.
+        low_db, high_db: powers that are 0 and 1 in the mel picture, taken from the training clips.
+        height, width: of the mel picture, pixels.
+        workers: threads that clips are prepared by.
+
+    Example:
+        >>> ClipPreparation(samples=160_000, of_clip=("log_mel",)).station
+        'machine_audio'
+    """
+
+    station: ClassVar[str] = "machine_audio"
+    samples: int
+    reading: Reading = field(default_factory=Reading)
+    arrays: ArraySettings = field(default_factory=ArraySettings)
+    of_clip: tuple[str, ...] = ()
+    low_db: float = -100.0
+    high_db: float = 0.0
+    height: int = 256
+    width: int = 384
+    workers: int = 2
+
+    @property
+    def pyramid(self) -> PyramidSettings | None:
+        """How feature maps are made; None where no detector reads any."""
+        return self.arrays.pyramid if self.arrays.arrays else None
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """The preparation that `plain` wrote."""
+        own = {"reading": Reading(**plain["reading"]), "arrays": array_settings(plain["arrays"])}
+        return cls(**{**plain, **own, "of_clip": tuple(plain["of_clip"])})
+
+    def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
+        """Recipe of the arrays of all clips.
+
+        Raises:
+            EndlineError: for an unknown backbone or input type, or missing weights.
+        """
+        clips = content_key(samples["digest"].tolist(), asdict(self.reading), self.samples)
+        picture = content_key(clips, self.low_db, self.high_db, self.height, self.width)
+        parts = self._parts(picture, compute)
+        trains = (samples["split"] == TRAIN).tolist()
+        beside: dict[str, object] = {SHIFTED: trains, SECTION: samples["section"].fillna("").tolist()}
+        own = (*self.of_clip, SUMMARY)
+        keys = {name: content_key(clips, name, beside.get(name)) for name in own}
+
+        def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
+            with ThreadPoolExecutor(self.workers) as pool:
+                for start in track(range(0, len(samples), BATCH), "Extracting features", transient=True):
+                    rows = samples.iloc[start : start + BATCH]
+                    yield self._made(rows, folder, parts, wanted, pool)
+
+        return FeatureRecipe(
+            arrays={**(parts.arrays if parts else {}), **{name: (name,) for name in own}},
+            keys={**(parts.keys if parts else {}), **keys},
+            length=len(samples),
+            batches=batches,
+            dtypes=dict.fromkeys(own, "float32"),
+        )
+
+    def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
+        """Row of the sample table, and arrays, of one new clip.
+
+        Raises:
+            EndlineError: when it cannot be used, or is longer than those of the model.
+        """
+        rows = index_clip(path, self.reading)
+        longest = self.samples / self.reading.sample_rate
+        if rows["seconds"].iloc[0] > 1.01 * longest:
+            raise EndlineError(
+                f"{path} lasts {rows['seconds'].iloc[0]:.3g} s, and its model has learned from clips of {longest:.3g} s: "
+                "cut it into such pieces."
+            )
+        parts = self._parts("", compute)
+        joined = {**(parts.arrays if parts else {}), **{name: (name,) for name in (*self.of_clip, SUMMARY)}}
+        names = [part for each in joined.values() for part in each]
+        with ThreadPoolExecutor(1) as pool:
+            made = self._made(rows, path.parent, parts, names, pool)
+        return rows, FeatureSet({name: [made[part] for part in each] for name, each in joined.items()})
+
+    def hear(self, path: Path) -> Signal:
+        """A clip as the arrays are made of it: (samples,) at the rate and of the length of all."""
+        return fitted(clip_signal(path, self.reading), self.samples)
+
+    def picture(self, of_clip: Array) -> Tensor:
+        """Mel picture (height, width) in [0, 1] of a log-mel (bands, frames) in dB, row 0 the lowest band."""
+        image = (torch.from_numpy(of_clip) - self.low_db) / (self.high_db - self.low_db)
+        size = (self.height, self.width)
+        resized = interpolate(image.clamp(0, 1)[None, None], size, mode="bilinear", antialias=True)
+        return resized[0, 0].clamp(0, 1)
+
+    def _made(
+        self,
+        rows: pd.DataFrame,
+        folder: Path,
+        parts: ImageParts | None,
+        wanted: Collection[str],
+        pool: ThreadPoolExecutor,
+    ) -> dict[str, NDArray[Any]]:
+        of_image = set(parts.keys if parts else ()) & set(wanted)
+        plain = {name for name in (*MAKERS, SHIFTED, SECTION, SUMMARY) if name in wanted}
+
+        def one(row: Mapping[str, Any]) -> dict[str, Array]:
+            return self._arrays_of(row, folder, plain | ({LOG_MEL} if of_image or SUMMARY in plain else set()))
+
+        made = list(pool.map(one, rows.to_dict("records")))
+        arrays: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in made]) for name in plain}
+        if parts is not None and of_image:
+            images = torch.stack([self.picture(each[LOG_MEL]) for each in made])[:, None]
+            arrays |= {name: values.numpy() for name, values in parts.make(images, of_image).items()}
+        return arrays
+
+    def _arrays_of(self, row: Mapping[str, Any], folder: Path, names: Collection[str]) -> dict[str, Array]:
+        signal, rate = self.hear(folder / row["path"]), self.reading.sample_rate
+        made = {name: make(signal, rate) for name, make in MAKERS.items() if name in names}
+        if SHIFTED in names and row["split"] == TRAIN:
+            made[SHIFTED] = shifted_pictures(signal, rate, int(row["digest"][:12], 16))
+        elif SHIFTED in names:
+            made[SHIFTED] = np.repeat(made["stft"] if "stft" in made else MAKERS["stft"](signal, rate), 2, 0)
+        if SECTION in names:
+            made[SECTION] = np.array([_number(row["section"])], np.float32)
+        if SUMMARY in names:
+            made[SUMMARY] = summary(made[LOG_MEL])
+        return made
+
+    def _parts(self, evidence: str, compute: Compute) -> ImageParts | None:
+        if not self.arrays.arrays:
+            return None
+        backbone = kept_backbone(self.arrays.pyramid.backbone, self.arrays.pyramid.weights, compute)
+        check_size((self.height, self.width), backbone, self.arrays.pyramid.input_type)
+        return ImageParts(self.arrays, backbone, evidence)
+
+
+def picture_range(samples: pd.DataFrame, folder: Path, preparation: ClipPreparation) -> tuple[float, float]:
+    """Powers in dB that are 0 and 1 in the mel picture: what nearly all values of the training clips lie between.
+
+    Args:
+        samples: the sample table.
+        folder: raw folder.
+        preparation: length and reading of the clips.
+    """
+    training = samples.loc[samples["split"] == TRAIN, "path"]
+    looked_at: Sequence[str] = training.iloc[:: max(1, len(training) // LOOKED_AT)].tolist()
+    levels = np.concatenate(
+        [MAKERS[LOG_MEL](preparation.hear(folder / name), preparation.reading.sample_rate).ravel() for name in looked_at]
+    )
+    low, high = np.quantile(levels, [DARKEST, BRIGHTEST])
+    return float(low), float(max(high, low + 1.0))
+
+
+def _number(section: object) -> int:
+    """Number of a section of the own machine, -1 where it is not known."""
+    text = str(section)
+    return int(text) if text.isdecimal() else -1
