@@ -119,7 +119,9 @@ def few_shots(samples: pd.DataFrame, shots: int, seed: int) -> pd.DataFrame:
 
 
 def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFrame:
-    """Copy of the table with its `split` column filled, group by group; no unit is on both sides.
+    """Copy of the table with its `split` column filled, group by group, and in a group domain by domain.
+
+    No unit is on both sides.
 
     Raises:
         EndlineError: when a group has no normal item, or the rule cannot be met.
@@ -133,9 +135,10 @@ def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFr
                 f"Group '{group}' has no normal item, and endline learns from good parts only: "
                 "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
             )
-        counts = items[normal].groupby(units[normal]).nunique().to_dict()
-        training = rule.training_units(counts, seed)
-        split[normal[units[normal].isin(training)]] = TRAIN
+        for rows_of_domain in samples.loc[normal].groupby(samples.loc[normal, "domain"].fillna("")).groups.values():
+            counts = items[rows_of_domain].groupby(units[rows_of_domain]).nunique().to_dict()
+            training = rule.training_units(counts, seed)
+            split[rows_of_domain[units[rows_of_domain].isin(training)]] = TRAIN
     return samples.assign(split=split)
 
 
@@ -151,10 +154,10 @@ def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> p
     Raises:
         EndlineError: when too few normal items would train.
     """
-    if index.published_split:
-        shots = split.get("shots")
-        samples = index.samples if shots is None else few_shots(index.samples, shots, seed)
-        check_training_items(int((samples["split"] == TRAIN).sum()), remedy)
-        return check_samples(samples)
-    rule = SplitRule(**{each.name: split[each.name] for each in fields(SplitRule)})
-    return check_samples(assign_split(index.samples, rule, seed))
+    samples = index.samples
+    if not index.published_split:
+        samples = assign_split(samples, SplitRule(**{each.name: split[each.name] for each in fields(SplitRule)}), seed)
+    if (shots := split.get("shots")) is not None:
+        samples = few_shots(samples, shots, seed)
+    check_training_items(int((samples["split"] == TRAIN).sum()), remedy)
+    return check_samples(samples)

@@ -362,9 +362,9 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
         sizes.append(len(next(iter(batch.values()))))
         return batch
 
-    known = {field.name for field in fields(new().config)}
+    settings = {field.name for field in fields(new().config)}
     changes = {"epochs": 1, "teacher_epochs": 1, "batch_size": 50}
-    detector = new(**{name: value for name, value in changes.items() if name in known})
+    detector = new(**{name: value for name, value in changes.items() if name in settings})
     monkeypatch.setattr(FeatureSet, "read", watched)
     detector.fit(samples(300), seed=0, progress=Progress(), rows=known(300), **others(detector))
     assert 0 < max(sizes) <= 100

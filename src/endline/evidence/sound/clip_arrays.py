@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from warnings import catch_warnings, filterwarnings
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ def log_mel(signal: Signal, rate: int, window: int = WINDOW) -> Array:
 
 
 def spectrum(signal: Signal) -> Array:
-    """Logarithm of the mean magnitude (2000,) in as many equal bands of the spectrum of a whole clip (Wilkinghoff 2021).
+    """Logarithm of the mean magnitude (2000,) in equal bands of the spectrum of a whole clip (Wilkinghoff 2021).
 
     Example:
         >>> spectrum(np.zeros(16_000, "f4")).shape
@@ -96,15 +97,14 @@ def stack(signal: Signal, rate: int) -> Array:
 
     magnitude = _magnitude(signal)
     chroma = _chroma(signal, rate, magnitude.shape[1])
-    of_magnitude = {"S": magnitude, "sr": rate}
     rows = [
         log_mel(signal, rate),
         chroma,
-        feature.spectral_contrast(**of_magnitude, fmin=rate / 128),  # 7 octaves up to half the rate
+        feature.spectral_contrast(S=magnitude, sr=rate, fmin=rate / 128),  # 7 octaves up to half the rate
         feature.tonnetz(chroma=chroma),
         feature.rms(S=magnitude, frame_length=WINDOW),
-        feature.spectral_centroid(**of_magnitude),
-        feature.spectral_bandwidth(**of_magnitude),
+        feature.spectral_centroid(S=magnitude, sr=rate),
+        feature.spectral_bandwidth(S=magnitude, sr=rate),
         feature.spectral_flatness(S=magnitude),
         feature.zero_crossing_rate(signal, frame_length=WINDOW, hop_length=HOP),
     ]
@@ -112,11 +112,11 @@ def stack(signal: Signal, rate: int) -> Array:
 
 
 def summary(of_clip: Array) -> Array:
-    """Mean, deviation and maximum (3,) over time of the power of all bands together, in dB, of a log-mel (bands, frames).
+    """Mean, deviation and maximum (3,) over time of a clip's level in dB, by its log-mel (bands, frames).
 
     Example:
-        >>> summary(np.zeros((128, 20), "f4")).round(1).tolist()
-        [21.1, 0.0, 21.1]
+        >>> summary(np.zeros((100, 20), "f4")).tolist()
+        [20.0, 0.0, 20.0]
     """
     level = 10 * np.log10((10 ** (of_clip / 10)).sum(0))
     return np.array([level.mean(), level.std(), level.max()], np.float32)
@@ -153,8 +153,10 @@ def _chroma(signal: Signal, rate: int, frames: int) -> Array:
     """Chroma (12, frames) of a constant-Q transform over the octaves that lie below half the rate."""
     from librosa import feature
 
-    octaves = int(np.log2(rate / 2 / _lowest_note()))
-    chroma = feature.chroma_cqt(y=signal, sr=rate, hop_length=HOP, n_octaves=min(7, octaves))
+    octaves = min(7, int(np.log2(rate / 2 / _lowest_note())))
+    with catch_warnings():
+        filterwarnings("ignore", "n_fft=.* is too large for input signal")  # its lowest notes last longer than a second
+        chroma = feature.chroma_cqt(y=signal, sr=rate, hop_length=HOP, n_octaves=octaves)
     return np.asarray(chroma[:, :frames], np.float32)
 
 

@@ -15,7 +15,8 @@ PATTERN = "attributes_*.csv"
 def read_conditions(folder: Path) -> dict[tuple[str, str], str]:
     r"""Working conditions, as `vel_6_loc_A`, by the folder that a table lies in (a machine) and the name of a file.
 
-    Tables are looked for at any depth. One has `file_name` and pairs of columns `d1p, d1v, d2p, d2v, ...`: parameter and value.
+    Tables are looked for at any depth. One has `file_name` and pairs of columns `d1p, d1v, d2p, d2v, ...`: parameter
+    and value.
 
     Raises:
         EndlineError: when a table cannot be read or has no column `file_name`.

@@ -112,10 +112,10 @@ class ClipPreparation(Preparation):
             EndlineError: when it cannot be used, or is longer than those of the model.
         """
         rows = index_clip(path, self.reading)
-        longest = self.samples / self.reading.sample_rate
-        if rows["seconds"].iloc[0] > 1.01 * longest:
+        own, longest = float(rows["seconds"].iloc[0]), self.samples / self.reading.sample_rate
+        if own > 1.01 * longest:
             raise EndlineError(
-                f"{path} lasts {rows['seconds'].iloc[0]:.3g} s, and its model has learned from clips of {longest:.3g} s: "
+                f"{path} lasts {own:.3g} s, and its model has learned from clips of {longest:.3g} s: "
                 "cut it into such pieces."
             )
         parts = self._parts("", compute)
@@ -189,7 +189,10 @@ def picture_range(samples: pd.DataFrame, folder: Path, preparation: ClipPreparat
     training = samples.loc[samples["split"] == TRAIN, "path"]
     looked_at: Sequence[str] = training.iloc[:: max(1, len(training) // LOOKED_AT)].tolist()
     levels = np.concatenate(
-        [MAKERS[LOG_MEL](preparation.hear(folder / name), preparation.reading.sample_rate).ravel() for name in looked_at]
+        [
+            MAKERS[LOG_MEL](preparation.hear(folder / name), preparation.reading.sample_rate).ravel()
+            for name in looked_at
+        ]
     )
     low, high = np.quantile(levels, [DARKEST, BRIGHTEST])
     return float(low), float(max(high, low + 1.0))
