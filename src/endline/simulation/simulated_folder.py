@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class SimulatedFolder:
         pattern: regular expression that matches the whole path of any file that this simulation may have
             written, under any settings.
         megabytes: room that the set needs on the disk.
+        details: further entries of `simulation.json`, plain JSON values: what is known of the files beyond their names.
 
     Example:
         >>> SimulatedFolder("photographs", "Simulated.", 1, {"seed": 0}, ("a.png",), r".*[.]png", 1).contents
@@ -78,6 +79,7 @@ class SimulatedFolder:
     files: tuple[str, ...]
     pattern: str
     megabytes: int
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     def fill(self, folder: Path, write: Callable[[Path], None]) -> Path:
         """Make `folder` hold the set and return it; a complete set of the same settings is left alone.
@@ -159,7 +161,7 @@ class SimulatedFolder:
 
     def _description(self) -> str:
         made_by = {"recipe": self.recipe, "endline": version("endline"), "settings": dict(self.settings)}
-        return json.dumps({"simulated": True, "note": self.note, **made_by}, indent=2) + "\n"
+        return json.dumps({"simulated": True, "note": self.note, **made_by, **self.details}, indent=2) + "\n"
 
     def _refuse_foreign_files(self, folder: Path) -> None:
         """Raise unless everything in `folder` was written by this simulation, and so can be made again."""

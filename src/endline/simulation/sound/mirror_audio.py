@@ -21,7 +21,8 @@ import soundfile
 from endline.errors import EndlineError
 from endline.simulation.simulated_folder import SimulatedFolder, check_least
 from endline.simulation.sound.motor_faults import add_misalignment, add_scratch, add_thrust
-from endline.simulation.sound.motor_sound import Motion, MotionName, Motor, Signal, excite, radiate, room_noise
+from endline.simulation.sound.motor_sound import Motion, MotionName, Motor, excite, radiate, room_noise
+from endline.simulation.sound.sources import Signal
 
 RECIPE = 1  # raise it whenever the same settings would give other recordings
 DURATION = 7.0  # s

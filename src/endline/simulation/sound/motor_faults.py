@@ -6,18 +6,8 @@ Each changes `force` (float32, (samples,), before the housing) in place; `streng
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from endline.simulation.sound.motor_sound import (
-    TABLE,
-    WHEEL_TEETH,
-    Motion,
-    Motor,
-    Signal,
-    decibel,
-    decibels,
-    impact,
-    table_entries,
-    wavetable,
-)
+from endline.simulation.sound.motor_sound import WHEEL_TEETH, Motion, Motor, impact
+from endline.simulation.sound.sources import TABLE, Signal, decibel, decibels, table_entries, wavetable
 
 
 def add_misalignment(force: Signal, motor: Motor, motion: Motion, strength: float, rng: np.random.Generator) -> None:

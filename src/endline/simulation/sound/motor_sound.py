@@ -2,7 +2,7 @@
 
 A DC motor (three-slot commutator) drives a worm, the worm a wheel, a pinion on the wheel's shaft the output
 gear. Sound is made in the order domain: the load gives the speed, the speed the shaft's phase, and every
-tone is a wavetable read at that phase, so that all orders glide together. Times are seconds, frequencies
+tone is a wavetable read at that phase (`sources`). Times are seconds, frequencies
 hertz, amplitudes relative to full scale; signals are float32 of shape (samples,).
 """
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.fft import irfft
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
-Signal = NDArray[np.float32]
+from endline.simulation.sound.sources import Signal, decibel, decibels, table_entries, wavetable
+
 MotionName = Literal["fold", "unfold"]
 
 CONTROL_STEP = 1e-3  # s: load, speed and envelopes are computed on this grid
 COAST = 0.2  # s rendered after the current is off: the rotor runs out, the housing rings out
-TABLE = 8192  # entries of a wavetable, a power of two
 WHEEL_TEETH = 25  # one-start worm: shaft turns per turn of the wheel
 PINION_TEETH = 11  # second stage: tooth meshes per turn of the wheel
 # The design's housing modes: hertz, quality factor, gain. Units scatter around them.
@@ -28,29 +28,6 @@ MODES = (
     (340.0, 9.0, 1.2), (690.0, 14.0, 1.5), (1420.0, 16.0, 1.8), (2350.0, 18.0, 1.6), (3900.0, 16.0, 1.6),
     (5050.0, 22.0, 3.0), (7300.0, 18.0, 2.2), (10300.0, 40.0, 4.5),
 )  # fmt: skip
-
-
-def decibel(spread: float, rng: np.random.Generator) -> float:
-    """Return a random factor around 1 whose level has the standard deviation `spread` in dB."""
-    return float(10 ** (rng.normal(0.0, spread) / 20))
-
-
-def decibels(spread: float, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Return `size` independent factors as `decibel` gives them, (size,)."""
-    return np.asarray(10 ** (rng.normal(0.0, spread, size) / 20))
-
-
-def wavetable(amplitudes: NDArray[np.float64], rng: np.random.Generator) -> Signal:
-    """Return one period, (TABLE,), of harmonics 1, 2, ... with these amplitudes and random phases."""
-    spectrum = np.zeros(TABLE // 2 + 1, dtype=np.complex128)
-    phases = rng.uniform(0, 2 * np.pi, len(amplitudes))
-    spectrum[1 : len(amplitudes) + 1] = amplitudes * np.exp(1j * phases)
-    return np.asarray(np.fft.irfft(spectrum) * (TABLE / 2), dtype=np.float32)
-
-
-def table_entries(phase: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return where to read a wavetable at `phase` (turns, (samples,)); the nearest of 8192 is near enough."""
-    return (phase * TABLE).astype(np.int64) & (TABLE - 1)
 
 
 @dataclass(frozen=True)
