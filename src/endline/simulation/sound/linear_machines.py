@@ -18,7 +18,6 @@ from endline.simulation.sound.sources import (
     decibels,
     heard,
     passings,
-    swing,
     table_entries,
     wavetable,
 )

@@ -216,7 +216,9 @@ def synthesise(clip: Clip, settings: MachineSimulation) -> Signal:
     """
     machine, domain = MACHINES[clip.machine], MACHINES[clip.machine].domains[clip.domain]
     if clip.fault not in (HEALTHY, *machine.faults):
-        raise EndlineError(f"The {clip.machine} has no fault {clip.fault!r}; choose one of {', '.join(machine.faults)}.")
+        raise EndlineError(
+            f"The {clip.machine} has no fault {clip.fault!r}; choose one of {', '.join(machine.faults)}."
+        )
     seed = _seed(clip.machine, clip.domain, clip.part, settings)
     run_chance, noise_chance, fault_chance = np.random.default_rng([*seed, clip.number + 1]).spawn(3)
     strength = float(np.exp(fault_chance.uniform(*np.log(machine.faults.get(clip.fault, (1.0, 1.0))))))

@@ -11,7 +11,6 @@ from endline.simulation.sound.machine_run import RATE, Run
 from endline.simulation.sound.sources import (
     Colour,
     Signal,
-    Values,
     blows,
     coloured_noise,
     decibel,

@@ -1,0 +1,89 @@
+"""Poolings by rank, the distance that counts, and the map that tells why."""
+
+import numpy as np
+import pytest
+import torch
+
+from endline.detectors.progress import Progress
+from endline.detectors.sound.ranked_neighbour import (
+    RankedNeighbour,
+    RankedNeighbourConfig,
+    pooled_by_rank,
+    rank_weights,
+)
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+
+def clips(count, seed=0, bands=6, frames=40):
+    return np.random.default_rng(seed).standard_normal((count, bands, frames)).astype("f4")
+
+
+def fitted(train, **settings):
+    detector = RankedNeighbour(RankedNeighbourConfig(**settings))
+    detector.fit(FeatureSet({"log_mel": train}), seed=0, progress=Progress())
+    return detector
+
+
+def scored(detector, arrays):
+    return detector.score({"log_mel": torch.from_numpy(arrays)})
+
+
+@pytest.mark.parametrize("rank", [1.0, 0.7, 0.0])
+def test_pooling_is_that_of_the_formula(rank):
+    x = torch.from_numpy(clips(3)).double()
+    weights = [rank**k for k in range(x.shape[2])]
+    expected = np.array(
+        [[sum(w * v for w, v in zip(weights, sorted(band, reverse=True), strict=True)) for band in clip] for clip in x]
+    ) / sum(weights)
+    np.testing.assert_allclose(pooled_by_rank(x, (rank,))[0], expected, rtol=1e-12)
+    laid_on_frames = (x * rank_weights(x, rank)).sum(2)
+    np.testing.assert_allclose(laid_on_frames, expected, rtol=1e-12)
+
+
+def test_mean_and_maximum_are_its_ends():
+    x = torch.from_numpy(clips(2))
+    mean, largest = pooled_by_rank(x, (1.0, 0.0))
+    torch.testing.assert_close(mean, x.mean(2))
+    assert torch.equal(largest, x.amax(2))
+
+
+def test_a_click_and_a_hiss_are_both_seen_by_the_largest_join():
+    train, new = clips(40), clips(3, seed=1)
+    new[1, 2, 17] += 15  # one moment: the mean hardly moves
+    new[2, 4] += 0.8  # every moment: the maximum hardly moves
+    scores = scored(fitted(train), new).score
+    assert scores[1:].min() > scores[0] + 0.5
+    assert scored(fitted(train, ranks=(1.0,)), new).score[1] < scores[1]
+
+
+def test_a_few_clips_of_another_condition_weigh_as_much_as_many():
+    few, many = clips(4, seed=2) * 3 + 20, clips(60)
+    new = np.concatenate([clips(20, seed=3), clips(20, seed=4) * 3 + 20])
+    ratio, none = (
+        scored(fitted(np.concatenate([many, few]), normalisation=how, ranks=(1.0,)), new).score.numpy()
+        for how in ("ratio", "none")
+    )
+    assert ratio[20:].mean() - ratio[:20].mean() < none[20:].mean() - none[:20].mean()
+
+
+def test_the_map_points_to_band_and_moment():
+    new = clips(1, seed=1)
+    new[0, 3, 25] += 20
+    anomaly_map = scored(fitted(clips(30)), new).map[0].numpy()
+    assert anomaly_map.shape == (6, 40)
+    assert np.unravel_index(anomaly_map.argmax(), anomaly_map.shape) == (3, 25)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"ranks": (1.2,)}, r"ranks=\(1.2,\) must be numbers from 0"),
+        ({"ranks": ()}, r"ranks=\(\) must be numbers"),
+        ({"join": "median"}, "has no join 'median': choose one of largest, mean"),
+        ({"normalisation": "root"}, "has no normalisation 'root'"),
+    ],
+)
+def test_settings_that_cannot_be_are_sentences(settings, said):
+    with pytest.raises(EndlineError, match=said):
+        fitted(clips(5), **settings)

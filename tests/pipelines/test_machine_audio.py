@@ -1,0 +1,108 @@
+"""The station `machine_audio`, from clips to the report, on a simulated set in a project of its own."""
+
+import contextlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from endline.cli import cli
+from endline.errors import EndlineError
+from endline.evaluation.summary import METRICS
+from endline.evidence.sound.machine_audio import reading_of
+from endline.samples import check_samples
+
+
+@pytest.fixture(scope="session")
+def machines(project):
+    """The project at the station of running machines."""
+    return replace(project, station="machine_audio")
+
+
+@pytest.fixture(scope="session")
+def run(machines) -> str:
+    return machines.run(exhibits=1, group="valve")
+
+
+def test_the_embedded_default_is_one_machine_of_a_simulated_set(machines, run):
+    samples = check_samples(machines.load("samples"))
+    assert samples["group"].unique().tolist() == ["valve"]
+    assert samples["split"].value_counts().to_dict() == {"test": 12, "train": 11}
+    assert samples.groupby("domain")["split"].value_counts().loc[("target", "train")] == 3
+    assert samples["simulated"].all()
+    assert samples["attributes"].notna().all()
+
+
+def test_the_metrics_are_those_of_every_station(machines, run):
+    metrics = machines.load("metrics")
+    assert tuple(metrics) == METRICS
+    assert metrics["station"] == "machine_audio"
+    assert metrics["detector"] == "ranked_neighbour"
+    assert metrics["baseline_auroc"] is not None
+    assert set(metrics["auroc_by_domain"]) == {"source", "target"}
+
+
+def test_the_report_shows_picture_map_and_sound(machines, run):
+    page = machines.load("report")
+    assert "SIMULATED DATA" in page
+    assert "<figcaption>log-mel picture" in page
+    assert "<audio" in page
+    attribution = machines.load("attribution")
+    assert attribution["row"].between(0, 1).all()
+    assert attribution["sample_id"].nunique() == 12
+
+
+def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, tmp_path):
+    folder = machines.folder / "data/01_raw/machine_audio_simulated/valve/test"
+    clip = next(iter(sorted(folder.glob("*anomaly*.wav"))))
+    longer = tmp_path / "long.wav"
+    signal, rate = soundfile.read(clip)
+    soundfile.write(longer, np.tile(signal, 2), rate)
+    with contextlib.chdir(machines.folder):
+        results = [
+            CliRunner().invoke(cli, ["inspect", "--env=smoke", "--station=machine_audio", str(each)])
+            for each in (clip, longer)
+        ]
+    assert results[0].exit_code == 0, results[0].output
+    stored = machines.load("scores").set_index("sample_id")["score"]
+    assert f"{stored[f'valve/test/{clip.name}']:.3g}" in results[0].output
+    assert results[1].exit_code == 1
+    assert "lasts 4 s, and its model has learned from clips of 2 s" in " ".join(results[1].output.split())
+
+
+@pytest.mark.parametrize("detector", ["gaussian", "padim"])
+def test_detectors_of_other_stations_judge_the_mel_picture(machines, run, detector):
+    machines.run(detector=detector, group="fan", exhibits=1)
+    assert np.isfinite(machines.load("scores")["score"]).all()
+    assert machines.load("metrics")["detector"] == detector
+
+
+def test_a_folder_without_train_is_divided_by_domain_and_shots_are_drawn(machines, run):
+    raw = machines.folder / "data/01_raw/machine_audio_simulated/fan/train"
+    machines.run(raw=str(raw), train=0.8, shots=3)
+    # Clips below train/ are a published split; of it three source and all three target clips train.
+    samples = machines.load("samples")
+    assert samples["domain"].value_counts().to_dict() == {"source": 3, "target": 3}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"sample_rate": 100, "channel": "mean"}, "sample_rate=100 is no rate of clips"),
+        (
+            {"sample_rate": 16_000, "channel": "left"},
+            "There is no channel 'left': give mean, difference, or its number",
+        ),
+        ({"sample_rate": 16_000, "channel": 0}, "There is no channel '0'"),
+    ],
+)
+def test_settings_that_cannot_be_are_sentences(parameters, said):
+    with pytest.raises(EndlineError, match=said):
+        reading_of(parameters)
+
+
+def test_an_unknown_machine_is_a_sentence(machines, run, sentence):
+    assert "holds no machine 'pump': choose one of" in sentence(machines.command(group="pump"))
+    assert "There is no other machine 'pump' beside 'fan'" in sentence(machines.command(group="fan", outliers="pump"))
