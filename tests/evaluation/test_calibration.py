@@ -10,7 +10,8 @@ import pytest
 from endline.detectors.scoring import with_scores
 from endline.errors import EndlineError
 from endline.evaluation.calibration import Calibration, calibrate
-from endline.evaluation.thresholds import conformal_threshold, gamma_threshold
+from endline.evaluation.rankings import rankings
+from endline.evaluation.thresholds import conformal_threshold, gamma_threshold, promised_bound
 
 
 def parts(scores: dict[str, dict[str, float]], **columns) -> pd.DataFrame:
@@ -211,6 +212,7 @@ def test_many_items_are_judged_block_by_block_alike(rule, monkeypatch):
     [
         ({"join": "sum"}, "There is no join 'sum' of the parts: choose one of max, mean"),
         ({"rule": "beta"}, "There is no threshold rule 'beta': choose one of conformal, interpolated, gamma"),
+        ({"domains": "all"}, "There is no verdict.domains 'all': choose one of together, each"),
         ({"rate": 0.0}, "false_alarm_rate=0.0 must lie between 0 and 1: write 0.05 for 5 %"),
         ({"rate": 5}, "false_alarm_rate=5 must lie between 0 and 1"),
         ({"rate": math.nan}, "false_alarm_rate=nan must lie between 0 and 1"),
@@ -235,3 +237,94 @@ def test_a_calibration_is_json_that_any_parser_reads(count):
     assert saved["threshold"] == calibration.threshold
     assert saved["rate"] == (1 / 6 if count == 5 else 0.05)
     assert (saved["rate_reason"] is None) == (count == 40)
+
+
+def by_domain(scores, names, **options):
+    return calibrate(whole(scores).assign(domain=names), join="mean", **{"rate": 0.25, "domains": "each", **options})
+
+
+def test_an_item_is_ranked_among_the_normals_of_each_domain_and_the_largest_p_value_counts():
+    calibration = by_domain([1.0, 2.0, 3.0, 5.0, 6.0, 7.0], ["source"] * 3 + ["target"] * 3)
+    verdicts = calibration.verdicts(whole([0.0, 4.0, 6.5, 8.0]).assign(domain=None))
+    assert verdicts["p_value"].tolist() == [1.0, 1.0, 0.5, 0.25]  # among the normals of source: 1, 1/4, 1/4, 1/4
+    assert verdicts["flagged"].tolist() == [False, False, False, True]
+    assert verdicts["score"].gt(calibration.threshold).tolist() == verdicts["flagged"].tolist()
+    assert calibration.units_by_domain == {"source": 3, "target": 3}
+    together = by_domain([1.0, 2.0, 3.0, 5.0, 6.0, 7.0], None, domains="together")
+    assert together.verdicts(whole([6.5]))["p_value"].tolist() == [2 / 7]
+    assert together.units_by_domain == {}
+
+
+def test_the_rate_holds_in_each_domain_under_shift_where_together_breaks_it():
+    """Normals of the target domain score one and a half standard deviations higher, as after a change of the load."""
+    rng = np.random.default_rng(8)
+    rate, trials, fresh, counts, shift = 0.1, 400, 20, {"source": 59, "target": 19}, {"source": 0.0, "target": 1.5}
+    of, units = [name for name, count in counts.items() for _ in range(count)], range(sum(counts.values()))
+    ways = {"each": rankings(units, [0] * len(of), of), "together": rankings(units, [0] * len(of))}
+    rates = {(way, name): np.zeros(trials) for way in ways for name in counts}
+    for trial in range(trials):
+        held_out = rng.normal(size=len(of)) + [shift[name] for name in of]
+        for name in counts:
+            excess = np.subtract.outer(rng.normal(size=fresh) + shift[name], held_out)
+            for way, among in ways.items():
+                p_value = np.max([own.p_values(excess, interpolate=False) for own in among], axis=0)
+                rates[way, name][trial] = (p_value <= rate + 1e-9).mean()
+    mean = {key: found.mean() for key, found in rates.items()}
+    error = {key: 3 * found.std() / math.sqrt(trials) for key, found in rates.items()}
+    assert abs(mean["each", "target"] - rate) < error["each", "target"]  # 20 x 0.1 is whole: the rate is met exactly
+    assert mean["each", "source"] < rate + error["each", "source"]
+    assert mean["together", "target"] - error["together", "target"] > 2 * rate
+
+
+def test_the_domain_with_the_fewest_parts_limits_the_promise_and_is_named():
+    domains = ["source"] * 90 + ["target"] * 10
+    calibration = by_domain(range(100), domains, rate=0.05)
+    assert calibration.rate == 1 / 11
+    assert calibration.rate_reason == (
+        "10 calibrating parts of target can promise no false-alarm rate below 9.09 %: at least 19 are needed for 5 %"
+    )
+    assert calibration.bound == 1 / 11
+    assert by_domain(range(100), domains, rate=0.05, domains="together").rate == 0.05
+
+
+def test_the_bound_of_a_cross_fitted_domain_is_that_of_its_own_parts_and_folds():
+    held_out = folded(range(40), np.arange(40) % 10).assign(domain=["source"] * 30 + ["target"] * 10)
+    calibration = calibrate(held_out, rate=0.1, join="mean", domains="each")
+    bounds = [promised_bound(0.1, 30, 10), promised_bound(0.1, 10, 10)]
+    assert calibration.bound == max(bounds)
+
+
+def test_recordings_of_a_part_count_as_one_in_each_domain():
+    held_out = whole(range(8)).assign(domain=["source"] * 4 + ["target"] * 4, unit=list("aabbccdd"))
+    calibration = calibrate(held_out, rate=0.4, join="mean", domains="each")
+    assert calibration.units_by_domain == {"source": 2, "target": 2}
+    assert calibration.verdicts(whole([6.5]))["p_value"].tolist() == [1.5 / 3]
+
+
+def test_the_gamma_rule_takes_the_threshold_of_the_highest_domain():
+    rng = np.random.default_rng(9)
+    scores, domains = np.r_[rng.gamma(2.0, size=50), rng.gamma(9.0, size=50)], ["source"] * 50 + ["target"] * 50
+    calibration = by_domain(scores, domains, rule="gamma", rate=0.1)
+    target = np.asarray(calibration.domains) == "target"
+    assert calibration.threshold == gamma_threshold(calibration.held_out[target], 0.1)
+    assert calibration.bound is None
+
+
+def test_domains_are_saved_and_files_from_before_them_are_read():
+    calibration = by_domain(range(6), ["source"] * 3 + ["target"] * 3)
+    saved = json.loads(json.dumps(calibration.as_json(), allow_nan=False))
+    assert Calibration.from_json(saved) == calibration
+    old = {key: value for key, value in saved.items() if key != "domains"}
+    assert Calibration.from_json(old) == by_domain(range(6), None, domains="together")
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"domain": ["source", "source", None, "target"]}, r"1 of 4 held-out normals have no domain \(item2 first\)"),
+        ({}, r"4 of 4 held-out normals have no domain .* name it, or write domains: together"),
+    ],
+)
+def test_a_normal_without_a_domain_is_a_sentence_where_each_is_judged(columns, sentence):
+    with pytest.raises(EndlineError, match=sentence):
+        calibrate(whole(range(4)).assign(**columns), rate=0.25, join="mean", domains="each")

@@ -50,9 +50,9 @@ SAMPLES = pd.DataFrame(
 )
 
 
-def summarise(scores, samples, known, rate=0.25):
+def summarise(scores, samples, known, rate=0.25, **options):
     calibration = Calibration(("whole",), ((0.0,), (0.5,), (1.0,)), (0, 0, 0), (0, 1, 2), rate, "max")
-    return summarise_all(scores, samples, calibration, auroc_intervals(scores), known)
+    return summarise_all(scores, samples, calibration, auroc_intervals(scores), known, **options)
 
 
 def test_the_keys_are_those_of_the_contract():
@@ -164,3 +164,76 @@ def test_peak_memory_counts_from_its_restart():
 
 def test_restarting_the_peak_is_no_error_where_the_system_cannot(tmp_path: Path):
     restart_peak_memory(tmp_path / "absent" / "clear_refs")
+
+
+def of_domains(**changes) -> pd.DataFrame:
+    """Two normals and two anomalies of each domain; the anomalies are higher but for one."""
+    table = scores((0, 0, 0, 0, 1, 1, 1, 1), ["source", "source", "target", "target"] * 2).assign(section="00")
+    return table.assign(score=[0.0, 1.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0], **changes)
+
+
+def test_domains_have_their_figures_beside_the_official_score():
+    results = summarise(of_domains(), SAMPLES, KNOWN)
+    expected = {
+        "auc_source": 1.0,
+        "auc_target": 0.875,
+        "pauc": pytest.approx(results["by_section"]["00"]["pauc"]["value"]),
+    }
+    assert {name: results[name] for name in expected} == expected
+    assert results["official_score"] == pytest.approx(3 / (1 + 1 / 0.875 + 1 / results["pauc"]))
+    assert results["official_score_low"] <= results["official_score"] <= results["official_score_high"]
+    assert results["by_section"]["00"]["auc_target"]["value"] == results["auroc_by_domain"]["target"]["auroc"] == 0.875
+    assert results["domain_reason"] is None
+    assert tuple(results) == METRICS
+    of_2021 = summarise(of_domains(), SAMPLES, KNOWN, year=2021)
+    assert of_2021["auc_target"] == 1.0
+    assert summarise(of_domains(label=0), SAMPLES, KNOWN)["domain_reason"] == "section 00: no labelled anomaly"
+
+
+def test_stations_without_domains_have_none_of_their_figures():
+    results = summarise(scores(), SAMPLES, KNOWN)
+    names = ["auc_source", "auc_target_low", "pauc_high", "official_score", "by_section", "domain_reason"]
+    assert [results[name] for name in [*names, "false_alarms_by_domain", "n_calibration_units_by_domain"]] == [None] * 8
+    assert results["pauc"] == 1.0
+
+
+def test_pauc_is_that_of_the_sections_where_there_are_several():
+    table = of_domains(section=["00", "01"] * 4)
+    results = summarise(table, SAMPLES, KNOWN)
+    sections = [figures["pauc"]["value"] for figures in results["by_section"].values()]
+    assert results["pauc"] == pytest.approx(2 / sum(1 / value for value in sections))
+
+
+def test_false_alarms_are_counted_in_each_domain_too():
+    table = of_domains(flagged=[False, True, True, True, *[True] * 4])
+    results = summarise(table, SAMPLES, KNOWN)["false_alarms_by_domain"]
+    assert {domain: own["rate"] for domain, own in results.items()} == {"source": 0.5, "target": 1.0}
+    assert results["target"] == {
+        "rate": 1.0, "low": pytest.approx(0.158, abs=1e-3), "high": 1.0, "alarms": 2, "normals": 2, "units": 2,
+    }  # fmt: skip
+
+
+def test_the_domain_that_limits_the_promise_is_what_false_alarms_are_judged_by():
+    """Seven alarms of ten at a rate of 1/3: two parts leave it that uncertain, twenty do not."""
+    table, rate = scores((0,) * 10).assign(flagged=[True] * 7 + [False] * 3), 1 / 3
+    few = ("target",) * 2 + ("source",) * 18
+    known = (tuple((float(n),) for n in range(20)), (0,) * 20, tuple(range(20)), rate)
+    each, together = (Calibration(("whole",), *known, domains=names) for names in (few, ()))
+    results = [summarise_all(table, SAMPLES, limits, auroc_intervals(table), KNOWN) for limits in (each, together)]
+    assert results[0]["n_calibration_units_by_domain"] == {"source": 18, "target": 2}
+    assert results[0]["n_calibration_units"] == results[1]["n_calibration_units"] == 20
+    assert results[0]["false_alarm_p_value"] > 0.1 > results[1]["false_alarm_p_value"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "flagged", "precision", "f1"),
+    [
+        ((0, 0, 1, 1, 1), (1, 0, 1, 1, 0), 2 / 3, 2 / 3),
+        ((0, 0, 1, 1, 1), (0, 0, 0, 0, 0), None, 0.0),
+        ((0, 0, 0), (1, 0, 0), None, None),
+        ((1, 1, 1), (1, 0, 0), None, None),
+    ],
+)
+def test_precision_and_f1_at_the_threshold(labels, flagged, precision, f1):
+    results = summarise(scores(labels).assign(flagged=[bool(one) for one in flagged]), SAMPLES, KNOWN)
+    assert (results["precision"], results["f1"]) == (pytest.approx(precision), pytest.approx(f1))

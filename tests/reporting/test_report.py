@@ -258,6 +258,21 @@ PROMISE = {"target_false_alarm_rate": 0.05, "promised_false_alarm_rate": 0.05, "
         ),
         ({"n_calibration_units": 35, "false_alarm_bound": 0.243}, "5 % on average (24.3 % is the proved bound"),
         ({"n_calibration_units": 35, "false_alarm_bound": None}, "the stated 5 % is aimed at, not promised"),
+        (
+            {
+                "n_calibration_units": 100,
+                "n_train_units": 200,
+                "n_calibration_units_by_domain": {"source": 90, "target": 10},
+                "promised_false_alarm_rate": 1 / 11,
+            },
+            "rests on each domain by itself, and target has the fewest calibrating parts (10), which can promise no "
+            "false-alarm rate below 9.1 %: verdicts keep that rate, NOT the stated 5 %. For that 19 calibrating parts "
+            "are needed: record at least 18 more good parts of target to train with.",
+        ),
+        (
+            {"n_calibration_units": 60, "n_calibration_units_by_domain": {"source": 40, "target": 20}},
+            "target has the fewest calibrating parts (20): enough for 5 % on average in each domain, as long as",
+        ),
         ({}, "no false-alarm rate is promised"),
     ],
 )
@@ -323,3 +338,39 @@ def test_the_interval_of_a_kind_that_is_always_told_apart_says_too_few() -> None
     given["intervals"].loc[1, ["low", "high"]] = 1.0
     assert "too few to say" in Page(render_report(**given)).text["kinds"]
     assert "too few to say" not in Page(render_report(**inputs())).text["kinds"]
+
+
+def of_domains(sections: int = 1) -> dict[str, Any]:
+    area = {"value": 0.8125, "low": 0.7, "high": 0.9}
+    perfect = {"value": 1.0, "low": 1.0, "high": 1.0}
+    figures = {"auc_source": perfect, "auc_target": area, "pauc": {"value": 0.6, "low": 0.5, "high": 0.7}}
+    alarms = {"rate": 0.1, "low": 0.0123, "high": 0.317, "alarms": 2, "normals": 20, "units": 20}
+    return {
+        "by_section": {f"0{number}": figures for number in range(sections)},
+        "auc_source": 1.0, "auc_target": 0.8, "auc_target_low": 0.7, "auc_target_high": 0.9, "pauc": 0.6,
+        "official_score": 0.7712, "official_score_low": 0.71, "official_score_high": 0.84, "domain_reason": None,
+        "false_alarms_by_domain": {"source": alarms, "target": {**alarms, "rate": 0.2, "alarms": 4}},
+    }  # fmt: skip
+
+
+def test_a_run_with_domains_has_their_table_and_no_row_of_them_twice() -> None:
+    given = inputs()
+    page = Page(render_report(**{**given, "metrics": {**given["metrics"], **of_domains()}}))
+    said = page.text["domains"].replace("\u00a0", " ")
+    assert "section source AUC target AUC pAUC 00 1.000 (too few to say) 0.812 (0.700 – 0.900) 0.600" in said
+    assert "Official score, the mean of DCASE Task 2 over these: 0.771 (0.710 – 0.840)." in said
+    assert "source 10 % 2 of 20 normals, 95 % interval 1.2 % to 31.7 % target 20 % 4 of 20 normals" in said
+    assert "domain target" not in page.text["kinds"]
+    assert "all sections" not in said
+    assert ("a", {"href": "#domains"}) in page.attributes
+    plain = render_report(**given)
+    assert "domains" not in plain
+    assert "domain target" in Page(plain).text["kinds"]
+
+
+def test_several_sections_have_their_mean_and_a_missing_score_its_reason() -> None:
+    lacking = {"official_score": None, "domain_reason": "section 01: no labelled normal of the domain target"}
+    given = inputs()
+    page = Page(render_report(**{**given, "metrics": {**given["metrics"], **of_domains(2), **lacking}}))
+    said = page.text["domains"]
+    assert "all sections 1.000 0.800 (0.700 – 0.900) 0.600 No official score: section 01: no labelled normal" in said

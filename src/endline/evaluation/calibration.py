@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 
 from endline.detectors.scoring import fold_scores
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import (
-    INTERPOLATED,
-    conformal_p_values,
-    gamma_threshold,
-    normals_needed,
-    promisable,
-    promised_bound,
-)
+from endline.evaluation.rankings import Ranking, rankings
+from endline.evaluation.thresholds import INTERPOLATED, gamma_threshold, normals_needed, promisable
 from endline.samples import item_of
 
 RULES = ("conformal", INTERPOLATED, "gamma")
+TOGETHER, EACH = DOMAINS = ("together", "each")
 BLOCK = 2**22  # comparisons that are in memory at once
 Numbers = NDArray[np.float64]
 JOINS: Mapping[str, Callable[..., Any]] = {"max": np.nanmax, "mean": np.nanmean}
@@ -40,6 +35,13 @@ class Calibration:
     Scores of the parts of an item (two motions) are standardised before they are joined, by held-out scores without
     those that the item is compared with: without the fold, and where there is one, without the normal itself.
 
+    Where the domains of the held-out normals are given, an item is ranked among those of each domain, and its p-value
+    is the largest. Its own domain is no input: a normal of a domain is exchangeable with the held-out normals of that
+    domain, so that its p-value among them is at most the rate with at most that probability, and the largest is no
+    smaller. The rate thus holds in every domain, however their scores differ (Mondrian conformal prediction, Vovk et
+    al. 2003, for a category that is not known). The price: a domain whose scores are lower than another's is flagged
+    less often than stated, and the domain with the fewest parts limits the rate that can be promised.
+
     Attributes:
         parts: names of the parts, sorted.
         scores: (n, parts) of the held-out normal items; NaN where one lacks a part.
@@ -48,6 +50,7 @@ class Calibration:
         stated_rate: the stated false-alarm rate.
         join: how the standardised part scores of an item are joined, `max` or `mean`.
         rule: `conformal`; `interpolated`, whose promise is looser by 1 / (parts + 1); `gamma`, which promises nothing.
+        domains: (n,) name of the domain of each held-out normal; empty where they are judged together.
 
     Example:
         >>> calibration = Calibration(("whole",), ((1.0,), (2.0,), (3.0,)), (0, 0, 0), (0, 1, 2), 0.05)
@@ -64,14 +67,16 @@ class Calibration:
     stated_rate: float
     join: str = "mean"
     rule: str = "conformal"
+    domains: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> "Calibration":
-        """Calibration of what `as_json` gave."""
+        """Calibration of what `as_json` gave; of files from before `domains` all normals are judged together."""
         scores = tuple(tuple(math.nan if x is None else float(x) for x in row) for row in saved["scores"])
         given = {key: tuple(saved[key]) for key in ("parts", "folds", "units")}
         rate, join, rule = saved["stated_rate"], saved["join"], saved["rule"]
-        return cls(scores=scores, stated_rate=rate, join=join, rule=rule, **given)
+        domains = tuple(saved.get("domains", ()))
+        return cls(scores=scores, stated_rate=rate, join=join, rule=rule, domains=domains, **given)
 
     def as_json(self) -> dict[str, Any]:
         """What any JSON parser reads: a missing part's score is None. What follows from the rest is for readers."""
@@ -83,6 +88,7 @@ class Calibration:
             "stated_rate": self.stated_rate,
             "join": self.join,
             "rule": self.rule,
+            "domains": list(self.domains),
             "rate": self.rate,
             "rate_reason": self.rate_reason,
             "bound": self.bound,
@@ -99,27 +105,39 @@ class Calibration:
         """Number of folds; 1 where one detector has seen none of the held-out normals."""
         return max(self.folds) + 1
 
+    @cached_property
+    def units_by_domain(self) -> dict[str, int]:
+        """Number of held-out parts of each domain; empty where they are judged together."""
+        return {ranking.domain: ranking.units for ranking in self._rankings if ranking.domain}
+
+    @property
+    def limiting(self) -> Ranking:
+        """The held-out normals that limit the promise: of the domain with the fewest parts, or all."""
+        return min(self._rankings, key=lambda ranking: ranking.units)
+
     @property
     def rate(self) -> float:
         """The false-alarm rate that verdicts keep: the stated one, or the smallest that can be promised."""
-        return self.stated_rate if self.rule == "gamma" else promisable(self.stated_rate, self.n_units)
+        return self.stated_rate if self.rule == "gamma" else promisable(self.stated_rate, self.limiting.units)
 
     @property
     def rate_reason(self) -> str | None:
         """Why `rate` is not the stated one; None where it is."""
         if self.rate <= self.stated_rate:
             return None
+        of_domain = f" of {self.limiting.domain}" if self.domains else ""
         return (
-            f"{self.n_units} calibrating parts can promise no false-alarm rate below {100 * self.rate:.3g} %: "
+            f"{self.limiting.units} calibrating parts{of_domain} can promise no false-alarm rate below "
+            f"{100 * self.rate:.3g} %: "
             f"at least {normals_needed(self.stated_rate)} are needed for {100 * self.stated_rate:.3g} %"
         )
 
     @property
     def bound(self) -> float | None:
-        """Proved bound of the false-alarm rate at `rate`; None where the rule proves none."""
+        """Proved bound of the false-alarm rate at `rate`, in the domain where it is largest; None without a proof."""
         if self.rule == "gamma":
             return None
-        return promised_bound(self.rate, self.n_units, self.n_folds, interpolated=self.rule == INTERPOLATED)
+        return max(own.bound(self.rate, interpolated=self.rule == INTERPOLATED) for own in self._rankings)
 
     @cached_property
     def held_out(self) -> Numbers:
@@ -128,20 +146,11 @@ class Calibration:
         return np.asarray(joined[np.arange(len(self.folds)), self._group], dtype=np.float64)
 
     @cached_property
-    def weights(self) -> Numbers:
-        """Weights (n,) of the held-out normals: those of one part add up to 1."""
-        units = np.asarray(self.units)
-        return np.asarray(1 / np.bincount(units)[units], dtype=np.float64)
-
-    @cached_property
     def threshold(self) -> float:
         """The score above which an item is flagged; where several folds decide, it is near to what they do."""
         if self.rule == "gamma":
-            return gamma_threshold(self.held_out, self.rate)
-        order = np.argsort(-self.held_out, kind="stable")
-        reached = np.cumsum(self.weights[order])  # by an item just below each of them, the largest first
-        allowed = self.rate * (self.n_units + 1) - 1 + 1e-9
-        return float(self.held_out[order][np.argmax(reached > allowed)])
+            return max(gamma_threshold(self.held_out[own.rows], self.rate) for own in self._rankings)
+        return max(own.threshold(self.held_out, self.rate) for own in self._rankings)
 
     def verdicts(self, part_scores: pd.DataFrame) -> pd.DataFrame:
         """One row an item: `sample_id, score, p_value, flagged` and the columns that its parts share.
@@ -171,8 +180,12 @@ class Calibration:
         """p-values (m,) and joined scores (m,) of part scores (m, folds, parts)."""
         joined = self._joined(scores)
         excess = joined[:, self._group] - self.held_out
-        p_values = conformal_p_values(excess, self.weights, interpolate=self.rule == INTERPOLATED)
-        return p_values, np.asarray(joined.mean(1), dtype=np.float64)
+        p_values = [own.p_values(excess, interpolate=self.rule == INTERPOLATED) for own in self._rankings]
+        return np.max(p_values, axis=0), np.asarray(joined.mean(1), dtype=np.float64)
+
+    @cached_property
+    def _rankings(self) -> tuple[Ranking, ...]:
+        return rankings(self.units, self.folds, self.domains)
 
     @cached_property
     def _group(self) -> NDArray[np.int64]:
@@ -197,7 +210,9 @@ class Calibration:
         return np.asarray(JOINS[self.join]((of_groups - mean) / sd, axis=2), dtype=np.float64)
 
 
-def calibrate(held_out: pd.DataFrame, *, rate: float, join: str, rule: str = "conformal") -> Calibration:
+def calibrate(
+    held_out: pd.DataFrame, *, rate: float, join: str, rule: str = "conformal", domains: str = TOGETHER
+) -> Calibration:
     """Calibration from part scores of normal items that the scoring detectors have not learned from.
 
     Args:
@@ -205,14 +220,18 @@ def calibrate(held_out: pd.DataFrame, *, rate: float, join: str, rule: str = "co
         rate: stated false-alarm rate in (0, 1).
         join: `max` or `mean`.
         rule: one of `RULES`.
+        domains: `together`, or `each`, so that the rate holds in every domain; the held-out items then have a `domain`.
 
     Raises:
-        EndlineError: for an unknown join or rule, a rate outside (0, 1), or no held-out item.
+        EndlineError: for an unknown join, rule or way with domains, a rate outside (0, 1), no held-out item, or one
+            without a domain where each is judged.
     """
     if join not in JOINS:
         raise EndlineError(f"There is no join '{join}' of the parts: choose one of {', '.join(JOINS)}.")
     if rule not in RULES:
         raise EndlineError(f"There is no threshold rule '{rule}': choose one of {', '.join(RULES)}.")
+    if domains not in DOMAINS:
+        raise EndlineError(f"There is no verdict.domains '{domains}': choose one of {', '.join(DOMAINS)}.")
     if not 0 < rate < 1:
         raise EndlineError(f"false_alarm_rate={rate} must lie between 0 and 1: write 0.05 for 5 %.")
     if held_out.empty:
@@ -230,7 +249,19 @@ def calibrate(held_out: pd.DataFrame, *, rate: float, join: str, rule: str = "co
         stated_rate=rate,
         join=join,
         rule=rule,
+        domains=_domains_of(first) if domains == EACH else (),
     )
+
+
+def _domains_of(items: pd.DataFrame) -> tuple[str, ...]:
+    """Domain (n,) of each held-out item."""
+    known = items["domain"].notna() if "domain" in items else pd.Series(False, items.index)
+    if not known.all():
+        raise EndlineError(
+            f"{int((~known).sum())} of {len(items)} held-out normals have no domain ({items.index[~known][0]} first), "
+            "and verdict.domains=each keeps the false-alarm rate in each: name it, or write domains: together."
+        )
+    return tuple(map(str, items["domain"]))
 
 
 def part_names(samples: pd.DataFrame) -> pd.Series:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -10,21 +11,26 @@ from typing import Any
 import pandas as pd
 
 from endline.evaluation.calibration import Calibration
+from endline.evaluation.domains import YEAR, domain_figures
+from endline.evaluation.false_alarms import false_alarms, false_alarms_by_domain
 from endline.evaluation.metrics import is_anomalous, is_normal, partial_auroc
-from endline.evaluation.thresholds import binomial_interval, false_alarm_p_value
+from endline.evaluation.thresholds import false_alarm_p_value
 from endline.samples import item_of
 
 METRICS = (
     "station", "group", "detector", "seed", "n_train", "n_train_units", "n_calibration", "n_calibration_units",
-    "n_tested", "n_test_normal", "n_test_normal_units", "n_test_anomalous", "n_flagged", "n_false_alarms",
-    "n_detected", "auroc", "auroc_low", "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain",
-    "auroc_by_group", "pauc", "auroc_reason", "pixel_auroc", "pixel_auroc_by_kind", "pixel_auroc_mean_of_kinds",
-    "aupro", "pixel_auroc_reason", "baseline_auroc", "baseline_auroc_low", "baseline_auroc_high", "untrained_auroc",
-    "untrained_auroc_low", "untrained_auroc_high", "control_auroc", "control_auroc_low", "control_auroc_high",
-    "control_auroc_reason", "false_alarm_rate", "false_alarm_low", "false_alarm_high", "false_alarm_rate_reason",
-    "target_false_alarm_rate", "promised_false_alarm_rate", "promised_false_alarm_rate_reason", "false_alarm_bound",
-    "false_alarm_p_value", "recall", "recall_reason", "threshold", "feature_seconds", "fit_seconds",
-    "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
+    "n_calibration_units_by_domain", "n_tested", "n_test_normal", "n_test_normal_units", "n_test_anomalous",
+    "n_flagged", "n_false_alarms", "n_detected", "auroc", "auroc_low", "auroc_high", "auroc_by_kind",
+    "auroc_mean_of_kinds", "auroc_by_domain", "auroc_by_group", "pauc", "auroc_reason", "auc_source", "auc_source_low",
+    "auc_source_high", "auc_target", "auc_target_low", "auc_target_high", "pauc_low", "pauc_high", "official_score",
+    "official_score_low", "official_score_high", "by_section", "domain_reason", "pixel_auroc", "pixel_auroc_by_kind",
+    "pixel_auroc_mean_of_kinds", "aupro", "pixel_auroc_reason", "baseline_auroc", "baseline_auroc_low",
+    "baseline_auroc_high", "untrained_auroc", "untrained_auroc_low", "untrained_auroc_high", "control_auroc",
+    "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate", "false_alarm_low",
+    "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate", "promised_false_alarm_rate",
+    "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value", "false_alarms_by_domain", "recall",
+    "recall_reason", "precision", "f1", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample",
+    "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
 NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 
@@ -35,6 +41,7 @@ def summarise(
     calibration: Calibration,
     intervals: pd.DataFrame,
     known: Mapping[str, Any],
+    year: int = YEAR,
 ) -> dict[str, Any]:
     """All keys of `METRICS`; what the data cannot give is None, and why stands under `<key>_reason`.
 
@@ -44,12 +51,15 @@ def summarise(
         calibration: the threshold, and what it rests on.
         intervals: as `auroc_intervals` gives them for the scores.
         known: keys that are not computed here (station, detector, seconds, ...).
+        year: whose rule of DCASE Task 2 gives the figures by domain, where the domains are `source` and `target`;
+            `pauc` is then the harmonic mean over the sections.
     """
     training = samples[(samples["split"] == "train").to_numpy()]
     computed = {
         "n_train": int(item_of(training).nunique()),
         "n_train_units": int(training["unit"].nunique()),
         **_areas(scores, intervals),
+        **_of_domains(scores, year),
         **_verdicts(scores, calibration),
         "peak_memory_mb": peak_memory_mb(),
         "simulated": bool(samples["simulated"].any()),
@@ -77,18 +87,38 @@ def _areas(scores: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def _of_domains(scores: pd.DataFrame, year: int) -> dict[str, Any]:
+    figures = domain_figures(scores, year=year)
+    if figures is None:
+        return {}
+    of_machine = {
+        f"{name}{end}": getattr(figure, end.strip("_") or "value", None)
+        for name, figure in figures.machine.items()
+        for end in ("", "_low", "_high")
+    }
+    by_section = {
+        section: {name: None if figure is None else asdict(figure) for name, figure in of.items()}
+        for section, of in figures.by_section.items()
+    }
+    return {**of_machine, "by_section": by_section, "domain_reason": figures.reason}
+
+
 def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
-    flagged, normal, anomalous = scores["flagged"].fillna(False).astype(bool), is_normal(scores), is_anomalous(scores)
-    normals, alarms = int(normal.sum()), int((flagged & normal).sum())
+    flagged, anomalous = scores["flagged"].fillna(False).astype(bool), is_anomalous(scores)
+    of_normals = false_alarms(scores)
+    alarms, normals, units = of_normals.alarms, of_normals.normals, of_normals.units
     anomalies, detected = int(anomalous.sum()), int((flagged & anomalous).sum())
-    units = int(scores.loc[normal, "unit"].nunique())
-    # Several pictures of a part are alarms together or not at all: parts are what is counted.
-    of_units = round(alarms / normals * units) if normals else 0
-    low, high = binomial_interval(of_units, units) if normals else (None, None)
-    chance = false_alarm_p_value(of_units, units, calibration.rate, calibration.n_units)
+    low, high = of_normals.interval
+    chance = false_alarm_p_value(of_normals.of_units, units, calibration.rate, calibration.limiting.units)
+    compared = normals > 0 and anomalies > 0  # precision depends on how many there are of each
+    by_domain = {
+        domain: {"rate": own.rate, "low": own.interval[0], "high": own.interval[1], **asdict(own)}
+        for domain, own in false_alarms_by_domain(scores).items()
+    }
     return {
         "n_calibration": len(calibration.held_out),
         "n_calibration_units": calibration.n_units,
+        "n_calibration_units_by_domain": calibration.units_by_domain or None,
         "n_tested": len(scores),
         "n_test_normal": normals,
         "n_test_normal_units": units,
@@ -96,7 +126,7 @@ def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
         "n_flagged": int(flagged.sum()),
         "n_false_alarms": alarms,
         "n_detected": detected,
-        "false_alarm_rate": alarms / normals if normals else None,
+        "false_alarm_rate": of_normals.rate,
         "false_alarm_low": low,
         "false_alarm_high": high,
         "false_alarm_rate_reason": None if normals else NO_NORMAL,
@@ -105,8 +135,11 @@ def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
         "promised_false_alarm_rate_reason": calibration.rate_reason,
         "false_alarm_bound": calibration.bound,
         "false_alarm_p_value": chance if normals else None,
+        "false_alarms_by_domain": by_domain or None,
         "recall": detected / anomalies if anomalies else None,
         "recall_reason": None if anomalies else NO_ANOMALY,
+        "precision": detected / (detected + alarms) if compared and detected + alarms else None,
+        "f1": 2 * detected / (detected + alarms + anomalies) if compared else None,
         "threshold": calibration.threshold,
     }
 

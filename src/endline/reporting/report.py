@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from endline.reporting.domain_table import domain_table
 from endline.reporting.exhibit import Exhibit, known_label
 from endline.reporting.palette import DOTS_PER_INCH, INK, kind_colours, kind_name
 from endline.reporting.words import metric_tiles, p_value_words, plain, summary_sentences
@@ -74,6 +75,9 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    domains = domain_table(metrics)
+    if domains is not None:  # it has the domains of each section, with the same normals and anomalies
+        intervals = intervals[intervals["by"] != "domain"]
     scale = _interval_scale(intervals)
     return environment.get_template("report.html.jinja").render(
         title=title,
@@ -87,6 +91,7 @@ def render_report(
         intervals=_interval_rows(intervals, scale),
         no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
         scale=scale,
+        domains=domains,
         exhibits=_exhibit_groups(exhibits),
         verdicts=_verdict_rows(scores),
         show_domain="domain" in scores and scores["domain"].nunique() > 1,

@@ -86,20 +86,26 @@ def _promise(metrics: Mapping[str, Any]) -> str:
     parts, bound = number(metrics, "n_calibration_units"), number(metrics, "false_alarm_bound")
     if parts is None or stated is None or promised is None:
         return "It is not stated how many normals the threshold rests on: no false-alarm rate is promised."
-    rests = f"The threshold rests on {parts:.0f} calibrating normal parts"
+    each = max(1.0, (number(metrics, "n_train_units") or parts) / parts)  # parts that train for one that calibrates
+    rests, of_domain, where = f"The threshold rests on {parts:.0f} calibrating normal parts", "", ""
+    if by_domain := metrics.get("n_calibration_units_by_domain"):
+        fewest = min(by_domain, key=lambda domain: by_domain[domain])
+        parts, of_domain, where = float(by_domain[fewest]), f" of {fewest}", " in each domain"
+        rests = (
+            f"The threshold rests on each domain by itself, and {fewest} has the fewest calibrating parts ({parts:.0f})"
+        )
     if promised > stated:
         needed = normals_needed(stated) or 0
-        each = max(1.0, (number(metrics, "n_train_units") or parts) / parts)  # parts that train for one that calibrates
         return (
             f"{rests}, which can promise no false-alarm rate below {percent(promised)}: verdicts keep that rate, NOT "
             f"the stated {percent(stated)}. For that {needed} calibrating parts are needed: record at least "
-            f"{math.ceil((needed - parts) * each)} more good parts to train with."
+            f"{math.ceil((needed - parts) * each)} more good parts{of_domain} to train with."
         )
     if bound is None:
         return f"{rests}, by a fitted distribution: the stated {percent(stated)} is aimed at, not promised."
     proved = "" if bound <= promised else f" ({percent(bound)} is the proved bound for any production)"
     as_long = "as long as new normals come from the same production"
-    return f"{rests}: enough for {percent(stated)} on average{proved}, {as_long}."
+    return f"{rests}: enough for {percent(stated)} on average{where}{proved}, {as_long}."
 
 
 def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:

@@ -20,8 +20,9 @@ from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, score_rows, with_scores
 from endline.evaluation.baselines import SUMMARY, baseline_auroc
-from endline.evaluation.calibration import Calibration, calibrate
+from endline.evaluation.calibration import TOGETHER, Calibration, calibrate
 from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, labelled_auroc, missing_for_control
+from endline.evaluation.domains import YEAR
 from endline.evaluation.localisation import localisation, missing_for_pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
@@ -160,8 +161,9 @@ def untrained(
 
 
 def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Calibrate on the held-out normals and judge every tested item."""
-    calibration = calibrate(held_out, rate=verdict["false_alarm_rate"], join=verdict["join"], rule=verdict["rule"])
+    """Calibrate on the held-out normals and judge every tested item; stations without domains say nothing of them."""
+    rate, domains = verdict["false_alarm_rate"], verdict.get("domains", TOGETHER)
+    calibration = calibrate(held_out, rate=rate, join=verdict["join"], rule=verdict["rule"], domains=domains)
     if calibration.rate_reason:
         log.warning(
             "%s: verdicts keep %.3g %% instead. Record more good parts, or state a higher rate.",
@@ -217,7 +219,7 @@ def evaluate(
         "pixel_auroc_reason": missing_for_pixel_auroc(part_scores, maps, masks),
     }
     intervals = auroc_intervals(scores)
-    metrics = summarise(scores, samples, limits, intervals, known)
+    metrics = summarise(scores, samples, limits, intervals, known, run.get("year", YEAR))
     return metrics, intervals, roc_curves(scores), score_groups(scores, pd.DataFrame({"score": limits.held_out}))
 
 
