@@ -48,7 +48,8 @@ def compressor(count: int, rng: np.random.Generator) -> Signal:
     """Puffs of a piston at some 13 Hz, which come and go as pressure is called for."""
     piston = turning(rng.normal(13.0, 0.5), count, RATE, 0.004, rng)
     called = 0.6 + 0.4 * swing(turning(rng.uniform(0.05, 0.2), count, RATE, 0.1, rng))
-    return 1.2 * called * (1 + swing(piston)) ** 2 / 2 * coloured_noise(PUFFS, count, RATE, rng)
+    puffs = called * (1 + swing(piston)) ** 2
+    return np.asarray(0.6 * puffs * coloured_noise(PUFFS, count, RATE, rng), dtype=np.float32)
 
 
 def air_guns(count: int, rng: np.random.Generator) -> Signal:

@@ -59,7 +59,7 @@ def slider(run: Run) -> Signal:
             peaks = 4 * loose * share * decibels(2.0, run.fault_chance, len(ends))
             knock += blows(ends + round(delay * RATE), peaks, count)
     sound += heard(knock, run.structure("stop", 250, 1800, 9))
-    return np.asarray(1.3 * (sound + _of_the_rail(run, speed, travel)), dtype=np.float32)
+    return np.asarray(1.0 * (sound + _of_the_rail(run, speed, travel)), dtype=np.float32)
 
 
 def _of_the_rail(run: Run, speed: Values, travel: Values) -> Signal:
@@ -73,7 +73,7 @@ def _of_the_rail(run: Run, speed: Values, travel: Values) -> Signal:
         return heard(blows(at, peaks, run.count), run.structure("carriage", 700, 2600, 14))
     if dented:
         # A stroke forth and one back: the place x is passed at x and at 2 - x strokes of travel.
-        place, double = rng.uniform(0.2, 0.8), travel / STROKE / 2
+        place, double = rng.uniform(0.25, 0.75), travel / STROKE / 2
         at = np.concatenate([passings(double, place / 2), passings(double, 1 - place / 2)])
         peaks = dented * 6 * decibels(2.0, rng, len(at))
         return heard(blows(at, peaks, run.count), run.structure("ball", 1800, 5200, 18))
@@ -128,7 +128,7 @@ def valve(run: Run) -> Signal:
     if slow:
         dragging = _gate(opened, opened + late, 0.004, count)
         sound += 1.5 * slow * dragging * coloured_noise(SCRAPE, count, RATE, run.fault_chance)
-    return np.asarray(1.2 * sound, dtype=np.float32)
+    return np.asarray(1.05 * sound, dtype=np.float32)
 
 
 def _switching(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

@@ -61,7 +61,7 @@ def fan(run: Run) -> Signal:
         turns = passings(phase, run.fault_chance.uniform())
         peaks = run.fault_chance.exponential(1.0, len(turns)) * (run.fault_chance.uniform(size=len(turns)) < 0.8)
         sound += heard(blows(turns, 5 * loose * peaks, count), run.structure("guard", 1100, 4200, 35))
-    return sound.astype(np.float32)
+    return np.asarray(sound, dtype=np.float32)
 
 
 def gearbox(run: Run) -> Signal:
@@ -90,7 +90,7 @@ def gearbox(run: Run) -> Signal:
     if dry:
         grinding = coloured_noise(GRINDING, count, RATE, run.fault_chance)
         sound += 0.8 * dry * grinding * (1 + 0.6 * swing(GEAR_TEETH * shaft))
-    return np.asarray(0.95 * sound, dtype=np.float32)
+    return np.asarray(1.7 * sound, dtype=np.float32)
 
 
 def bearing(run: Run) -> Signal:
@@ -124,7 +124,7 @@ def bearing(run: Run) -> Signal:
     if dry:
         slow = 0.6 + 0.4 * swing(0.4 * shaft + run.fault_chance.uniform())  # the cage turns 0.4 times a turn
         sound += 0.8 * level * dry * slow * coloured_noise(GRINDING, count, RATE, run.fault_chance)
-    return np.asarray(1.0 * sound, dtype=np.float32)
+    return np.asarray(0.75 * sound, dtype=np.float32)
 
 
 def toy_car(run: Run) -> Signal:
@@ -136,10 +136,11 @@ def toy_car(run: Run) -> Signal:
     part, rng, count = run.of_part(f"car {run.condition['car']}"), run.chance, run.count
     bent, deformed, flat = (run.strength_of(fault) for fault in ("bent_shaft", "deformed_gear", "flat_wheel"))
     lap = turning(run.number("spd") / 90, count, RATE, 0.004, rng)
-    speed = 4.0 * run.number("spd") * (1 + 0.02 * swing(2 * lap)) * part.uniform(0.97, 1.03)  # slower in two bends
+    bends = 1 + 0.02 * swing(2 * lap).astype(np.float64)  # slower in two of them
+    speed = 4.0 * run.number("spd") * bends * part.uniform(0.97, 1.03)
     motor = turning(speed, count, RATE, 0.004, rng)
     wheels = motor / CAR_RATIO
-    motor = motor + 0.4 * bent * swing(wheels)
+    motor = motor + 0.12 * bent * swing(wheels)
     whine = wavetable(0.5 / (np.arange(1.0, 31) + 3) * decibels(4.0, part, 30), part)
     mesh = wavetable(0.45 / np.arange(1.0, 6) * decibels(3.0, part, 5), part)
     load = 1 + (0.1 + 0.6 * bent) * swing(wheels + part.uniform())
@@ -158,4 +159,4 @@ def toy_car(run: Run) -> Signal:
     if flat:
         drum = np.maximum(swing(wheels + run.fault_chance.uniform()), 0) ** 6
         sound += 2.0 * flat * drum * coloured_noise(TYRES, count, RATE, run.fault_chance)
-    return np.asarray(1.0 * (sound + heard(force, body)), dtype=np.float32)
+    return np.asarray(1.1 * (sound + heard(force, body)), dtype=np.float32)
