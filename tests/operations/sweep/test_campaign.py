@@ -169,3 +169,27 @@ def test_checkpoints_of_points_that_the_sweep_no_longer_has_go(project: Path, pa
         folder.mkdir(parents=True)
     run_sweep("tiny", project, fresh=True, run=runs())
     assert (own.exists(), gone.exists(), others.exists()) == (True, False, True)
+
+
+def test_rows_of_the_stations_default_detector_are_marked_whatever_the_overlay(
+    project: Path, parents: list[str], runs: Any, describe: Callable[..., None]
+) -> None:
+    """`conf/base` says hybrid_flow, `conf/paper` another: a run that says nothing takes that one, and is no default."""
+    says_nothing = {"grid": {"fold": [0]}, "fixed": {}, "rows": ["fold"]}
+    says_both = {"grid": {"detector": ["hybrid_flow", "gaussian"]}, "fixed": {}, "rows": ["detector"]}
+    for env, description, default in ((None, says_both, [True, False]), ("paper", says_nothing, [False])):
+        describe(**description)
+        run_sweep("tiny", project, env=env, run=runs())
+        assert read_table(project / "benchmarks/results/tiny.csv", ["fold"])["default"].tolist() == default
+
+
+def test_a_table_from_before_the_column_default_is_gone_on_with(project: Path, parents: list[str], runs: Any) -> None:
+    run_sweep("tiny", project, run=runs())
+    csv = project / "benchmarks/results/tiny.csv"
+    new = csv.read_text()
+    old = pd.read_csv(csv, dtype=str, keep_default_na=False).drop(columns="default")
+    old.to_csv(csv, index=False, lineterminator="\n")
+    run_sweep("tiny", project, run=(again := runs()))
+    assert not again.jobs
+    assert csv.read_text() == new
+    assert rows(project)["default"].tolist() == [False] * 4

@@ -20,6 +20,7 @@ ROWS: list[dict[str, Any]] = [
         "n_train": 7,
         "pixel_auroc": None,
         "simulated": True,
+        "default": True,
         "seconds": 30.0,
         "settings_digest": "0012345678901234",
     },
@@ -33,6 +34,9 @@ def test_metrics_become_flat_columns_without_intervals() -> None:
         "auroc_by_kind": {"1*": {"auroc": 0.7, "low": 0.5, "high": 0.8, "n": 3}, "low": {"auroc": 0.6}},
         "auroc_by_domain": {"source": {"auroc": 0.55}},
         "auroc_by_group": {"screw": {"auroc": 0.5}, "tile": {"auroc": 1.0}},
+        "false_alarms_by_domain": {"source": {"rate": 0.1, "alarms": 1}},
+        "n_calibration_units_by_domain": {"target": 10},
+        "by_section": {"00": {"auc_source": {"value": 0.8, "low": 0.7}}, "01": {"auc_source": None}},
         "pauc": None,
         "simulated": True,
     }
@@ -46,9 +50,14 @@ def test_metrics_become_flat_columns_without_intervals() -> None:
         "auroc_group_screw": 0.5,
         "auroc_group_tile": 1.0,
         "auroc_mean_of_groups": 0.75,
+        "false_alarm_rate_domain_source": 0.1,
+        "n_calibration_units_domain_target": 10,
+        "auc_source_section_00": 0.8,
+        "auc_source_section_01": None,
         "pauc": None,
         "simulated": True,
     }
+    assert "auc_source_section_00" not in flat_metrics({"by_section": {"00": {"auc_source": {"value": 0.8}}}})
     assert kinds_of(as_table([flat], [])) == {"1*": "auroc_1*", "low": "auroc_kind_low"}
 
 
@@ -59,16 +68,17 @@ def test_a_csv_comes_back_typed_and_starts_with_the_varied_parameters(tmp_path: 
     assert (
         file.read_text()
         .splitlines()[0]
-        .startswith("group,weights,status,reason,auroc,n_train,pixel_auroc,simulated,seconds")
+        .startswith("group,weights,status,reason,default,auroc,n_train,pixel_auroc,simulated,seconds")
     )
     back = read_table(file, VARIED)
     assert back["group"].tolist() == ["NA", "007"]
     assert back["weights"].tolist() == ["", "1.5"]
     assert back["auroc"][1] == 0.1 + 0.2
     assert back["settings_digest"][1] == "0012345678901234"
-    types = {name: str(back[name].dtype) for name in ("auroc", "n_train", "simulated", "reason", "group")}
+    types = {name: str(back[name].dtype) for name in ("auroc", "n_train", "default", "simulated", "reason", "group")}
     assert types == {
-        "auroc": "Float64", "n_train": "Int64", "simulated": "boolean", "reason": "string", "group": "string",
+        "auroc": "Float64", "n_train": "Int64", "default": "boolean", "simulated": "boolean",
+        "reason": "string", "group": "string",
     }  # fmt: skip
     same = [name for name in table if name != "pixel_auroc"]  # nothing in it, so that no type can be seen
     pd.testing.assert_frame_equal(back[same], table[same], check_dtype=False)

@@ -113,3 +113,20 @@ def test_simulated_data_are_named_in_capitals() -> None:
 
 def test_a_folder_of_the_users_is_not_called_real_only_because_it_bears_no_mark() -> None:
     assert facts(LONG, table(ROWS), " --raw=/here")["Data"] == "not marked as simulated; the folder given by --raw"
+
+
+def test_domains_have_their_table_where_they_are_known() -> None:
+    paucs = [{**row, "pauc": 0.6} for row in ROWS]
+    assert "Domains" not in render_tables(LONG, table(paucs))
+    known = {"official_score": 0.7, "auc_source": 0.9, "auc_target": 0.65, "false_alarm_rate_domain_target": 0.2}
+    page = render_tables(LONG, table([{**row, **known} for row in paucs[:3]]))
+    assert "| floor | detector | official score | source AUC | target AUC | pAUC | false alarms, target |" in page
+    cells = ["0.700 ± 0.000 (3)", "0.900 ± 0.000 (3)", "0.650 ± 0.000 (3)", "0.600 ± 0.000 (3)", "0.200 ± 0.000 (3)"]
+    assert f"| level | plain | {' | '.join(cells)} |" in page
+
+
+def test_the_default_detector_is_named_where_others_stand_beside_it() -> None:
+    marked = table([{**row, "default": row["detector"] == "plain"} for row in ROWS])
+    assert "- Default detector: plain" in render_page(LONG, marked, facts(LONG, marked, ""))
+    for alike in (True, False):
+        assert "Default detector" not in facts(LONG, table([{**row, "default": alike} for row in ROWS]), "")

@@ -18,8 +18,8 @@ from endline.operations.sweep.grid import Sweep
 from endline.operations.sweep.job import DONE, FAILED, SKIPPED, Job, Outcome, RunJobs
 from endline.operations.sweep.page import facts, render_page
 from endline.operations.sweep.parent import ParentRun
-from endline.operations.sweep.resolved import configuration, missing_weights, settings_digest
-from endline.operations.sweep.results import as_table, flat_metrics, read_table, text, write_table
+from endline.operations.sweep.resolved import configuration, default_detector, digest, missing_weights, settings_content
+from endline.operations.sweep.results import DEFAULT, as_table, flat_metrics, read_table, text, write_table
 from endline.operations.sweep.scores import ahead, read_scores, write_scores
 from endline.reporting.provenance import git_commit, machine
 from endline.versions import new_version
@@ -49,8 +49,12 @@ class Campaign:
         self.csv = project / RESULTS / f"{sweep.name}.csv"
         self.page = self.csv.with_suffix(".md")
         self.scores = self.csv.with_suffix(".scores.parquet")
-        digest = data_digest(raw)
-        self.identities = [self._identity(number, digest) for number in range(len(self.points))]
+        data = data_digest(raw)
+        self._contents = [
+            settings_content(project, env, sweep.station, self._parameters(number))
+            for number in range(len(self.points))
+        ]
+        self.identities = [self._identity(number, data) for number in range(len(self.points))]
         self._ended: dict[int, Row] = {}
         self._kept: dict[str, pd.DataFrame] = {}
 
@@ -78,7 +82,8 @@ class Campaign:
         for row in same.drop_duplicates("number").to_dict("records"):
             number = int(row.pop("number"))
             # What is missing stays as a column: a sweep that goes on writes the table of one that never stopped.
-            self._ended[number] = {str(key): None if pd.isna(value) else value for key, value in row.items()}
+            kept = {str(key): None if pd.isna(value) else value for key, value in row.items()}
+            self._ended[number] = {**kept, DEFAULT: self._is_default(number)}  # older tables lack it
         versions = {str(row["version"]) for row in self._ended.values()}
         self._kept = {version: own for version, own in read_scores(self.scores).items() if version in versions}
         if self._ended:
@@ -132,7 +137,8 @@ class Campaign:
             yield number, Job(self.project, package, self.env, self.sweep.station, given, new_version(self.project))
 
     def _end(self, number: int, row: Row) -> None:
-        self._ended[number] = {**row, **self.identities[number], "git_commit": git_commit(), "machine": machine()}
+        about = {DEFAULT: self._is_default(number), "git_commit": git_commit(), "machine": machine()}
+        self._ended[number] = {**row, **self.identities[number], **about}
         write_table(self.csv, self.table)
         if row["status"] != DONE:
             log.warning("%s %s: %s", self._words(number), row["status"], row["reason"])
@@ -150,9 +156,13 @@ class Campaign:
 
     def _identity(self, number: int, data: str) -> Row:
         """What must be the same for a finished row to be kept."""
-        settings = settings_digest(self.project, self.env, self.sweep.station, self._parameters(number))
         varied = {name: text(value) for name, value in self.points[number].items()}
-        return {**varied, "settings_digest": settings, "data_digest": data}
+        return {**varied, "settings_digest": digest(self._contents[number]), "data_digest": data}
+
+    def _is_default(self, number: int) -> bool:
+        """Whether a run's detector is the one that the station takes when nothing is said."""
+        detector: str | None = self._contents[number]["settings"]["run"].get("detector")
+        return detector == self._default_detector
 
     def _checkpoints(self, number: int) -> dict[str, Any]:
         """A folder of checkpoints for this run alone, found again when a stopped sweep goes on."""
@@ -173,6 +183,10 @@ class Campaign:
         for folder in (self.project / f"{self._shared_checkpoints}_of_sweeps").glob("*"):
             if folder.name not in own and ours.fullmatch(folder.name):
                 remove(folder)
+
+    @cached_property
+    def _default_detector(self) -> str | None:
+        return default_detector(self.project, self.sweep.station)
 
     @cached_property
     def _shared_checkpoints(self) -> str | None:

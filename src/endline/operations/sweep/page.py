@@ -7,6 +7,7 @@ import pandas as pd
 
 from endline.operations.sweep.grid import Sweep
 from endline.operations.sweep.job import DONE
+from endline.operations.sweep.results import DEFAULT
 from endline.operations.sweep.table import render_leaders, render_tables
 from endline.reporting.provenance import KEY_PACKAGES
 
@@ -50,8 +51,16 @@ def facts(sweep: Sweep, table: pd.DataFrame, options: str) -> dict[str, str]:
         "Command": f"`kedro sweep {sweep.name}{options}`",
         "Data": f"{origin}; {'the folder given by --raw' if given else own}",
         "Station": f"{sweep.station}, with {', '.join(f'{name}={value}' for name, value in sweep.fixed.items())}",
+        **_default(table),
         "Runs": f"{len(done)} of {len(table)} finished, {table['seconds'].sum() / 60:.1f} minutes in all",
         "Machine": "; ".join(table["machine"].unique()),
         "Versions": ", ".join(f"{package} {version(package)}" for package in KEY_PACKAGES),
         "Git commit": ", ".join(table["git_commit"].unique()),
     }
+
+
+def _default(table: pd.DataFrame) -> dict[str, str]:
+    """The station's default detector, where runs of it are compared with others."""
+    default = table[DEFAULT].fillna(False).astype(bool)
+    names: list[str] = table.loc[default, "detector"].dropna().unique().tolist() if "detector" in table else []
+    return {"Default detector": ", ".join(names)} if names and not default.all() else {}

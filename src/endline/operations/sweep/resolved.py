@@ -32,6 +32,13 @@ def configuration(project: Path, env: str | None, parameters: Mapping[str, Any])
     return loader
 
 
+def default_detector(project: Path, station: str) -> str | None:
+    """Name of the detector that a station takes by `conf/base` alone; None for a station without one."""
+    known = configuration(project, "base", {})["parameters"].get(station, {})
+    name: str | None = known.get("run", {}).get("detector")
+    return name
+
+
 def settings_content(project: Path, env: str | None, station: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Everything in the configuration that can change the figures of a run.
 

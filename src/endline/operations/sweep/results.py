@@ -10,14 +10,20 @@ import pandas as pd
 from endline.evaluation.summary import METRICS
 from endline.files import write_whole
 
+DEFAULT = "default"  # column: whether the run's detector is the one that the station takes when nothing is said
+FIRST = ("status", "reason", DEFAULT)  # columns before the metrics
 # Columns after the metrics: what a resumed sweep compares, and where the run's outputs lie.
 RECORD = ("seconds", "version", "mlflow_run_id", "settings_digest", "data_digest", "git_commit", "machine")
 TEXT = ("status", "reason", "station", "group", "detector", *RECORD[1:])  # never read as numbers
-NESTED = {
-    "auroc_by_kind": "auroc_",
-    "auroc_by_domain": "auroc_domain_",
-    "auroc_by_group": "auroc_group_",
-    "pixel_auroc_by_kind": "pixel_auroc_",
+SECTIONS = "by_section"
+NESTED = {  # key of the metrics -> start of the columns, figure that they hold
+    "auroc_by_kind": ("auroc_", "auroc"),
+    "auroc_by_domain": ("auroc_domain_", "auroc"),
+    "auroc_by_group": ("auroc_group_", "auroc"),
+    "pixel_auroc_by_kind": ("pixel_auroc_", ""),
+    "false_alarms_by_domain": ("false_alarm_rate_domain_", "rate"),
+    "n_calibration_units_by_domain": ("n_calibration_units_domain_", ""),
+    SECTIONS: ("", "value"),
 }
 MEAN_OF_GROUPS = "auroc_mean_of_groups"
 
@@ -36,8 +42,9 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """All keys of a metrics file, in their order, but for the reasons why a figure is missing.
 
     The nested ones become columns: `auroc_<kind>`, `auroc_domain_<domain>` and `auroc_group_<group>` (and the mean
-    of these) with the AUROC alone; their intervals and counts stay in the metrics file, which `version` finds. A
-    kind whose column would carry the name of a metric (`low`) becomes `auroc_kind_<kind>`.
+    of these) with the AUROC alone, `false_alarm_rate_domain_<domain>`, and of several sections
+    `<figure>_section_<section>`; their intervals and counts stay in the metrics file, which `version` finds. A kind
+    whose column would carry the name of a metric (`low`) becomes `auroc_kind_<kind>`.
 
     Example:
         >>> flat_metrics({"auroc": 0.9, "auroc_by_kind": {"scratch": {"auroc": 0.8, "low": 0.7}}})
@@ -50,13 +57,24 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
         if key not in NESTED:
             row[key] = value
             continue
-        for name, area in (value or {}).items():
-            column = f"{NESTED[key]}{name}"
-            figure = area if isinstance(area, float) else area["auroc"]
-            row[f"auroc_kind_{name}" if column in METRICS else column] = figure
+        start, inner = NESTED[key]
+        named = _of_sections(value or {}) if key == SECTIONS else value or {}
+        for name, figure in named.items():
+            column = f"{start}{name}"
+            row[f"auroc_kind_{name}" if column in METRICS else column] = figure[inner] if inner and figure else figure
         if key == "auroc_by_group" and value:
             row[MEAN_OF_GROUPS] = fmean(area["auroc"] for area in value.values())
     return row
+
+
+def _of_sections(by_section: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`<figure>_section_<section>` -> figure; none of a single section, which is the whole machine."""
+    return {
+        f"{name}_section_{section}": figure
+        for section, figures in by_section.items()
+        for name, figure in figures.items()
+        if len(by_section) > 1
+    }
 
 
 def kinds_of(table: pd.DataFrame) -> dict[str, str]:
@@ -68,7 +86,7 @@ def kinds_of(table: pd.DataFrame) -> dict[str, str]:
 
 
 def as_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> pd.DataFrame:
-    """Rows as a table of typed columns: varied parameters (as text), status and reason, metrics, record.
+    """Rows as a table of typed columns: varied parameters (as text), status and reason, default, metrics, record.
 
     Args:
         rows: one a run; what a row lacks, or has as None, is missing in the table.
@@ -82,8 +100,8 @@ def as_table(rows: Sequence[Mapping[str, Any]], varied: Sequence[str]) -> pd.Dat
         >>> table["fold"].tolist(), str(table["auroc"].dtype), int(table["auroc"].count())
         (['0', '1'], 'Float64', 1)
     """
-    metrics = [name for row in rows for name in row if name not in (*varied, "status", "reason", *RECORD)]
-    columns = dict.fromkeys([*varied, "status", "reason", *metrics, *RECORD])
+    metrics = [name for row in rows for name in row if name not in (*varied, *FIRST, *RECORD)]
+    columns = dict.fromkeys([*varied, *FIRST, *metrics, *RECORD])
     return pd.DataFrame({name: _column(name, rows, varied) for name in columns})
 
 

@@ -20,6 +20,14 @@ VERDICTS = {  # column of the table -> head, decimals
     "false_alarm_rate": ("false alarms", 3),
     "promised_false_alarm_rate": ("promised", 3),
 }
+DOMAINS = {  # column of the table -> head, decimals
+    "official_score": ("official score", 3),
+    "auc_source": ("source AUC", 3),
+    "auc_target": ("target AUC", 3),
+    "pauc": ("pAUC", 3),
+    "false_alarm_rate_domain_source": ("false alarms, source", 3),
+    "false_alarm_rate_domain_target": ("false alarms, target", 3),
+}
 COSTS = {  # column of the table -> head, decimals
     "aupro": ("AUPRO", 3),
     "pixel_auroc_mean_of_kinds": ("pixel AUROC, mean of kinds", 3),
@@ -34,7 +42,7 @@ COSTS = {  # column of the table -> head, decimals
 
 
 def render_tables(sweep: Sweep, table: pd.DataFrame) -> str:
-    """Markdown tables of the sweep: AUROC and control, verdicts, AUROC of kinds and groups, costs, what failed.
+    """Markdown tables of the sweep: AUROC and control, verdicts, domains, kinds and groups, costs, what failed.
 
     A figure is mean ± sample standard deviation (n - 1 in the denominator) over the averaged parameters, with the
     number of runs behind it; one run alone has no deviation.
@@ -46,6 +54,9 @@ def render_tables(sweep: Sweep, table: pd.DataFrame) -> str:
     blocks = _pivots(sweep, table) if sweep.columns else [_side_by_side(sweep, table)]
     if verdicts := {column: head for column, head in VERDICTS.items() if _known(table, column)}:
         blocks.append("How sure, and what the threshold does:\n\n" + _by_column(sweep, table, verdicts))
+    if any(_known(table, column) for column in DOMAINS if column != "pauc"):
+        domains = {column: head for column, head in DOMAINS.items() if _known(table, column)}
+        blocks.append("Domains, as DCASE Task 2 compares them:\n\n" + _by_column(sweep, table, domains))
     if kinds := kinds_of(table):
         heads = {column: (kind, 3) for kind, column in kinds.items()}
         blocks.append("AUROC of each kind of fault:\n\n" + _by_column(sweep, table, heads))
