@@ -13,7 +13,7 @@ from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
 from endline.evidence.near_duplicates import look_hash
 from endline.feature_set import FeatureSet
-from endline.pipelines.detection.nodes import score, untrained
+from endline.pipelines.detection.nodes import evaluate, judge, score, untrained
 from endline.pipelines.station_nodes import look_alikes
 
 
@@ -118,3 +118,30 @@ def test_look_alikes_are_named_by_item_and_warned_of(caplog):
     assert pairs[["training", "tested"]].to_numpy().tolist() == [["a.wav", "b.wav"]]
     assert "1 tested sample(s) look like one that trained (b.wav and a.wav first)" in caplog.text
     assert look_alikes(pd.DataFrame(rows).drop(columns="look_hash")).empty
+
+
+def clips(**columns) -> pd.DataFrame:
+    """Scored clips of both domains: normals of target are above those of source, and above an anomaly of source."""
+    names = [f"{number}.wav" for number in range(8)]
+    table = pd.DataFrame({"sample_id": names, "part": None, "path": names, "unit": names, "group": "valve"})
+    table["section"], table["kind"], table["split"], table["simulated"] = "00", "x", "test", False
+    table["domain"], table["mask_path"] = ["source", "source", "target", "target"] * 2, None
+    table["label"], table["score"] = pd.array([0] * 4 + [1] * 4, "Int8"), [0.0, 1.0, 4.0, 5.0, 2.0, 6.0, 7.0, 8.0]
+    return table.assign(**columns)
+
+
+def test_the_domains_of_the_verdict_reach_the_threshold_and_the_year_its_metrics():
+    verdict = {"false_alarm_rate": 0.4, "join": "mean", "rule": "conformal"}
+    held_out = clips(label=0, score=range(8))
+    results = {}
+    for domains, year in (("together", 2023), ("each", 2021)):
+        calibration, scores = judge(held_out, clips(), {**verdict, "domains": domains})
+        run = {"station": "s", "detector": "d", "seed": 0, "group": None, "year": year}
+        maps = FeatureSet({"map": np.zeros((8, 0, 0), "f4")}, key="none")
+        given = (clips(), FeatureSet({"x": np.zeros((8, 1), "f4")}, key="x"), clips(), maps, scores, calibration)
+        results[domains] = evaluate(*given, {}, {}, {}, run)[0]
+    assert results["together"]["n_calibration_units_by_domain"] is None
+    assert results["each"]["n_calibration_units_by_domain"] == {"source": 4, "target": 4}
+    assert results["together"]["auc_target"] == 0.75  # of both domains' anomalies one is below both its normals
+    assert results["each"]["auc_target"] == 1.0
+    assert judge(held_out, clips(), verdict)[0] == judge(held_out, clips(), {**verdict, "domains": "together"})[0]
