@@ -1,5 +1,6 @@
 """Inspect new files with the published model of a station's latest run."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,8 @@ def latest_model(project: Path, station: str, env: str | None = None) -> Path:
         env: overlay of the configuration, which may name another folder.
 
     Raises:
-        EndlineError: for an unknown station, and when no run has been finished yet.
+        EndlineError: for an unknown station, when no run has been finished yet, and when the newest model has lost its
+            `model.json`: an older one would judge in its stead, and nobody would know.
     """
     find_station(station)
     # Read as plain YAML: Kedro's own loader takes longer to import than a verdict does.
@@ -68,7 +70,15 @@ def latest_model(project: Path, station: str, env: str | None = None) -> Path:
     if not named:
         raise EndlineError(f"{project} has no catalog that names the model: call this in the project's folder.")
     path = project / named[-1].replace("{station}", station)
-    whole = [version / path.name for version in sorted(path.glob("[!.]*")) if (version / path.name / ABOUT).exists()]
-    if not whole:
-        raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
-    return whole[-1]
+    for version in sorted(path.glob("[!.]*"), reverse=True):
+        model = version / path.name
+        if (model / ABOUT).exists():
+            return model
+        # A run that goes on, or was killed, has no such folder: it appears in one step, whole. Asked last, for pruning
+        # may have removed it meanwhile.
+        if os.path.lexists(model):
+            raise EndlineError(
+                f"The newest published model, {model}, is damaged, it has lost {ABOUT}: run "
+                f"`kedro run --pipeline={station}` again, or remove {version} to judge by the model before it."
+            )
+    raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
