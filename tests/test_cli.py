@@ -45,6 +45,18 @@ def test_names_and_paths_are_words_even_where_they_look_like_numbers(params: str
         (["--tags=xyz"], "Pipeline contains no nodes after applying all provided filters: correct the option"),
         (["--from-inputs=xyz"], "Pipeline does not contain datasets named ['xyz']: correct the option"),
         (["--namespaces=mir"], "Pipeline does not contain nodes with the following namespaces: ['mir']: correct"),
+        (
+            ["--pipelines=robot_cycle", "--from-nodes=robot_cycle.judge", "--load-versions=robot_cycle.sampels:1"],
+            "The run reads no data set 'robot_cycle.sampels' (--load-versions): did you mean 'robot_cycle.samples'?",
+        ),
+        (
+            ["--pipelines=robot_cycle", "--load-versions=robot_cycle.sampels:1"],
+            "The run reads no data set 'robot_cycle.sampels' (--load-versions): leave it out, for this run makes all ",
+        ),
+        (
+            ["--pipelines=robot_cycle", "--load-versions=robot_cycle.samples:1"],
+            "The run makes 'robot_cycle.samples' itself and reads no earlier version of it (--load-versions): leave ",
+        ),
         (["--runner=ParalelRunner"], "There is no runner 'ParalelRunner' (--runner): did you mean 'ParallelRunner'?"),
     ],
 )

@@ -98,6 +98,17 @@ def test_a_version_that_the_user_names_is_kept_and_preferred(tmp_path: Path) -> 
     assert (mine.load("samples"), mine.load("scores")) == ("of 1", "of 1")
 
 
+@pytest.mark.parametrize(
+    ("kept", "known"), [(("1", "2"), "the newest is 2"), ((), "no run has saved one"), (("4",), "no run has saved one")]
+)
+def test_a_named_version_that_is_not_there_is_told(tmp_path: Path, kept: tuple[str, ...], known: str) -> None:
+    for version in kept:
+        run(tmp_path, version, samples=f"of {version}", scores=f"of {version}")
+    with pytest.raises(EndlineError) as caught:
+        pinned(run(tmp_path, "3"), samples="7")
+    assert str(caught.value) == f"There is no version 7 of samples (--load-versions): {known}."
+
+
 def test_no_run_that_has_all_is_told(tmp_path: Path) -> None:
     run(tmp_path, "1", scores="of 1")
     run(tmp_path, "2", samples="of 2")

@@ -1,7 +1,7 @@
 """The project's commands in Kedro: those of `endline.commands`, and `kedro run` with errors in plain words."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,8 @@ def _check(options: Mapping[str, Any]) -> None:
     """Refuse what `kedro run` would answer with a traceback, or pass over: unknown names of its options.
 
     Raises:
-        EndlineError: for an overlay, runner, pipeline, node, tag, data set or namespace that is not there.
+        EndlineError: for an overlay, runner, pipeline, node, tag, data set or namespace that is not there, or a version
+            that nothing would read.
     """
     env = options["env"] or os.environ.get("KEDRO_ENV")
     check_env(Path(options["conf_source"] or project_folder() / "conf"), env)
@@ -71,7 +72,7 @@ def _check(options: Mapping[str, Any]) -> None:
             raise EndlineError(f"There is no pipeline '{name}': {nearest(name, known)}")
         chosen += pipelines[name]
     try:
-        chosen.filter(
+        chosen = chosen.filter(
             tags=options["tags"],
             from_nodes=options["from_nodes"],
             to_nodes=options["to_nodes"],
@@ -83,6 +84,23 @@ def _check(options: Mapping[str, Any]) -> None:
     except ValueError as error:
         said = str(error).split(". ")[0].rstrip(".")
         raise EndlineError(f"{said}: correct the option, `kedro registry describe` lists the nodes.") from error
+    _check_load_versions(options["load_versions"] or (), chosen, options["only_missing_outputs"])
+
+
+def _check_load_versions(given: Iterable[str], chosen: Pipeline, only_missing: bool) -> None:
+    """Refuse names of data sets whose earlier versions nothing would read; a run of all nodes reads none at all."""
+    read = chosen.datasets() if only_missing else chosen.inputs()
+    known = sorted(name for name in read if not name.startswith("params:") and name != "parameters")
+    for name in given:
+        if name in known:
+            continue
+        if name in chosen.datasets():
+            raise EndlineError(
+                f"The run makes '{name}' itself and reads no earlier version of it (--load-versions): leave it out, or "
+                "begin with the nodes behind it (--from-nodes)."
+            )
+        remedy = nearest(name, known) if known else "leave it out, for this run makes all that it reads."
+        raise EndlineError(f"The run reads no data set '{name}' (--load-versions): {remedy}")
 
 
 def _run(**options: Any) -> Any:

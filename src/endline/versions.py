@@ -101,12 +101,15 @@ def pin_versions(
         tell: is told which run the inputs come from.
 
     Raises:
-        EndlineError: when no run has all inputs.
+        EndlineError: when no run has all inputs, or none has saved a version that the user has named.
     """
     for dataset in _versioned(catalog, outputs).values():
         save = dataset.resolve_save_version()
         dataset._version = Version(save, save)
-    wanted = {name: dataset for name, dataset in _versioned(catalog, inputs).items() if name not in given}
+    read = _versioned(catalog, inputs)
+    for name in read.keys() & given:
+        _check_given(name, given[name], _kept(read[name]))
+    wanted = {name: dataset for name, dataset in read.items() if name not in given}
     if not wanted:
         return
     versions = {name: _kept(dataset) for name, dataset in wanted.items()}
@@ -146,6 +149,12 @@ def run_with_all(versions: Mapping[str, Collection[str]], first: Iterable[str] =
         f"No earlier run has all that this part of the pipeline reads{known}: run the whole pipeline first, or name a "
         "version of each by --load-versions."
     )
+
+
+def _check_given(name: str, version: str, kept: Collection[str]) -> None:
+    if version not in kept:
+        known = f"the newest is {max(kept)}" if kept else "no run has saved one"
+        raise EndlineError(f"There is no version {version} of {name} (--load-versions): {known}.")
 
 
 def _versioned(catalog: DataCatalog, names: Iterable[str]) -> dict[str, Dataset]:
