@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from endline.evaluation.thresholds import binomial_interval, false_alarm_p_value
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.pictures import waveform_figure
 from endline.reporting.report import render_report
@@ -233,11 +234,19 @@ def test_unlabelled_and_empty_tables_degrade_into_words() -> None:
     ],
 )
 def test_the_control_is_judged(control: float | None, tone: str, words: str) -> None:
-    metrics = {"control_auroc": control, "control_auroc_low": 0.1, "control_auroc_high": 0.9}
+    metrics = {"control_auroc": control, "control_auroc_low": 0.35, "control_auroc_high": 0.7}
     tile = control_tile(metrics, "recordings")
     assert tile.tone == tone
     assert words in tile.detail
-    assert ("(95 % interval 0.100 to 0.900)" in tile.detail) == (control is not None)
+    assert ("(95 % interval 0.350 to 0.700)" in tile.detail) == (control is not None)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.1, 0.9), (0.5, 0.5), (None, None)])
+def test_a_control_of_few_is_near_chance_by_chance(low: float | None, high: float | None) -> None:
+    metrics = {"control_auroc": 0.5, "control_auroc_low": low, "control_auroc_high": high}
+    tile = control_tile(metrics, "recordings")
+    assert tile.tone == "plain"
+    assert "near 0.5, but too few to judge" in tile.detail
 
 
 PROMISE = {"target_false_alarm_rate": 0.05, "promised_false_alarm_rate": 0.05, "false_alarm_bound": 0.05}
@@ -301,6 +310,30 @@ def test_false_alarms_beyond_chance_warn_and_only_what_was_promised_is_good(metr
     assert tile.tone == tone
     assert "40 of 100 normals, 95 % interval 30.3 % to 50.3 %; stated 5 %" in tile.detail.replace("\u00a0", " ")
     assert ("promised only" in tile.detail) == (metrics.get("promised_false_alarm_rate", 0.05) > 0.05)
+
+
+@pytest.mark.parametrize(
+    ("alarms", "normals", "rate", "tone"),
+    [
+        (2, 2, 0.5, "plain"),  # all alarms at a stated half: chance, and nothing that two parts can confirm
+        (0, 2, 0.05, "plain"),
+        (0, 5, 0.05, "plain"),
+        (5, 10, 0.5, "plain"),
+        (2, 2, 0.05, "warn"),  # so much that two are enough
+        (0, 6, 0.05, "good"),
+        (15, 30, 0.5, "good"),
+    ],
+)
+def test_few_parts_confirm_no_rate(alarms: int, normals: int, rate: float, tone: str) -> None:
+    low, high = binomial_interval(alarms, normals)
+    metrics = {
+        "false_alarm_rate": alarms / normals, "n_false_alarms": alarms, "n_test_normal": normals,
+        "false_alarm_low": low, "false_alarm_high": high,
+        "false_alarm_p_value": false_alarm_p_value(alarms, normals, rate, 39),
+        "target_false_alarm_rate": rate, "promised_false_alarm_rate": rate, "false_alarm_bound": rate,
+    }  # fmt: skip
+    tile = metric_tiles(metrics, "cycles")[2]
+    assert (tile.tone, tile.detail.endswith("too few to judge")) == (tone, tone == "plain")
 
 
 def test_an_interval_that_tiny_sets_cannot_give_is_not_given() -> None:

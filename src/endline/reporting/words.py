@@ -11,6 +11,7 @@ from endline.evaluation.controls import WARNING_LEVEL
 from endline.evaluation.thresholds import normals_needed
 
 SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
+WIDEST = 0.5  # of a 95 % interval of a share: a wider one holds most of what is possible, and confirms nothing
 COSTS = (  # key, name, unit, what it says
     ("score_ms_per_sample", "Scoring", "ms", "for one sample; a map that costs extra is not included"),
     ("fit_seconds", "Fitting", "s", "without feature extraction"),
@@ -174,16 +175,19 @@ def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
         return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
     if promised > stated or number(metrics, "false_alarm_bound") is None:
         return Tile(name, percent(measured), detail)  # nothing is painted green that was not promised
+    if not _is_sure(low, high):
+        return Tile(name, percent(measured), f"{detail}: too few to judge")
     return Tile(name, percent(measured), f"{detail}: no more than chance explains", "good")
 
 
 def control_tile(metrics: Mapping[str, Any], evidence: str) -> Tile:
-    """Judge the AUROC of the part that cannot show the fault: chance is good, more is a warning.
+    """Judge the AUROC of the part that cannot show the fault: chance is good where it is sure, more is a warning.
 
     Arguments as of `summary_sentences`.
 
     Example:
-        >>> control_tile({"control_auroc": 0.51}, "recordings").tone
+        >>> known = {"control_auroc": 0.51, "control_auroc_low": 0.4, "control_auroc_high": 0.6}
+        >>> control_tile(known, "recordings").tone
         'good'
     """
     name, control = "Control AUROC", number(metrics, "control_auroc")
@@ -195,8 +199,15 @@ def control_tile(metrics: Mapping[str, Any], evidence: str) -> Tile:
     elif control < 1 - WARNING_LEVEL:
         tone, detail = "warn", "well below 0.5: the part without the fault differs by label too, the other way round"
     low, high = number(metrics, "control_auroc_low"), number(metrics, "control_auroc_high")
+    if tone == "good" and not _is_sure(low, high):
+        tone, detail = "plain", "near 0.5, but too few to judge"
     interval = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
     return Tile(name, f"{control:.3f}", f"{detail}{interval}", tone)
+
+
+def _is_sure(low: float | None, high: float | None) -> bool:
+    """Whether an interval in [0, 1] confirms anything; one without width has none, for all resamples agree."""
+    return low is not None and high is not None and 0 < high - low <= WIDEST
 
 
 def _without_fault(evidence: str) -> str:
