@@ -1,3 +1,4 @@
+import re
 import struct
 import tracemalloc
 
@@ -336,19 +337,80 @@ def test_a_raw_file_is_rejected(tmp_path, name):
     )
 
 
-@pytest.mark.parametrize("name", ["a.au", "a.rf64", "a.w64", "a.svx"])
-def test_truncated_files_of_rarer_formats_are_rejected(tmp_path, paper_layout, name):
-    path = written(tmp_path, paper_layout, name=name, subtype="PCM_16")
+RARER = [
+    ("a.au", "PCM_16"), ("a.rf64", "PCM_16"), ("a.w64", "PCM_16"), ("a.svx", "PCM_16"), ("a.avr", "PCM_16"),
+    ("a.avr", "PCM_S8"), ("a.voc", "PCM_16"), ("a.voc", "PCM_U8"), ("a.nist", "PCM_24"), ("a.nist", "ULAW"),
+    ("a.mpc2k", "PCM_16"), ("a.mat5", "FLOAT"), ("a.sds", "PCM_16"), ("a.sds", "PCM_24"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "subtype"), RARER)
+def test_truncated_files_of_rarer_formats_are_rejected(tmp_path, paper_layout, name, subtype):
+    path = written(tmp_path, paper_layout, name=name, subtype=subtype)
     assert len(read_recording(path)[0]) == len(paper_layout)
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    said = rejection(lambda: read_recording(path))
-    assert said.startswith("the file is truncated, ")
-    assert said.endswith(" that its header promises are missing: copy it again from its source.")
+    whole = path.read_bytes()
+    for length in (len(whole) // 2, len(whole) - 100):
+        path.write_bytes(whole[:length])
+        said = rejection(lambda: read_recording(path))
+        assert re.match(
+            r"the file is truncated, \d+ (bytes|samples) that its header promises are missing: copy it again", said
+        )
+
+
+@pytest.mark.parametrize("name", ["a.avr", "a.voc", "a.nist", "a.mpc2k", "a.mat5"])
+def test_two_channels_are_as_long_as_promised(tmp_path, paper_layout, name):
+    path = written(tmp_path, np.stack([paper_layout, 0.5 * paper_layout], axis=1), name=name, subtype="PCM_16")
+    assert len(read_recording(path)[0]) == len(paper_layout)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert rejection(lambda: read_recording(path)).startswith("the file is truncated, ")
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_without_its_last_page_is_rejected(tmp_path, paper_layout, subtype):
+    path = written(tmp_path, paper_layout, rate=48_000, name="a.ogg", subtype=subtype)
+    assert len(read_recording(path)[0]) == len(paper_layout)
+    whole = path.read_bytes()
+    for length in (len(whole) - 10, whole.rindex(b"OggS")):
+        path.write_bytes(whole[:length])
+        assert rejection(lambda: read_recording(path)) == (
+            "the file is truncated, the last page of its Ogg stream is missing: copy it again from its source."
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("paf", "a PAF"), ("pvf", "a PVF"), ("ircam", "an IRCAM"), ("xi", "this XI")]
+)
+def test_a_file_that_does_not_say_its_length_is_rejected(tmp_path, paper_layout, name, said):
+    """Half of it looks as whole as it does."""
+    path = written(tmp_path, paper_layout, name=f"a.{name}", subtype="DPCM_16" if name == "xi" else "PCM_16")
+    said += " file does not say how long it is, and may lack its end: export it as WAV, FLAC or another sound format."
+    assert rejection(lambda: read_recording(path)) == said
+
+
+def test_a_sound_designer_file_is_rejected(tmp_path):
+    (tmp_path / "a.sd2").write_bytes(b"\0\1" * 50_000)
+    assert rejection(lambda: read_recording(tmp_path / "a.sd2")) == (
+        "a Sound Designer II file keeps its header outside of its data, where nothing reads it: export it as WAV, FLAC "
+        "or another sound format."
+    )
+
+
+@pytest.mark.parametrize(
+    "start", [b"NIST_1A\n", b"NIST_1A\n   1024\nsample_rate -i 16000\nend_head\n", b"2BIT", b"MATLAB 5.0"]
+)
+def test_a_header_that_ends_too_soon_is_no_traceback(tmp_path, start):
+    (tmp_path / "a.wav").write_bytes(start)
+    assert rejection(lambda: read_recording(tmp_path / "a.wav"))
 
 
 def test_a_format_that_cannot_be_sought_is_read(tmp_path, paper_layout):
     path = written(tmp_path, paper_layout, name="a.xi", subtype="DPCM_16")
+    content = path.read_bytes()
+    size = (2 * len(paper_layout)).to_bytes(4, "little")  # libsndfile leaves it 0
+    path.write_bytes(content[:298] + size + content[302:])
     assert len(read_recording(path)[0]) == len(paper_layout)
+    path.write_bytes(path.read_bytes()[:-100])
+    assert rejection(lambda: read_recording(path)).startswith("the file is truncated, 100 bytes that its header")
 
 
 def test_a_silent_channel_is_left_out_and_said(tmp_path, caplog):

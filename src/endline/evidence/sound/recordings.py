@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError, FileRejected
+from endline.evidence.sound.promised_sizes import REMEDY
 from endline.evidence.sound.sound_headers import checked_header
 
 LOWEST_RATE = 16_000  # Hz; below it the upper half of the mel image could only be guessed
@@ -68,7 +69,7 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
     Raises:
         FileRejected: for a file that is unreadable, empty, truncated, longer than the limit, not finite, silent,
             clipped, not in full-scale units or below the lowest rate, whose channels cancel each other, or that lacks
-            the channel.
+            the channel or does not say how long it is.
         EndlineError: when ENDLINE_LONGEST_RECORDING is no number of seconds.
     """
     if not path.is_file():
@@ -77,8 +78,10 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
     if size == 0:
         raise FileRejected("the file is empty (0 bytes)", "record it again")
     if path.suffix.lower() == ".raw":
+        raise FileRejected("a raw file says neither its rate nor its format", REMEDY)
+    if path.suffix.lower() == ".sd2":
         raise FileRejected(
-            "a raw file says neither its rate nor its format", "export it as WAV, FLAC or another sound format"
+            "a Sound Designer II file keeps its header outside of its data, where nothing reads it", REMEDY
         )
     longest = _longest()
     most = round(longest * DENSEST)  # values
@@ -90,9 +93,7 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
         with SoundStream(io.BytesIO(content)) as file:
             channels, rate, promised = _read_channels(file, longest, most)
     except soundfile.LibsndfileError as error:
-        raise FileRejected(
-            "no sound file that libsndfile can read", "export it as WAV, FLAC or another sound format"
-        ) from error
+        raise FileRejected("no sound file that libsndfile can read", REMEDY) from error
     if len(channels) == 0:
         raise FileRejected("the recording holds no samples", "record it again")
     if len(channels) < promised:
@@ -180,7 +181,7 @@ def _read_channels(file: SoundStream, longest: float, most: int) -> tuple[Channe
 def _missing_by_log(text: str) -> str:
     """What a header promises beyond the file's end by the log of libsndfile, which reads on in silence; "" for nothing.
 
-    Of the formats that `checked_header` does not know: AU, RF64, W64, MAT4, SVX, WVE.
+    Of the formats that neither `checked_header` nor `check_size` knows: AU, RF64, W64, MAT4, SVX, WVE.
     """
     for pattern, unit in (
         (r"^ *(?:data|data size|riff|body) *: (\d+) \(should be (\d+)\)", "bytes"),

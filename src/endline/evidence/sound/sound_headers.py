@@ -5,13 +5,13 @@ libsndfile reads what is there in both cases, or nothing, and says neither.
 
 import struct
 
-from endline.errors import FileRejected
+from endline.evidence.sound.promised_sizes import check_size, truncated
 
 NEVER_TRUE = 0x7FFF0000  # bytes; programs that write to a pipe put this or more, for they cannot seek back
 
 
 def checked_header(content: bytes) -> bytes:
-    """Content of a sound file with the true length in its header, if it is a WAV or AIFF file; others stay as they are.
+    """Content of a sound file with the true length in its header, if it is a WAV or AIFF file; others are as they are.
 
     Programs that write to a pipe leave 0x7FFFF000, 0x80000000, 0xFFFFFFFF or 0 as the length of the sound, which then
     reaches to the end of the file.
@@ -20,7 +20,7 @@ def checked_header(content: bytes) -> bytes:
         content: the whole file.
 
     Raises:
-        FileRejected: when the header promises more than there is.
+        FileRejected: when the header promises more than there is; as `check_size` for the rarer formats.
 
     Example:
         >>> head = b"RIFF" + bytes(4) + b"WAVE" + b"data"
@@ -32,6 +32,7 @@ def checked_header(content: bytes) -> bytes:
     elif content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
         order, sound = ">", b"SSND"
     else:
+        check_size(content)
         return content
     at = 12
     while at + 8 <= len(content):
@@ -41,10 +42,7 @@ def checked_header(content: bytes) -> bytes:
             if (length >= NEVER_TRUE and length > there) or (length == 0 and not _are_chunks(content, at + 8, order)):
                 return _with_lengths(content, at, order)
             if length > there:
-                raise FileRejected(
-                    f"the file is truncated, {length - there} bytes that its header promises are missing",
-                    "copy it again from its source",
-                )
+                raise truncated(length - there)
             return content
         at += 8 + length + length % 2
     return content

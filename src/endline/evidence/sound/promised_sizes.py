@@ -1,0 +1,134 @@
+"""How many bytes sound files of rarer formats must have by their headers: libsndfile reads what is there, in silence.
+
+Read after the formats' definitions: AVR (Audio Visual Research), Creative Voice, NIST SPHERE, MIDI Sample Dump
+Standard, Akai MPC2000, MATLAB 5 (level 5 MAT-file), FastTracker 2 instruments, and RFC 3533 (2003) of Ogg.
+"""
+
+import re
+import struct
+from collections.abc import Callable
+from math import ceil
+
+from endline.errors import FileRejected
+
+REMEDY = "export it as WAV, FLAC or another sound format"
+PACKET, PACKET_DATA = 127, 120  # bytes of a packet of a sample dump, and those of its samples
+LAST_PAGE = 4  # flag of an Ogg page: its stream ends here
+
+
+def check_size(content: bytes) -> None:
+    """Refuse the content of a sound file that is shorter than its header promises, where the format is one of these.
+
+    Raises:
+        FileRejected: when bytes are missing, or when the format says nothing of its length.
+
+    Example:
+        >>> check_size(b"PVF1" + bytes(9))
+        Traceback (most recent call last):
+        endline.errors.FileRejected: a PVF file does not say how long it is, and may lack its end: export it as WAV, ...
+    """
+    for start, name in LENGTHLESS.items():
+        if re.match(start, content, re.DOTALL):
+            raise no_length(name)
+    for start, size in SIZES.items():
+        if re.match(start, content, re.DOTALL):
+            try:
+                missing = size(content) - len(content)
+            except (struct.error, AttributeError, ValueError):  # the header itself ends too soon
+                raise FileRejected("the file is truncated within its header", "copy it again from its source") from None
+            if missing > 0:
+                raise truncated(missing)
+    if content[:4] == b"OggS" and not _is_ended(content):
+        raise FileRejected(
+            "the file is truncated, the last page of its Ogg stream is missing", "copy it again from its source"
+        )
+
+
+def truncated(missing: int) -> FileRejected:
+    """What is wrong with a file that lacks some bytes."""
+    return FileRejected(
+        f"the file is truncated, {missing} bytes that its header promises are missing", "copy it again from its source"
+    )
+
+
+def no_length(name: str) -> FileRejected:
+    """What is wrong with a file of a format that has no length in its header, or none in this file."""
+    return FileRejected(f"{name} file does not say how long it is, and may lack its end", REMEDY)
+
+
+def _avr(content: bytes) -> int:
+    stereo, bits, frames = struct.unpack(">hh10xI", content[12:30])
+    return 128 + frames * (2 if stereo else 1) * (bits // 8)
+
+
+def _voc(content: bytes) -> int:
+    """Blocks of one byte of their kind and three of their length; kind 0, the last one, is that byte alone."""
+    at = int.from_bytes(content[20:22], "little")
+    while at + 4 <= len(content) and content[at] != 0:
+        at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
+    return at
+
+
+def _nist(content: bytes) -> int:
+    """Lines of a name, a type and a value; without a count of samples there is no length."""
+    header = int(content[8:16])
+    lines = re.findall(rb"^(\w+) -i (\d+)", content[:header], re.MULTILINE)
+    values = {name: int(value) for name, value in lines}
+    if b"sample_count" not in values:
+        raise no_length("this NIST")
+    companded = re.search(rb"^sample_coding -s\d+ [au]-?law", content[:header], re.MULTILINE)
+    size = 1 if companded else values.get(b"sample_n_bytes", 2)  # libsndfile writes 2 of both
+    return header + values[b"sample_count"] * values.get(b"channel_count", 1) * size
+
+
+def _sds(content: bytes) -> int:
+    bits, (low, middle, high) = content[6], content[10:13]  # numbers of seven bits a byte
+    words = low | middle << 7 | high << 14
+    return 21 + PACKET * ceil(words / (PACKET_DATA // ceil(bits / 7)))
+
+
+def _mpc2000(content: bytes) -> int:
+    stereo, frames = struct.unpack("<?8xI", content[21:34])
+    return 42 + 2 * int(frames) * (2 if stereo else 1)
+
+
+def _mat5(content: bytes) -> int:
+    """Elements of a type and a length, four bytes each; libsndfile counts those eight to the last one's length."""
+    at, order = 128, "<" if content[126:128] == b"IM" else ">"
+    while at + 8 <= len(content):
+        at += 8 + int(struct.unpack_from(f"{order}4xI", content, at)[0])
+    return at - 8
+
+
+def _xi(content: bytes) -> int:
+    count = int.from_bytes(content[296:298], "little")
+    sizes = [struct.unpack_from("<I", content, 298 + 40 * number)[0] for number in range(count)]
+    if not any(sizes):  # as libsndfile writes it
+        raise no_length("this XI")
+    return 298 + 40 * count + sum(sizes)
+
+
+def _is_ended(content: bytes) -> bool:
+    """Whether an Ogg file ends with a whole page that is the last one of a stream."""
+    at, flags = 0, 0
+    while content[at : at + 4] == b"OggS" and at + 27 <= len(content):
+        flags, segments = content[at + 5], content[at + 26]
+        at += 27 + segments + sum(content[at + 27 : at + 27 + segments])
+    return at <= len(content) and bool(flags & LAST_PAGE)
+
+
+# By how such a file begins.
+LENGTHLESS = {
+    rb" paf|fap ": "a PAF",
+    rb"PVF1": "a PVF",
+    rb"\x64\xa3[\x01-\x04]\x00|\x00[\x01-\x04]\xa3\x64": "an IRCAM",
+}
+SIZES: dict[bytes, Callable[[bytes], int]] = {
+    rb"2BIT": _avr,
+    rb"Creative Voice File\x1a": _voc,
+    rb"NIST_1A\n": _nist,
+    rb"\xf0\x7e.\x01": _sds,
+    rb"\x01\x04[ -~]{16}": _mpc2000,
+    rb"MATLAB 5\.0": _mat5,
+    rb"Extended Instrument: ": _xi,
+}
