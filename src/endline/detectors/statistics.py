@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from endline.feature_set import Batch
 
+CONSTANT = 1e-6  # of its size: by less than this share float32 values vary through rounding alone
+BEYOND = 10.0  # times its size that a score rises for a departure of one unit from what never changed
+
 
 def pooled(batch: Batch) -> Tensor:
     """Mean over all positions of every array, joined in the arrays' order of names, (batch, features).
@@ -19,6 +22,30 @@ def pooled(batch: Batch) -> Tensor:
     return torch.cat(
         [batch[name].flatten(2).mean(2) if batch[name].ndim > 2 else batch[name] for name in sorted(batch)], 1
     )
+
+
+def departure(values: Tensor, mean: Tensor, constant: Tensor) -> Tensor:
+    """How far features that never changed in training are from what they were, (batch, ...), at least 0.
+
+    What never changed says nothing of its scale, so no deviation can be the unit. The largest departure counts, in
+    units of a hundredth of the feature's size (of 1 where it was 0), up to 100; what is below one unit is none.
+
+    Args:
+        values: (batch, features, ...).
+        mean: (features,) of the training.
+        constant: (features,), 1 for a feature that never changed and 0 for others.
+
+    Example:
+        >>> values = torch.tensor([[24.0, 7.0], [24.1, 8.0], [12.0, 9.0], [0.0, 9.0]])
+        >>> departure(values, torch.tensor([24.0, 5.0]), torch.tensor([1.0, 0.0])).round().tolist()
+        [0.0, 0.0, 49.0, 99.0]
+    """
+    if not bool(constant.any()):
+        return torch.zeros_like(values[:, 0])
+    at = (slice(None), *[None] * (values.ndim - 2))
+    size = torch.where(mean == 0, 1.0, mean.abs())[at]
+    units = 100 * (values - mean[at]).abs() / size * constant[at]
+    return (units.amax(1).clamp(max=100) - 1).clamp(min=0)
 
 
 def shrunk_gaussian(vectors: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:

@@ -9,9 +9,8 @@ from torch import Tensor
 from endline.detectors.base import ConfigT, Detector
 from endline.detectors.cycles.signals import Standardisation, masked_mean, measured
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import BEYOND
 from endline.feature_set import Batch
-
-WEIGHT = 10.0  # times its size that a score rises for a duration of one margin, or a signal of one unit, beyond
 
 
 class CycleDetector(Detector[ConfigT]):
@@ -35,7 +34,7 @@ class CycleDetector(Detector[ConfigT]):
         standardise = next((one for one in self.model.modules() if isinstance(one, Standardisation)), None)
         departure = torch.zeros_like(values[:, 0]) if standardise is None else standardise.departure(values)
         beyond = masked_mean(departure, valid[:, 0])
-        return WEIGHT * (beyond + batch["outside"][:, 0] if "outside" in batch else beyond)
+        return BEYOND * (beyond + batch["outside"][:, 0] if "outside" in batch else beyond)
 
 
 class ElementDetector(CycleDetector[ConfigT]):

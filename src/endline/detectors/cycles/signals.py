@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
+from endline.detectors.statistics import CONSTANT, departure
 from endline.feature_set import Batch, FeatureSet
 
 BATCH = 32
 CHUNK = 8  # cycles whose gradients are in memory at once
 POWER_FLOOR = 1e-3  # of signals of variance 1: what lies below is noise
 DEVIATION_FLOOR = 0.05  # least standard deviation of a standardised signal that a method believes
-CONSTANT = 1e-6  # float32 signals that vary by less than this share of their size vary by rounding alone
 
 
 class Standardisation(nn.Module):
@@ -64,22 +64,8 @@ class Standardisation(nn.Module):
         self.constant = (~varies).float()
 
     def departure(self, values: Tensor) -> Tensor:
-        """How far the signals that never changed in training are from what they were, (batch, steps), at least 0.
-
-        The largest of them counts, in units of a hundredth of its size (of 1 where it was 0), up to 100; what is below
-        one unit is none.
-
-        Example:
-            >>> standardise = Standardisation(1)
-            >>> standardise.fit([(torch.full((1, 1, 3), 24.0), torch.ones(1, 1, 3))])
-            >>> standardise.departure(torch.tensor([[[24.0, 24.1, 12.0, 0.0]]])).round().tolist()
-            [[0.0, 0.0, 49.0, 99.0]]
-        """
-        if not bool(self.constant.any()):
-            return torch.zeros_like(values[:, 0])
-        size = torch.where(self.mean == 0, 1.0, self.mean.abs())[:, None]
-        units = 100 * (values - self.mean[:, None]).abs() / size * self.constant[:, None]
-        return (units.amax(1).clamp(max=100) - 1).clamp(min=0)
+        """`statistics.departure` of the signals of each step, (batch, steps)."""
+        return departure(values, self.mean, self.constant)
 
     def forward(self, values: Tensor, valid: Tensor) -> Tensor:
         """Standardised values (batch, signals, steps), 0 where padded; arguments as `fit`."""

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
-from endline.detectors.statistics import pooled, shrunk_gaussian, squared_mahalanobis
+from endline.detectors.statistics import BEYOND, CONSTANT, departure, pooled, shrunk_gaussian, squared_mahalanobis
 from endline.feature_set import Batch
 
 BATCH = 64
@@ -34,7 +34,8 @@ class Gaussian(Detector[GaussianConfig]):
 
     Every map is averaged over its positions, the vectors of all arrays are joined. The covariance is shrunk
     towards a multiple of the identity, so that fewer samples than features do (Rippel et al., "Modeling the
-    Distribution of Normal Data in Pre-Trained Deep Features for Anomaly Detection", ICPR 2021).
+    Distribution of Normal Data in Pre-Trained Deep Features for Anomaly Detection", ICPR 2021). The features keep their
+    units: a departure of one that never changed would drown in the variance of the others, and counts by itself.
 
     Example:
         >>> import numpy as np
@@ -52,21 +53,28 @@ class Gaussian(Detector[GaussianConfig]):
     default_input_type = "hybrid"
 
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:
-        """Mean (d,) and precision (d, d) of d pooled features."""
+        """Mean (d,), precision (d, d) and which never changed (d,) of d pooled features."""
         size = sum(shape[0] for shape in shapes.values())
         model = nn.Module()
         model.register_buffer("mean", torch.zeros(size))
         model.register_buffer("precision", torch.zeros(size, size))
+        model.register_buffer("constant", torch.zeros(size))
         return model
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
         vectors = torch.cat([pooled(batch) for batch in training.features.batches(BATCH)]).double()
         mean, precision = shrunk_gaussian(vectors, self.config.shrinkage)
-        self.model.load_state_dict({"mean": mean.float(), "precision": precision.float()})
+        constant = (vectors.std(0, correction=0) <= CONSTANT * mean.abs()).float()
+        self.model.load_state_dict({"mean": mean.float(), "precision": precision.float(), "constant": constant})
         return ()
 
     def _score(self, batch: Batch) -> Scored:
         """Squared Mahalanobis distance, (batch,)."""
         away = pooled(batch) - self.model.get_buffer("mean")
         return Scored(squared_mahalanobis(away, self.model.get_buffer("precision")).sum(1))
+
+    def _beyond(self, batch: Batch) -> Tensor:
+        """What features do that never changed in training, (batch,)."""
+        mean, constant = self.model.get_buffer("mean"), self.model.get_buffer("constant")
+        return BEYOND * departure(pooled(batch), mean, constant)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from endline.detectors.base import ConfigT, Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
-from endline.detectors.statistics import pooled
+from endline.detectors.statistics import BEYOND, CONSTANT, departure, pooled
 from endline.feature_set import Batch
 
 BATCH = 64
@@ -17,9 +17,10 @@ BATCH = 64
 class PooledDetector(Detector[ConfigT]):
     """A closed form on the globally pooled features, each standardised by its training mean and deviation.
 
-    A feature that is constant over the training samples becomes 0. A method says which tensors it keeps
-    (`empty`), how they are learned (`learned`) and what the score is (`anomaly`). All three are in float64, as
-    scikit-learn computes, so that the scores are its own.
+    A feature that is constant over the training samples becomes 0, since it has no deviation to be measured by; where
+    it departs from what it was, the score of every method rises (`statistics.departure`). A method says which tensors
+    it keeps (`empty`), how they are learned (`learned`) and what the score is (`anomaly`). All three are in float64,
+    as scikit-learn computes, so that the scores are its own.
 
     Example:
         >>> class Norm(PooledDetector[None]):
@@ -61,8 +62,7 @@ class PooledDetector(Detector[ConfigT]):
         """Closed form; no losses."""
         vectors = torch.cat([pooled(batch) for batch in training.features.batches(BATCH)]).double()
         mean, deviation = vectors.mean(0), vectors.std(0, correction=0)
-        # float32 features that vary by less than this share of their size vary by rounding alone.
-        gain = torch.where(deviation > 1e-6 * mean.abs(), 1 / deviation, 0.0)
+        gain = torch.where(deviation > CONSTANT * mean.abs(), 1 / deviation, 0.0)
         standardised = (vectors - mean) * gain
         self.model.load_state_dict({"mean": mean, "gain": gain, **self.learned(standardised, training.seed)})
         return ()
@@ -71,3 +71,8 @@ class PooledDetector(Detector[ConfigT]):
         """The method's score, (batch,)."""
         mean, gain = self.model.get_buffer("mean"), self.model.get_buffer("gain")
         return Scored(self.anomaly((pooled(batch).double() - mean) * gain).float())
+
+    def _beyond(self, batch: Batch) -> Tensor:
+        """What features do that never changed in training, (batch,)."""
+        mean, gain = self.model.get_buffer("mean"), self.model.get_buffer("gain")
+        return BEYOND * departure(pooled(batch).double(), mean, (gain == 0).double())
