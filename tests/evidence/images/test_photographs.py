@@ -294,10 +294,31 @@ def test_a_jpeg_of_which_a_part_was_never_written_is_refused(tmp_path, options, 
         "the end, written as zeros": content[:half] + bytes(len(content) - half),
         "the middle": content[: begin + third] + bytes(third) + content[begin + 2 * third :],
     }[lost]
-    if lost == "the middle" and "progressive" in options:
-        pytest.skip("a scan in the middle of a progressive file: the others give a picture of less detail")
     (tmp_path / "a.jpg").write_bytes(broken)
     assert rejection(tmp_path / "a.jpg") == DAMAGED
+
+
+NOISY = np.random.default_rng(1).integers(60, 200, (320, 480, 3)).astype("u1")
+
+
+@pytest.mark.parametrize("options", [*JPEGS, {"progressive": True, "restart_marker_rows": 4}], ids=str)
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_jpeg_with_a_sector_of_zeros_is_refused(tmp_path, options, share):
+    content = saved(tmp_path / "a.jpg", NOISY, quality=90, **options).read_bytes()
+    begin = content.index(b"\xff\xda")
+    start = begin + round(share * (len(content) - begin))
+    (tmp_path / "a.jpg").write_bytes(content[:start] + bytes(4096) + content[start + 4096 :])
+    assert rejection(tmp_path / "a.jpg") == DAMAGED
+
+
+@pytest.mark.parametrize("options", JPEGS, ids=str)
+@pytest.mark.parametrize("shade", [0, 128, 255])
+def test_a_background_of_one_shade_is_no_sector_of_zeros(tmp_path, options, shade):
+    """Its blocks are all the same, and may be coded as zeros."""
+    picture = np.full((1024, 1024, 3), shade, "u1")
+    picture[300:460, 200:440] = NOISY[:160, :240]
+    assert read_image(saved(tmp_path / "a.jpg", picture, **options)).shape == picture.shape
+    assert read_image(saved(tmp_path / "a.jpg", picture[:460], **options)).shape == (460, 1024, 3)
 
 
 @pytest.mark.parametrize("interlaced", [0, 1])

@@ -3,6 +3,7 @@
 Read after ITU-T T.81 (1992): annex B of the markers, E of the restart intervals, G of progressive scans.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -20,6 +21,7 @@ FRAMES = (*SEQUENTIAL, 0xC2)
 MISSING = 128  # grey that libjpeg draws where a scan has run out of data
 SECTOR = 64  # zero bytes in a row that a scan seldom holds: those of a part of a file that was never written
 FILLER = bytes(range(1, 255)) * 2  # more data, as an unfinished scan would read them
+MOST = 8  # segments that are tried again, those with the longest run of zeros first
 
 
 @dataclass
@@ -28,7 +30,9 @@ class JpegStream:
 
     Attributes:
         end: position of its end marker; None where there is none.
-        scans: (start, end) of the coded data of each scan.
+        scans: number of scans.
+        coded: (start, end) of the coded data of each scan, or of each part of it between restart markers; without the
+            scans of bits as they are, which say the same number of blocks whatever is in them.
         restarts: number of restart markers.
         interval: units between two of them; 0 without.
         frame: marker and content of its frame header.
@@ -39,7 +43,8 @@ class JpegStream:
     """
 
     end: int | None = None
-    scans: list[tuple[int, int]] = field(default_factory=list)
+    scans: int = 0
+    coded: list[tuple[int, int]] = field(default_factory=list)
     restarts: int = 0
     interval: int = 0
     frame: tuple[int, bytes] = (0, b"")
@@ -47,16 +52,19 @@ class JpegStream:
     @classmethod
     def read(cls, data: bytes) -> "JpegStream":
         """Walk through the markers of a file."""
-        stream = cls()
+        stream, bare = cls(), False
         for marker, start, end in _segments(data):
             if marker == EOI:
                 stream.end = start - 2
                 break
             if marker == SOS:
-                stream.scans.append((start + int.from_bytes(data[start : start + 2], "big"), end))
+                stream.scans += 1
+                first = start + int.from_bytes(data[start : start + 2], "big")
+                bare = data[first - 2] == 0 and data[first - 1] >= 16  # the last bit of DC values
+                stream.coded += [] if bare else [(first, end)]
             elif marker in RESTARTS:
                 stream.restarts += 1
-                stream.scans[-1] = (stream.scans[-1][0], end)
+                stream.coded += [] if bare else [(start, end)]
             elif marker == DRI:
                 stream.interval = int.from_bytes(data[start + 2 : start + 4], "big")
             elif marker in FRAMES:
@@ -66,7 +74,7 @@ class JpegStream:
     @property
     def in_one_scan(self) -> bool:
         """Whether all components are coded in one sequential scan, from the first row to the last."""
-        return self.frame[0] in SEQUENTIAL and len(self.scans) == 1
+        return self.frame[0] in SEQUENTIAL and self.scans == 1
 
     @property
     def expected_restarts(self) -> int:
@@ -101,12 +109,30 @@ def is_incomplete(data: bytes, values: NDArray[Any]) -> bool:
     ends_grey = bool((np.abs(corners.astype(int) - MISSING) <= 1).all(axis=1).any())
     if stream.in_one_scan and stream.interval and stream.restarts < stream.expected_restarts:
         return True
-    if ends_grey or not stream.in_one_scan:
-        return _differs(data, data[: stream.end] + FILLER)
-    start, end = stream.scans[-1]
-    if bytes(SECTOR) in data[start:end] and stream.in_one_scan:
-        return not _differs(data, data[: max(start, end - SECTOR)])
-    return False
+    if (ends_grey or not stream.in_one_scan) and _differs(data, data[: stream.end] + FILLER + data[stream.end :]):
+        return True
+    return any(_is_unwritten(data, *where) for where in _with_zeros(data, stream.coded))
+
+
+def _with_zeros(data: bytes, coded: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Segments that hold so many zero bytes in a row as sound ones seldom do, the longest runs first."""
+    zeros = re.compile(rb"\0{%d,}" % SECTOR)
+    runs = [(max((len(run) for run in zeros.findall(data, *where)), default=0), where) for where in coded]
+    return [where for run, where in sorted(runs, reverse=True) if run][:MOST]
+
+
+def _is_unwritten(data: bytes, start: int, end: int) -> bool:
+    """Whether the zeros of a segment are none of its own: decoded, they are more blocks, or fewer, than they stand for.
+
+    Then it has data left that are not looked at, or has not enough; a sound one, such as that of a white background,
+    needs its last bytes and nothing more, unless it says the same whatever is in it: it has a code for one value alone.
+    """
+
+    def changed(first: int) -> bytes:
+        return data[:first] + (FILLER * (1 + (end - first) // len(FILLER)))[: end - first] + data[end:]
+
+    unread = not _differs(data, changed(max(start, end - SECTOR))) and _differs(data, changed(start))
+    return unread or _differs(data, data[:end] + FILLER + data[end:])
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -136,5 +162,5 @@ def _end_of_scan(data: bytes, position: int) -> int:
 
 
 def _differs(data: bytes, other: bytes) -> bool:
-    """Whether another stream, to which an end marker is added, gives another picture."""
-    return JpegImageFile(BytesIO(data)).tobytes() != JpegImageFile(BytesIO(other + bytes((0xFF, EOI)))).tobytes()
+    """Whether another stream gives another picture."""
+    return JpegImageFile(BytesIO(data)).tobytes() != JpegImageFile(BytesIO(other)).tobytes()

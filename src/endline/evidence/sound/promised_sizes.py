@@ -58,7 +58,7 @@ def no_length(name: str) -> FileRejected:
 
 def _avr(content: bytes) -> int:
     stereo, bits, frames = struct.unpack(">hh10xI", content[12:30])
-    return 128 + frames * (2 if stereo else 1) * (bits // 8)
+    return 128 + int(frames) * (2 if stereo else 1) * (int(bits) // 8)
 
 
 def _voc(content: bytes) -> int:
@@ -105,7 +105,7 @@ def _xi(content: bytes) -> int:
     sizes = [struct.unpack_from("<I", content, 298 + 40 * number)[0] for number in range(count)]
     if not any(sizes):  # as libsndfile writes it
         raise no_length("this XI")
-    return 298 + 40 * count + sum(sizes)
+    return 298 + 40 * count + sum(map(int, sizes))
 
 
 def _is_ended(content: bytes) -> bool:
