@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.images.jpeg_stream import is_incomplete
 from endline.evidence.images.png_stream import is_short
+from endline.evidence.images.raw_pixels import has_unwritten_block, raw_rows
 
 MEGAPIXELS = 100.0  # above it a file is refused, where nothing else is asked for
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "PPM")  # named, for among Pillow's others are some that run programs
@@ -24,6 +25,7 @@ GREY = ("1", "L", "LA", "I", "F")  # and I;16...: Pillow's grey modes
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC = 0x112, 258, 262  # tags of EXIF and TIFF
 LACKING = {"JPEG": is_incomplete, "MPO": is_incomplete, "PNG": is_short}  # formats that Pillow reads half with no word
 DAMAGED = ("the image is damaged or cut short and cannot be decoded", "copy it again from its source")
+UNWRITTEN = ("a block of zeros lies within its pixels, a part of the file was never written", DAMAGED[1])
 EXCHANGED = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 DARKEST = 64  # of an upper byte: below it 14 bits or less are used
 Image.MAX_IMAGE_PIXELS = None  # Pillow's warning and its fixed limit: every file is judged by `megapixels` here
@@ -142,13 +144,18 @@ def _decode(file: IO[bytes], megapixels: float) -> DecodedImage:
                     f"the image has {pixels / 1e6:.4g} megapixels, more than the limit of {megapixels:g}",
                     f"crop it, scale it down, or raise the limit (--params=max_megapixels={-(-pixels // 1_000_000)})",
                 )
-            exchanged = _bytes_exchanged(image)
+            exchanged, strips = _bytes_exchanged(image), raw_rows(image.tile)
             decoded = _upright(image)
         if exchanged is not None:
             with Image.open(file, formats=FORMATS) as image:
                 image.tile = exchanged
                 lower = _upright(image).values
             decoded = DecodedImage(decoded.values * np.uint16(256) + lower, decoded.alpha)
+        if strips:
+            file.seek(0)
+            content = file.read()
+            if any(has_unwritten_block(content, rows) for rows in strips):
+                raise FileRejected(*UNWRITTEN)
         if (lacks_data := LACKING.get(image.format or "")) is not None:
             file.seek(0)
             if lacks_data(file.read(), decoded.values):
