@@ -326,6 +326,26 @@ def test_train_and_test_are_a_published_split_without_anomalies_to_train_on(tmp_
     assert counts == {("train", "normal"): 4, ("test", "normal"): 4, ("test", "stuck"): 1}
 
 
+def test_what_is_not_normal_below_train_is_named(tmp_path, caplog):
+    for number in range(4):
+        write_cycle(tmp_path / f"raw/train/good/{number}.csv", number)
+        write_cycle(tmp_path / f"raw/test/good/{number}.csv", 10 + number)
+        write_cycle(tmp_path / f"raw/train/stuck/{number}.csv", 20 + number)
+    write_cycle(tmp_path / "raw/train/0.csv", 30)
+    found = index_cycles(tmp_path / "raw", CycleIndexing())
+    remedy = "move it below test/, or below train/normal/"
+    unknown = "below train/, but nobody knows what it shows: nothing learns from it"
+    stuck = "below train/, but it shows 'stuck': nothing learns from it"
+    rows = found.rejected.set_index("path")
+    assert rows["reason"].to_dict() == {
+        "train/0.csv": unknown,
+        **{f"train/stuck/{number}.csv": stuck for number in range(4)},
+    }
+    assert set(rows["remedy"]) == {remedy}
+    assert f"Left out train/0.csv: {unknown}; {remedy}." in caplog.messages
+    assert f"Left out train/stuck/0.csv and 3 more: {stuck}; {remedy}." in caplog.messages
+
+
 def test_missing_extra_and_reordered_signals(tmp_path):
     folder = folder_of(tmp_path)
     pd.DataFrame({"time": [0.0, 0.01], "force": [1.0, 2.0]}).to_csv(folder / "stuck/1.csv", index=False)

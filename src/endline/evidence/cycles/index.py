@@ -100,8 +100,6 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
         rows = _usable(rows, settings, rejections)
     rejections.rows += _left_out(folder, layout)
     table = rejections.table(count, usable=bool(rows))
-    if layout.left_out:
-        log.warning("%d anomalous cycles below train/ are left out: nothing learns from them.", len(layout.left_out))
     samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
         samples = _reduced(samples, settings)
@@ -131,14 +129,18 @@ def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tupl
 
 
 def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
-    """What else lies in the folder."""
+    """What else lies in the folder, and what lies below `train/` without being normal."""
+    for path, kind in layout.left_out:
+        shown = "nobody knows what it shows" if kind is None else f"it shows '{kind}'"
+        yield path, f"below train/, but {shown}: nothing learns from it", "move it below test/, or below train/normal/"
     listing = list_folder(folder, SUFFIXES)
     if layout.robot_file is None:
-        taken = {file.path for file in layout.files} | set(layout.left_out)
-        return left_out(folder, listing, taken, SUFFIXES, READABLE)
+        taken = {file.path for file in layout.files} | {path for path, _ in layout.left_out}
+        yield from left_out(folder, listing, taken, SUFFIXES, READABLE)
+        return
     elsewhere = (f"cycles are read from {layout.robot_file.name} alone here", "put it into a raw folder of its own")
     taken = {layout.robot_file.name, *robot_files(folder)}
-    return left_out(folder, listing, taken, SUFFIXES, READABLE, elsewhere=elsewhere)
+    yield from left_out(folder, listing, taken, SUFFIXES, READABLE, elsewhere=elsewhere)
 
 
 def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:

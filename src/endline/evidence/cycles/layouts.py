@@ -42,8 +42,8 @@ class CycleLayout:
         robot_file: a file of many cycles in the layout of voraus-AD, or None.
         files: of one cycle each, in the order of their paths; empty where there is a robot file.
         published_split: whether the folder divides training and test.
-        left_out: paths of files below `train/` that are not known to be normal: nothing learns from them, and the
-            published test is without them.
+        left_out: path and kind (None = unknown) of files below `train/` that are not known to be normal: nothing learns
+            from them, and the published test is without them.
 
     Example:
         >>> CycleLayout(None, (CycleFile("normal/0.csv", "normal"),)).published_split
@@ -53,7 +53,7 @@ class CycleLayout:
     robot_file: Path | None
     files: tuple[CycleFile, ...] = ()
     published_split: bool = False
-    left_out: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, str | None], ...] = ()
 
 
 def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
@@ -101,7 +101,7 @@ def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
             f"{folder} holds no normal cycle to learn from: put normal ones into {folder / NORMAL}, or name their "
             "folder in robot_cycle.preparation.formats (normal: [...])."
         )
-    return CycleLayout(None, tuple(files), published, tuple(path for path, _ in left_out))
+    return CycleLayout(None, tuple(files), published, tuple(left_out))
 
 
 def robot_files(folder: Path) -> dict[str, Path]:
