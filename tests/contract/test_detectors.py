@@ -44,6 +44,8 @@ SMALL = {
     "batch_size": 6,
     "trees": 20,
 }
+SMALL |= {"windows": 8, "autoencoder_epochs": 3, "mobilenet_epochs": 3}
+SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0}
 SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -363,7 +365,7 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
         return batch
 
     settings = {field.name for field in fields(new().config)}
-    changes = {"epochs": 1, "teacher_epochs": 1, "batch_size": 50}
+    changes = {"epochs": 1, "teacher_epochs": 1, "autoencoder_epochs": 1, "mobilenet_epochs": 1, "batch_size": 50}
     detector = new(**{name: value for name, value in changes.items() if name in settings})
     monkeypatch.setattr(FeatureSet, "read", watched)
     detector.fit(samples(300), seed=0, progress=Progress(), rows=known(300), **others(detector))
@@ -385,7 +387,7 @@ def test_too_few_samples_are_told(new, count):
 def test_a_training_sample_that_is_not_finite_is_named(new, value, reason):
     arrays = plain(own(new(), samples()))
     name = sorted(arrays)[-1]
-    arrays[name][3].flat[2] = value
+    arrays[name][3].flat[-1] = value
     broken = FeatureSet(arrays, key="broken")
     rows = pd.DataFrame({"sample_id": [f"part {number}.csv" for number in range(12)]})
     with pytest.raises(EndlineError, match=rf"Array '{name}' of training sample part 3\.csv .*{reason}"):
@@ -396,7 +398,7 @@ def test_a_training_sample_that_is_not_finite_is_named(new, value, reason):
 def test_a_sample_that_is_not_finite_is_named_when_it_is_scored(done, value):
     broken = own(done, samples(5, seed=9)).read()
     name = sorted(broken)[-1]
-    broken[name][3].flatten()[2] = value
+    broken[name][3].flatten()[-1] = value
     with pytest.raises(
         EndlineError, match=rf"Array '{name}' of sample d\.wav (is not finite|holds a number beyond 1e\+15)"
     ):
@@ -437,9 +439,11 @@ def test_optional_arrays_are_read_where_there_are_any(new):
         pytest.skip("it reads no optional array")
     rng = np.random.default_rng(0)
     shapes = {"mask": (12, 16, 16), "outside": (12, 1)}
-    arrays = {**plain(samples()), **{name: rng.random(shapes[name]).round().astype("f4") for name in new().optional}}
+    drawn = {name: rng.random(shapes[name]).round().astype("f4") for name in new().optional if name in shapes}
+    arrays = {**plain(samples()), **drawn}
     whole = FeatureSet(arrays, key="masked")
-    assert not torch.equal(scores(fitted(new(), whole), whole), scores(fitted(new()), samples()))
+    without = FeatureSet({name: arrays[name] for name in arrays if name not in new().optional}, key="unmasked")
+    assert not torch.equal(scores(fitted(new(), whole), whole), scores(fitted(new(), without), without))
 
 
 def test_it_computes_on_the_device_that_it_is_given(new, elsewhere, tmp_path):

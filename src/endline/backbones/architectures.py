@@ -136,6 +136,8 @@ _ALL: tuple[Architecture, ...] = (
     TorchvisionArchitecture("alexnet", *_strides(("features.2", 64), ("features.5", 192), ("features.12", 256))),
     TorchvisionArchitecture("resnet18", *_strides(("layer2", 128), ("layer3", 256), ("layer4", 512))),
     TorchvisionArchitecture("wide_resnet50_2", *_strides(("layer2", 512), ("layer3", 1024), ("layer4", 2048))),
+    # features.18, the convolution before the classifier
+    TorchvisionArchitecture("mobilenet_v2", *_strides(("features.6", 32), ("features.13", 96), ("features.18", 1280))),
     TorchvisionArchitecture(
         "mobilenet_v3_large", *_strides(("features.6", 40), ("features.12", 112), ("features.15", 160))
     ),

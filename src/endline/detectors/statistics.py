@@ -66,15 +66,24 @@ def shrunk_gaussian(vectors: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
     """
     mean = vectors.mean(0)
     away = vectors - mean
-    covariance = away.T @ away / len(vectors)
+    return mean, shrunk_precision(away.T @ away / len(vectors), shrinkage)
+
+
+def shrunk_precision(covariance: Tensor, shrinkage: float) -> Tensor:
+    """Inverse (d, d) of a covariance (d, d), float64, shrunk as `shrunk_gaussian` says.
+
+    Example:
+        >>> shrunk_precision(torch.diag(torch.tensor([1.0, 3.0]).double()), 1.0).diagonal().tolist()
+        [0.5, 0.5]
+    """
     variance = covariance.diagonal().mean().clamp(min=1e-12)
-    identity = torch.eye(len(mean), dtype=vectors.dtype, device=vectors.device)
-    precision = torch.linalg.inv((1 - shrinkage) * covariance + max(shrinkage, 1e-6) * variance * identity)
-    return mean, precision.contiguous()  # in rows, as it is loaded: another order of its memory rounds otherwise
+    identity = torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
+    precision: Tensor = torch.linalg.inv((1 - shrinkage) * covariance + max(shrinkage, 1e-6) * variance * identity)
+    return precision.contiguous()  # in rows, as it is loaded: another order of its memory rounds otherwise
 
 
 def squared_mahalanobis(away: Tensor, precision: Tensor) -> Tensor:
-    """Addends (n, d) of the squared Mahalanobis distances of deviations (n, d) from the mean.
+    """Addends (..., d) of the squared Mahalanobis distances of deviations (..., d) from the mean.
 
     Example:
         >>> squared_mahalanobis(torch.tensor([[3.0, 4.0]]), torch.eye(2)).sum(1)
