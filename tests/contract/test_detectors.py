@@ -47,6 +47,7 @@ SMALL = {
 SMALL |= {"windows": 8, "autoencoder_epochs": 3, "mobilenet_epochs": 3}
 SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0}
 SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
+SMALL |= {"search_steps": 2}
 CONF = Path(__file__).parents[2] / "conf"
 
 

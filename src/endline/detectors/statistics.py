@@ -115,6 +115,19 @@ def distances_between(vectors: Tensor, known: Tensor) -> Tensor:
     return torch.cdist(vectors, known, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def local_reachability_density(distances: Tensor, reach: Tensor) -> Tensor:
+    """Density (n,) from the distances (n, k) to the neighbours and their own reaches (n, k).
+
+    Breunig et al., "LOF: Identifying Density-Based Local Outliers", SIGMOD 2000, definition 6.
+
+    Example:
+        >>> local_reachability_density(torch.tensor([[1.0, 3.0]]).double(), torch.tensor([[2.0, 2.0]]).double())
+        tensor([0.4000], dtype=torch.float64)
+    """
+    # The small term keeps equal samples finite; it is scikit-learn's.
+    return 1 / (torch.maximum(distances, reach).mean(1) + 1e-10)
+
+
 def full_digits(x: Tensor) -> AbstractContextManager[None]:
     """Context in which autocast to few digits is off: whitening and the like subtract nearly equal numbers.
 

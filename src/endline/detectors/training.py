@@ -1,7 +1,7 @@
 """The one training loop."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
@@ -69,9 +69,28 @@ class TrainingSettings:
             )
 
 
+@dataclass(frozen=True)
+class Turn:
+    """One of several losses that take turns in every step of a training, as two adversaries do.
+
+    Attributes:
+        loss: mean over the samples of a batch.
+        trains: part of the model that it alone trains.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> turn = Turn(lambda batch: layer(batch["x"]).square().mean(), layer)
+        >>> turn.trains is layer
+        True
+    """
+
+    loss: Callable[[Batch], Tensor]
+    trains: nn.Module
+
+
 def train(
     model: nn.Module,
-    loss: Callable[[Batch], Tensor],
+    loss: Callable[[Batch], Tensor] | Sequence[Turn],
     training: Training,
     settings: TrainingSettings,
     *,
@@ -84,7 +103,8 @@ def train(
 
     Args:
         model: what is trained; its frozen parameters stay. It is on the device of the features.
-        loss: mean over the samples of a batch; computed in the precision of `training.compute`.
+        loss: mean over the samples of a batch; computed in the precision of `training.compute`. Or several that take
+            turns: each batch makes a step of each, in their order, and the losses of the epochs are the last one's.
         training: features, seed, progress, precision.
         settings: of the training.
         static: whether the loss does the same with every batch, see `TrainingStep`: a GPU then waits for no Python.
@@ -107,7 +127,19 @@ def train(
     data, seed, progress, device = training.features, training.seed, training.progress, training.features.device
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = _optimizer(parameters, settings)
-    take_step = TrainingStep(loss, optimizer, training.compute, clip_norm=settings.clip_norm, static=static)
+    turns = loss if isinstance(loss, Sequence) else [Turn(loss, model)]
+    # One optimizer for all: Adam treats every parameter alone, and skips those that a turn gives no gradient.
+    take_turns = [
+        TrainingStep(
+            turn.loss,
+            optimizer,
+            training.compute,
+            trains=turn.trains,
+            clip_norm=settings.clip_norm,
+            static=static,
+        )
+        for turn in turns
+    ]
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
@@ -122,7 +154,9 @@ def train(
                 for group in optimizer.param_groups:
                     tenths = sum(epoch >= milestone for milestone in settings.milestones)
                     group["lr"] = _learning_rate((epoch + step / steps) / epochs, settings) * 0.1**tenths
-                total += take_step(batch).double() * len(next(iter(batch.values())))
+                for take_step in take_turns:
+                    value = take_step(batch)
+                total += value.double() * len(next(iter(batch.values())))
         losses.append(total.item() / len(data))
         if not math.isfinite(losses[-1]):
             raise EndlineError(

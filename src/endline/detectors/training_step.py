@@ -26,6 +26,7 @@ class TrainingStep:
         loss: mean over the samples of a batch.
         optimizer: of the parameters that are trained.
         compute: device and precision.
+        trains: what this loss alone trains of the optimizer's parameters, where losses take turns; None = all.
         clip_norm: bound of the gradient's norm; 0 = none.
         static: whether the loss runs the same kernels for every batch: it reads nothing back from the device, makes no
             tensor from numbers of the CPU, and depends on no state of Python that changes.
@@ -45,11 +46,15 @@ class TrainingStep:
         optimizer: torch.optim.Optimizer,
         compute: Compute,
         *,
+        trains: nn.Module | None = None,
         clip_norm: float = 0.0,
         static: bool = False,
     ) -> None:
         self.loss, self.optimizer, self.clip_norm = loss, optimizer, clip_norm
         self.parameters: list[nn.Parameter] = [each for group in optimizer.param_groups for each in group["params"]]
+        if trains is not None:
+            self.parameters = [each for each in trains.parameters() if each.requires_grad]
+        self.inputs = None if trains is None else self.parameters  # of backward: the adversary gets no gradient
         self.compute = compute
         # Backward has its precision from forward's tensors, and no autocast; what stayed float32 may take TF32.
         self.backward = replace(compute, precision="tf32") if compute.precision == "bf16" else compute
@@ -60,6 +65,7 @@ class TrainingStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """Take the step; returns the loss before it, a number on the device that holds until the next step."""
+        self.optimizer.zero_grad(set_to_none=True)  # all: it passes over what has no gradient, and keeps its moments
         value = self._static_gradients(batch) if self.static else self._gradients(batch)
         if self.clip_norm > 0:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
@@ -67,11 +73,10 @@ class TrainingStep:
         return value
 
     def _gradients(self, batch: Batch) -> Tensor:
-        self.optimizer.zero_grad(set_to_none=True)
         with self.compute.active():
             value = self.loss(batch)
         with self.backward.active():
-            value.backward()  # type: ignore[no-untyped-call]
+            value.backward(inputs=self.inputs)  # type: ignore[no-untyped-call]
         return value.detach()
 
     def _static_gradients(self, batch: Batch) -> Tensor:

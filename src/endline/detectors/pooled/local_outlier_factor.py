@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from endline.detectors.pooled.pooled_detector import PooledDetector
-from endline.detectors.statistics import nearest
+from endline.detectors.statistics import local_reachability_density, nearest
 from endline.errors import EndlineError
 
 
@@ -73,9 +73,3 @@ class LocalOutlierFactor(PooledDetector[LocalOutlierFactorConfig]):
 
     def _neighbours(self, samples: int) -> int:
         return min(self.config.neighbours, samples - 1)
-
-
-def local_reachability_density(distances: Tensor, reach: Tensor) -> Tensor:
-    """Density (n,) from the distances (n, k) to the neighbours and their own reaches (n, k)."""
-    # The small term keeps equal samples finite; it is scikit-learn's.
-    return 1 / (torch.maximum(distances, reach).mean(1) + 1e-10)
