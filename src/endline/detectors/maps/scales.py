@@ -1,5 +1,7 @@
 """What the flows on feature maps share: whitened scales in front, anomaly maps behind."""
 
+from collections.abc import Callable, Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,9 +65,13 @@ class Scales(nn.Module):
 
     def fit(self, features: FeatureSet) -> None:
         """Fit on normal samples in closed form, batch by batch."""
+        self.fit_on(lambda: features.batches(BATCH))
+
+    def fit_on(self, batches: Callable[[], Iterable[Batch]]) -> None:
+        """Fit on what `batches` gives, which is called for every scale: feature maps, batch by batch."""
         for name, whitening in zip(self.names, self.whitening, strict=False):
             assert isinstance(whitening, Whitening)  # for the type checker: a ModuleList forgets what it holds
-            whitening.fit(batch[name] for batch in features.batches(BATCH))
+            whitening.fit(batch[name] for batch in batches())
 
     def forward(self, batch: Batch) -> Maps:
         """Maps (batch, channels[i], H_i, W_i), channels last, as convolutions are fastest."""
