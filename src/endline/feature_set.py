@@ -116,6 +116,24 @@ class FeatureSet:
         wanted = {*required, *optional}
         return self._view({name: array for name, array in self._arrays.items() if _stem(name) in wanted})
 
+    def including(self, name: str, values: NDArray[Any]) -> "FeatureSet":
+        """View with one more array, of numbers that are known of the shown samples, such as their classes.
+
+        Args:
+            name: of the new array.
+            values: (n, ...), one for each shown sample; where a sample is joined from parts, each part has them.
+
+        Example:
+            >>> features = FeatureSet({"x": np.zeros((3, 2), "f4")}).take([2, 0])
+            >>> features.including("class", np.array([[5.0], [7.0]], "f4")).read([1])["class"]
+            tensor([[7.]])
+        """
+        length = len(next(iter(self._arrays.values()))[0])
+        array = np.zeros((length, *values.shape[1:]), values.dtype)
+        array[self.rows] = values if self.rows.ndim == 1 else values[:, None]
+        key = content_key(self.key, name, values.tolist())
+        return self._view({**self._arrays, name: (array,)}, key=key)
+
     def _view(self, arrays: Mapping[str, Sequence[NDArray[Any]]] | None = None, **changes: Any) -> "FeatureSet":
         shown = self._arrays if arrays is None else arrays
         stored = {name: keys for name, keys in self.stored.items() if name in shown}
