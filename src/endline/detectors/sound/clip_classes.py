@@ -28,7 +28,7 @@ def told_classes(rows: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64
     present = [column for column in columns if column in rows]
     if not present:
         return np.zeros(len(rows), np.int64)
-    return rows[present].astype(str).groupby(present).ngroup().to_numpy(np.int64)
+    return np.asarray(rows[present].astype(str).groupby(present).ngroup(), np.int64)
 
 
 def pseudo_classes(features: FeatureSet, count: int, seed: int) -> NDArray[np.int64]:

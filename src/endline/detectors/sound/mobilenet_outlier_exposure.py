@@ -173,7 +173,8 @@ class MobilenetOutlierExposure(Detector[MobilenetOutlierExposureConfig]):
         return Scored(torch.cat([self._anomaly(some) for some in torch.split(pictures, BATCH)]), drawn)
 
     def _anomaly(self, pictures: Tensor) -> Tensor:
-        return -self.model(pictures)
+        odds: Tensor = self.model(pictures)
+        return -odds
 
 
 def drawn_picture(batch: Batch) -> Tensor:

@@ -33,8 +33,8 @@ class RankedNeighbourConfig:
         'largest'
     """
 
-    ranks: tuple[float, ...] = (1.0, 0.99, 0.95, 0.8, 0.0)
-    neighbours: int = 1
+    ranks: tuple[float, ...] = (1.0, 0.9, 0.0)
+    neighbours: int = 2
     density_neighbours: int = 4
     normalisation: str = "ratio"
     join: str = "largest"
