@@ -69,7 +69,7 @@ def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, 
     stored = machines.load("scores").set_index("sample_id")["score"]
     assert f"{stored[f'valve/test/{clip.name}']:.3g}" in results[0].output
     assert results[1].exit_code == 1
-    assert "lasts 4 s, and its model has learned from clips of 2 s" in " ".join(results[1].output.split())
+    assert "lasts 6 s, and its model has learned from clips of 3 s" in " ".join(results[1].output.split())
 
 
 @pytest.mark.parametrize("detector", ["gaussian", "padim"])
