@@ -1,6 +1,6 @@
 """What is heard of a factory beside the machine: ventilation, hammering, a compressor, air guns, a conveyor.
 
-Each kind of noise is float32 of (count,) at `RATE`, rms about 1, drawn anew in every clip.
+Each kind of noise is float32 of (count,) at `RATE`, rms 0.2 to 3, drawn anew in every clip.
 """
 
 from collections.abc import Callable, Mapping

@@ -5,6 +5,11 @@ source domain and ten of a target domain, tested clips of both. The domains diff
 told in the names, and in the room, in the kinds of noise and in their level. A machine is the same in all its clips;
 its speed drifts, its sources vary in level. A fault adds to a clip that is otherwise drawn like all others: the same
 run in the same noise.
+
+Difficulty was chosen, not found: strengths are log-uniform (`MACHINES`). With the defaults, the distance to the nearest
+training clip, of mean, standard deviation and maximum over time of 128 log-mel bands, each standardised, has these
+AUCs of a domain's normals against the anomalies of both (source, target): fan 0.92, 0.76; gearbox 0.94, 0.71; bearing
+0.87, 0.57; slider 0.93, 0.69; valve 0.89, 0.58; ToyCar 0.91, 0.63. Measured once, by hand, with RECIPE 1.
 """
 
 import json
@@ -67,7 +72,7 @@ class Machine:
 
 HALL = Surroundings({"ventilation": 1.0, "compressor": 0.7}, (0.0, 6.0), 0.4)
 ASSEMBLY = Surroundings({"ventilation": 0.7, "air_guns": 0.3, "conveyor": 0.8}, (-1.0, 4.0), 0.6)
-FORGE = Surroundings({"ventilation": 1.0, "hammering": 0.4}, (-1.0, 5.0), 0.7)
+FORGE = Surroundings({"ventilation": 1.0, "hammering": 0.25}, (-1.0, 5.0), 0.7)
 PACKING = Surroundings({"ventilation": 0.8, "conveyor": 1.0}, (0.0, 6.0), 0.3)
 CELLAR = Surroundings({"ventilation": 0.5, "compressor": 1.0}, (-3.0, 3.0), 0.5)
 
@@ -96,10 +101,10 @@ MACHINES: Mapping[str, Machine] = {
     "slider": Machine(
         slider,
         {
-            "source": Domain.of(FORGE, vel="300 400 500", ac="0.1 0.2"),
+            "source": Domain.of(FORGE, vel="300 500", ac="0.1 0.2"),
             "target": Domain.of(CELLAR, vel="600 700", ac="0.3"),
         },
-        {"stick_slip": (0.15, 0.8), "dented_rail": (0.3, 1.6), "loose_stop": (0.3, 1.2)},
+        {"stick_slip": (0.2, 1.0), "dented_rail": (0.4, 2.0), "loose_stop": (0.4, 1.6)},
     ),
     "valve": Machine(
         valve,
