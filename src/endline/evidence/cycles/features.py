@@ -124,7 +124,10 @@ class CyclePreparation(Preparation):
 
     def outside(self, cycle: Cycle) -> float:
         """How far the cycle's duration lies beyond those of training: 0 within their range and a margin on either side,
-        then the excess in margins. The margin is half the range, and at least a tenth of the longest.
+        then the excess in margins. The margin is half the range, and at least a tenth of the longest. Where the longest
+        training cycle lasts more than twice as long as the shortest, half the range would reach down to nothing: below,
+        the margin then leaves the ratio of the two, so that a cycle is too short where it is to the shortest as that is
+        to the longest.
 
         Example:
             >>> preparation = CyclePreparation(("torque",), length=101, rate=100.0, durations=(1.0, 1.0))
@@ -134,8 +137,10 @@ class CyclePreparation(Preparation):
         if self.durations is None:
             return 0.0
         (shortest, longest), duration = self.durations, float(cycle.times[-1] - cycle.times[0])
-        margin = max(MARGIN * longest, (longest - shortest) / 2)
-        excess = (max(duration - longest, shortest - duration) - margin) / margin
+        least, half = MARGIN * longest, (longest - shortest) / 2
+        above = max(least, half)
+        below = max(least, min(half, shortest - shortest**2 / longest))
+        excess = max((duration - longest) / above, (shortest - duration) / below) - 1
         return excess if excess > ROUNDING else 0.0
 
     def _say_length(self, name: str, cycle: Cycle) -> None:
