@@ -47,13 +47,14 @@ def test_a_station_is_one_record_one_yaml_and_the_shared_pipeline(name):
 @pytest.mark.parametrize("name", station_names())
 def test_a_preparation_survives_json(name):
     cls = find_station(name).preparation
-    needed = {"signals": ("force", "way"), "length": 10, "rate": 50.0} if name == "robot_cycle" else {}
-    preparation = cls(**needed)
+    of_cycles, of_clips = {"signals": ("force", "way"), "length": 10, "rate": 50.0}, {"samples": 160_000}
+    needed = {"robot_cycle": of_cycles, "machine_audio": of_clips}
+    preparation = cls(**needed.get(name, {}))
     assert cls.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
 
 
 def test_an_unknown_station_is_reported():
-    with pytest.raises(EndlineError, match=r"There is no station 'weld': choose one of mirror_audio, robot_cycle"):
+    with pytest.raises(EndlineError, match=r"There is no station 'weld': choose one of machine_audio, mirror_audio, robot_cycle"):
         find_station("weld")
 
 
