@@ -103,3 +103,19 @@ def test_joined_arrays_are_one_over_their_channels():
 def test_a_view_on_another_device_reads_there():
     features = FeatureSet(ARRAYS).to("meta").take([1, 2]).only(("maps",))
     assert features.read()["maps"].device.type == "meta"
+
+
+def test_an_array_that_is_known_of_the_shown_samples_follows_them():
+    features = FeatureSet({"x": np.arange(8, dtype="f4").reshape(4, 2)}, key="x").take([3, 1])
+    more = features.including("class", np.array([[5.0], [7.0]], "f4"))
+    assert more.read()["class"].tolist() == [[5.0], [7.0]]
+    assert more.take([1]).read()["class"].tolist() == [[7.0]]
+    assert more.read()["x"].tolist() == features.read()["x"].tolist()
+    assert "class" not in features
+    others = features.including("class", np.array([[5.0], [8.0]], "f4"))
+    assert len({features.fingerprint, more.fingerprint, others.fingerprint}) == 3
+
+
+def test_an_array_that_is_known_of_samples_of_several_parts_is_each_parts():
+    features = FeatureSet({"x": np.zeros((4, 2), "f4")}, rows=np.array([[0, 1], [3, 2]]))
+    assert features.including("class", np.array([[5.0], [7.0]], "f4")).read()["class"].tolist() == [[5, 5], [7, 7]]

@@ -28,11 +28,11 @@ def told_classes(rows: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.int64
     present = [column for column in columns if column in rows]
     if not present:
         return np.zeros(len(rows), np.int64)
-    return np.asarray(rows[present].astype(str).groupby(present).ngroup(), np.int64)
+    return rows[present].astype(str).groupby(present, dropna=False).ngroup().to_numpy().astype(np.int64)
 
 
 def pseudo_classes(features: FeatureSet, count: int, seed: int) -> NDArray[np.int64]:
-    """Class (n,) of each clip by k-means on the mean and deviation over time of its mel bands, standardised.
+    """Class (n,) of each clip by k-means on the mean and deviation over time of its mel bands, in dB as they are.
 
     Args:
         features: clips with `log_mel` (bands, frames).
@@ -46,9 +46,7 @@ def pseudo_classes(features: FeatureSet, count: int, seed: int) -> NDArray[np.in
         (1, 1, False)
     """
     pooled = [torch.cat(torch.std_mean(batch["log_mel"], 2, correction=0), 1) for batch in features.batches(BATCH)]
-    vectors = torch.cat(pooled).double().cpu()
-    deviation, mean = torch.std_mean(vectors, 0, correction=0)
-    _, classes = clusters((vectors - mean) / deviation.clamp(min=1e-6), count, seed)
+    _, classes = clusters(torch.cat(pooled).double(), count, seed)
     return classes
 
 

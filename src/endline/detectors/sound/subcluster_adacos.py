@@ -10,7 +10,7 @@ from endline.detectors.statistics import full_digits
 
 
 class SubclusterAdaCos(nn.Module):
-    """Cross-entropy of classes, each the sum of its sub-clusters' probabilities, by the angles to fixed centres.
+    """Cross-entropy of classes, whose probabilities are the sums of their sub-clusters', by angles to fixed centres.
 
     Wilkinghoff, "Sub-Cluster AdaCos: Learning Representations for Anomalous Sound Detection", IJCNN 2021, after Zhang
     et al., "AdaCos: Adaptively Scaling Cosine Logits for Effectively Learning Deep Face Representations", CVPR 2019.
