@@ -9,7 +9,7 @@ from torch import nn
 
 from endline.detectors.fitting import Training, known_rows
 from endline.detectors.progress import Progress
-from endline.detectors.training import TrainingSettings, _learning_rate, train
+from endline.detectors.training import TrainingSettings, Turn, _learning_rate, train
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -258,3 +258,41 @@ def test_the_memory_layout_of_parameters_changes_nothing(optimizer):
         )
         found.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
     torch.testing.assert_close(*found)
+
+
+def test_losses_take_turns_each_with_its_own_part():
+    """Two adversaries: as two optimizers in turn, and a killed training goes on in the same way."""
+    features = FeatureSet({"x": np.random.default_rng(0).standard_normal((8, 2)).astype("f4")}, key="turns")
+    training = Training(features, known_rows(None, 8), seed=0, progress=Progress())
+    settings = TrainingSettings(epochs=3, batch_size=4, learning_rate=0.1, schedule="constant")
+
+    def made():
+        torch.manual_seed(0)
+        return nn.ModuleDict({"one": nn.Linear(2, 2), "two": nn.Linear(2, 1)})
+
+    def losses(model):
+        def error(batch):
+            return model["two"](model["one"](batch["x"])).square().mean()
+
+        return [lambda batch: -error(batch), lambda batch: error(batch) + model["one"].weight.square().sum()]
+
+    model = made()
+    turns = [Turn(loss, model[name]) for loss, name in zip(losses(model), ("two", "one"), strict=True)]
+    got = train(model, turns, training, settings)
+    by_hand = made()
+    optimizers = [
+        torch.optim.Adam(by_hand[name].parameters(), 0.1, weight_decay=1e-5, fused=True) for name in ("two", "one")
+    ]
+    for epoch in range(3):
+        order, last = np.random.default_rng([0, epoch]).permutation(8), 0.0
+        for batch in features.batches(4, order):
+            for loss, optimizer, name in zip(losses(by_hand), optimizers, ("two", "one"), strict=True):
+                by_hand.zero_grad()
+                value = loss(batch)
+                value.backward()
+                nn.utils.clip_grad_norm_(by_hand[name].parameters(), 1.0)
+                optimizer.step()
+            last += value.item() / 2
+        assert got[epoch] == pytest.approx(last, rel=1e-5)
+    for mine, theirs in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)

@@ -28,7 +28,9 @@ class AEGANConfig(WindowGANConfig):
         penalty: weight of the gradient penalty.
         matching: weight of the feature matching beside the mean squared error.
         matched: statistics of the embeddings that are matched: `mean`, or `mean_and_deviation`.
-        score: one of the nineteen of `gan_scores.VARIANTS`, or `rank_average` of all.
+        score: one of the nineteen of `gan_scores.VARIANTS`, or `rank_average` of all. On simulated fans and valves
+            (tone, rubbing, noise, missing events) the default had a mean AUC of 0.96, `embedding_knn` 0.87, the rank
+            average 0.66, and the best error of a reconstruction 0.63.
         neighbours: training clips of `embedding_knn`.
         lof_neighbours: training clips of `embedding_lof`.
         shrinkage: of the covariance in `embedding_mahalanobis`.
@@ -41,7 +43,7 @@ class AEGANConfig(WindowGANConfig):
     penalty: float = 10.0
     matching: float = 0.1
     matched: str = "mean"
-    score: str = "rank_average"
+    score: str = "embedding_mahalanobis"
     neighbours: int = 2
     lof_neighbours: int = 4
     shrinkage: float = 0.01

@@ -28,7 +28,7 @@ class AnoGANConfig(WindowGANConfig):
         0.1
     """
 
-    search_steps: int = 12
+    search_steps: int = 8
     search_rate: float = 0.1
     feature_share: float = 0.1
 
@@ -107,22 +107,24 @@ class AnoGAN(WindowGAN[AnoGANConfig]):
 
     def measure(self, windows: Tensor) -> dict[str, Tensor]:
         """What is left of windows after the search, as `score`, and the absolute residual as `picture`."""
-        found = self.search(windows)
-        return {"score": self.left(windows, found), "picture": (windows - found).abs()}
+        wanted = self.model.discriminator.embedding(windows)
+        found = self.search(windows, wanted)
+        return {"score": self.left(windows, wanted, found), "picture": (windows - found).abs()}
 
-    def left(self, windows: Tensor, made: Tensor) -> Tensor:
-        """Weighted residual (n,) of scaled windows and what was made for them."""
-        judge, share = self.model.discriminator.embedding, self.config.feature_share
-        features = (judge(windows) - judge(made)).abs().mean(1)
+    def left(self, windows: Tensor, wanted: Tensor, made: Tensor) -> Tensor:
+        """Weighted residual (n,) of scaled windows, their embeddings, and what was made for them."""
+        share = self.config.feature_share
+        features = (wanted - self.model.discriminator.embedding(made)).abs().mean(1)
         return (1 - share) * (windows - made).abs().mean((1, 2, 3)) + share * features
 
-    def search(self, windows: Tensor) -> Tensor:
-        """The windows that the generator makes after the search, (n, 1, bands, frames), for scaled windows."""
+    def search(self, windows: Tensor, wanted: Tensor) -> Tensor:
+        """The windows that the generator makes after the search, for scaled windows (n, 1, bands, frames)."""
         latent = self.model.start.expand(len(windows), -1).clone().requires_grad_()
         optimizer = torch.optim.Adam([latent], self.config.search_rate)
         for _ in range(self.config.search_steps):
             with torch.enable_grad():
-                (latent.grad,) = torch.autograd.grad(self.left(windows, self.model.generator(latent)).sum(), latent)
+                left = self.left(windows, wanted, self.model.generator(latent)).sum()
+                (latent.grad,) = torch.autograd.grad(left, latent)
             optimizer.step()
         with torch.no_grad():
             found: Tensor = self.model.generator(latent)

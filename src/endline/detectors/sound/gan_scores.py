@@ -184,7 +184,7 @@ class RankAverage(nn.Module):
         """Mean rank (batch,) of scores (batch,) by the names of `VARIANTS`."""
         values = torch.stack([scores[name].double() for name in VARIANTS])
         samples, largest = self.known.shape[1], self.known[:, -1:]
-        ranks = torch.searchsorted(self.known, values.contiguous(), right=True) / samples
+        ranks = torch.searchsorted(self.known, values.contiguous(), right=True).double() / samples
         # Beyond the largest all ranks are one: what is farther away must still come later, by less than a rank or so.
         spread = (largest - self.known[:, :1]).clamp(min=1e-12)
         beyond = ((values - largest).clamp(min=0) / spread).log1p() / samples
