@@ -44,7 +44,7 @@ class BestOfConfig:
     share: float = 0.2
     hidden: int = 128
     windows: int = 32
-    autoencoder_epochs: int = 20
+    autoencoder_epochs: int = 80
     autoencoder_min_steps: int = 2000
     autoencoder_batch_size: int = 16
     autoencoder_learning_rate: float = 1e-3
@@ -139,7 +139,8 @@ class BestOf(Detector[BestOfConfig]):
         others = kept_back(pd.DataFrame({"sample_id": range(len(outliers))}), self.config.share, training.seed)
         rest, rest_of_outliers = np.flatnonzero(~back), np.flatnonzero(~others)
         losses: tuple[float, ...] = ()
-        for number, (name, member) in enumerate(self.members.items()):
+        figures: list[tuple[float, float]] = []
+        for name, member in self.members.items():
             features, known = (each.only(member.required, member.optional) for each in (training.features, outliers))
             given = replace(
                 training,
@@ -150,10 +151,10 @@ class BestOf(Detector[BestOfConfig]):
             losses += member._learn(given.stage(name))
             normal = _scores(member, features.take(np.flatnonzero(back)))
             anomalous = _scores(member, known.take(np.flatnonzero(others)))
-            self.model.get_buffer("auroc")[number] = auroc(normal, anomalous)
-            self.model.get_buffer("width")[number] = width(normal, anomalous)
-        figures = zip(self.model.get_buffer("auroc").tolist(), self.model.get_buffer("width").tolist(), strict=True)
-        self.model.get_buffer("chosen").fill_(better([(each, narrow) for each, narrow in figures]))
+            figures.append((auroc(normal, anomalous), width(normal, anomalous)))
+        for name, values in zip(("auroc", "width"), zip(*figures, strict=True), strict=True):
+            self.model.get_buffer(name).copy_(torch.tensor(values))
+        self.model.get_buffer("chosen").fill_(better(figures))
         return losses
 
     def _score(self, batch: Batch) -> Scored:

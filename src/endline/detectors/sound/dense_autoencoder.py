@@ -25,7 +25,7 @@ class DenseAutoencoderConfig(TrainingSettings):
         hidden: width of the layers.
         latent: width of the narrowest one.
         levelled: whether the input is levelled (`Levelling`). The published one is not: with inputs at some -40 dB and
-            outputs that start at 0, the first thousand steps of Adam only look for the mean spectrum.
+            outputs that start at 0, a short training spends its steps on the mean spectrum.
         batch_size: clips a step.
 
     Example:
@@ -38,7 +38,7 @@ class DenseAutoencoderConfig(TrainingSettings):
     hidden: int = 128
     latent: int = 8
     levelled: bool = True
-    epochs: int = 20
+    epochs: int = 80
     min_steps: int = 2000
     batch_size: int = 16
     learning_rate: float = 1e-3

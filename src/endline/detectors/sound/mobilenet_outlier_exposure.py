@@ -160,7 +160,7 @@ class MobilenetOutlierExposure(Detector[MobilenetOutlierExposureConfig]):
     def _mean_probability(self, features: FeatureSet) -> Tensor:
         """Mean probability of the target, over the clips themselves."""
         batches = features.only(("stft",)).batches(BATCH)
-        odds: Tensor = torch.cat([self.model(fit_size(batch["stft"], self.config.size)) for batch in batches])
+        odds = torch.cat([self.model(fit_size(batch["stft"], self.config.size)) for batch in batches])
         return odds.sigmoid().mean()
 
     def _score(self, batch: Batch) -> Scored:

@@ -1,0 +1,69 @@
+"""Selective Mahalanobis: the covariances of the domains, the smaller distance, one domain alone."""
+
+import pandas as pd
+import pytest
+import torch
+
+from endline.detectors.progress import Progress
+from endline.detectors.sound.autoencoder_mahalanobis import AutoencoderMahalanobis, AutoencoderMahalanobisConfig
+from endline.errors import EndlineError
+
+SMALL = {"hidden": 16, "latent": 2, "epochs": 5, "min_steps": 0, "batch_size": 8, "shrinkage": 0.2}
+
+
+def fitted(train, domains=None) -> AutoencoderMahalanobis:
+    detector = AutoencoderMahalanobis(AutoencoderMahalanobisConfig(**SMALL))
+    rows = pd.DataFrame({"sample_id": [str(row) for row in range(len(train))]})
+    rows = rows if domains is None else rows.assign(domain=domains)
+    detector.fit(train, seed=0, progress=Progress(), rows=rows)
+    return detector
+
+
+def residuals(detector, clips) -> torch.Tensor:
+    with torch.no_grad():
+        return detector.model.residuals(detector.model.windows_of(clips)).double()
+
+
+@pytest.fixture(scope="module")
+def domains():
+    return ["source"] * 17 + ["target", None, "target"]  # over two batches of the closed form; None is source
+
+
+@pytest.fixture(scope="module")
+def detector(clips, domains):
+    return fitted(clips(20), domains)
+
+
+def test_each_domain_has_the_shrunk_second_moments_of_its_residuals(detector, clips, domains):
+    away = residuals(detector, clips(20).read()["log_mel"])
+    target = torch.tensor([domain == "target" for domain in domains])
+    for chosen, precision in zip((~target, target), detector.model.precisions, strict=True):
+        vectors = away[chosen].flatten(0, 1)
+        moments = vectors.T @ vectors / len(vectors)
+        shrunk = 0.8 * moments + 0.2 * moments.diagonal().mean() * torch.eye(80).double()
+        torch.testing.assert_close(precision.double(), torch.linalg.inv(shrunk), rtol=1e-3, atol=1e-3)
+
+
+def test_the_score_is_the_smaller_mean_distance_and_the_map_its_addends(detector, clips):
+    batch = clips(6, seed=1).read()
+    away = residuals(detector, batch["log_mel"])
+    distances = torch.einsum("nwi,dij,nwj->dnw", away, detector.model.precisions.double(), away).mean(2) / 80
+    scored = detector.score(batch)
+    torch.testing.assert_close(scored.score, distances.amin(0).float(), rtol=1e-3, atol=1e-4)
+    assert scored.map.shape == (6, 16, 30)
+    assert not torch.allclose(distances[0], distances[1])
+    middle = scored.map[:, :, 4:-4].mean((1, 2))  # every frame there lies in five windows
+    torch.testing.assert_close(middle, scored.score, rtol=0.3, atol=0)
+
+
+@pytest.mark.parametrize("domains", [None, ["source"] * 12, ["target"] * 12])
+def test_with_one_domain_both_are_the_same(clips, domains):
+    first, second = fitted(clips(12), domains).model.precisions
+    assert torch.equal(first, second)
+    assert first.any()
+
+
+def test_a_shrinkage_out_of_range_is_told():
+    with pytest.raises(EndlineError) as caught:
+        AutoencoderMahalanobisConfig(shrinkage=1.5)
+    assert str(caught.value) == "autoencoder_mahalanobis has no shrinkage=1.5: choose one from 0 to 1."
