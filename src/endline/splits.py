@@ -152,7 +152,7 @@ def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> p
         remedy: how more samples of a published split are taken, as a half sentence.
 
     Raises:
-        EndlineError: when too few normal items would train.
+        EndlineError: when too few normal items would train, or none is left to be tested.
     """
     samples = index.samples
     if not index.published_split:
@@ -160,4 +160,9 @@ def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> p
     if (shots := split.get("shots")) is not None:
         samples = few_shots(samples, shots, seed)
     check_training_items(int((samples["split"] == TRAIN).sum()), remedy)
+    if not (samples["split"] == TEST).any():
+        raise EndlineError(
+            f"All {len(samples)} samples train, and none is left to be tested: let fewer of them train (train=0.8), or "
+            "add some that are tested, good ones or unknown."
+        )
     return check_samples(samples)

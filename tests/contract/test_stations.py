@@ -54,7 +54,9 @@ def test_a_preparation_survives_json(name):
 
 
 def test_an_unknown_station_is_reported():
-    with pytest.raises(EndlineError, match=r"There is no station 'weld': choose one of machine_audio, mirror_audio, robot_cycle"):
+    with pytest.raises(
+        EndlineError, match=r"There is no station 'weld': choose one of machine_audio, mirror_audio, robot_cycle"
+    ):
         find_station("weld")
 
 

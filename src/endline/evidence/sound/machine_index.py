@@ -74,7 +74,7 @@ def index_clips(
 
     Returns:
         One row a clip, with `seconds` of it and its `digest`; `domain`, `section` and `attributes` as far as names and
-        `attributes_*.csv` tell them. The split is published where there are clips below `train/`.
+        `attributes_*.csv` tell them. The split is published where some clips train and others are tested.
 
     Raises:
         EndlineError: when the folder is missing, holds no usable clip, holds several machines and none is chosen, or
@@ -113,7 +113,7 @@ def index_clips(
     rejected = rejections.table(len(wanted), usable=any(row["split"] != OUTLIER for row in rows))
     samples = sample_table(rows)
     _warn(samples, machine)
-    return Index(samples, rejected, published_split=bool((samples["split"] == TRAIN).any()))
+    return Index(samples, rejected, published_split={TRAIN, TEST} <= set(samples["split"]))
 
 
 def index_clip(path: Path, reading: Reading) -> pd.DataFrame:
