@@ -23,6 +23,9 @@ class RankedNeighbourConfig:
     Attributes:
         ranks: weights r in [0, 1] of the poolings: each band's frames are sorted, the loudest first, and frame k counts
             r^k; 1 is the mean over time, 0 the maximum.
+        deviation: whether the standard deviation over time is one more pooling.
+        floor: least deviation by which a band is divided, as a share of the mean one: bands that hardly vary among the
+            training clips must not outweigh all others.
         neighbours: nearest training clips whose normalised distances are averaged.
         density_neighbours: neighbours of a training clip that tell how dense it lies.
         normalisation: of distances by the density: `ratio`, `difference`, `none`.
@@ -30,18 +33,20 @@ class RankedNeighbourConfig:
 
     Example:
         >>> RankedNeighbourConfig().join
-        'largest'
+        'mean'
     """
 
     ranks: tuple[float, ...] = (1.0, 0.9, 0.0)
+    deviation: bool = True
+    floor: float = 0.3
     neighbours: int = 2
     density_neighbours: int = 4
     normalisation: str = "ratio"
-    join: str = "largest"
+    join: str = "mean"
 
 
 class PooledClips(nn.Module):
-    """The training clips in each pooling, how dense they lie there, and mean and deviation of their own scores.
+    """The training clips in each pooling, in units of each band's spread, how dense they lie, and their own scores.
 
     Args:
         poolings, clips, bands: their numbers.
@@ -52,6 +57,7 @@ class PooledClips(nn.Module):
     """
 
     known: Tensor
+    spread: Tensor
     density: Tensor
     mean: Tensor
     deviation: Tensor
@@ -59,6 +65,7 @@ class PooledClips(nn.Module):
     def __init__(self, poolings: int, clips: int, bands: int) -> None:
         super().__init__()
         self.register_buffer("known", torch.zeros(poolings, clips, bands))
+        self.register_buffer("spread", torch.ones(poolings, 1, bands))
         self.register_buffer("density", torch.ones(poolings, clips))
         self.register_buffer("mean", torch.zeros(poolings))
         self.register_buffer("deviation", torch.ones(poolings))
@@ -69,12 +76,12 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
 
     What tells a fault may be the mean over time (a bearing's hiss) or the loudest moment (a valve's click), and which
     of them is not known without faults: so a clip is compared in every pooling (Guan et al. 2023, time-weighted
-    frequency domain representation). Each distance is normalised by local density (Wilkinghoff et al. 2025), so that a
-    few clips of another working condition weigh as much as many, and standardised by the training clips' own distances
-    to each other; the largest of them counts, or their mean.
+    frequency domain representation), in units of each band's spread. Each distance is normalised by local density
+    (Wilkinghoff et al. 2025), so that a few clips of another working condition weigh as much as many, and standardised
+    by the training clips' own distances to each other; their mean counts, or the largest.
 
-    The map tells which bands at which moment: each band's squared difference to the nearest training clip in the
-    pooling that counts most, laid on the frames by their weights in it.
+    The map tells which bands at which moment: each band's squared difference to the nearest training clip, in the
+    pooling by rank that counts most, laid on the frames by their weights in it.
 
     Raises:
         EndlineError: for ranks outside [0, 1], or an unknown join or normalisation.
@@ -109,13 +116,18 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         if s.join not in JOINS:
             raise EndlineError(f"RankedNeighbour has no join '{s.join}': choose one of {', '.join(JOINS)}.")
         check_names("RankedNeighbour", "squared_euclidean", s.normalisation)
-        return PooledClips(len(s.ranks), samples, bands)
+        if not s.floor > 0:
+            raise EndlineError(f"floor={s.floor} must be above 0: a band may be the same in all training clips.")
+        return PooledClips(len(s.ranks) + s.deviation, samples, bands)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
         s, model = self.config, self.model
-        pools = [pooled_by_rank(batch["log_mel"], s.ranks) for batch in training.features.batches(BATCH)]
-        model.known = torch.cat(pools, 1)
+        known = torch.cat([self._pooled(batch["log_mel"]) for batch in training.features.batches(BATCH)], 1)
+        spread = known.std(1, correction=0, keepdim=True)
+        level = spread.mean(2, keepdim=True).clamp(min=1e-6)
+        model.spread = (spread.square() + (s.floor * level).square()).sqrt()
+        model.known = known / model.spread
         for number, known in enumerate(model.known):
             model.density[number] = density(known, s.density_neighbours)
             own = self._compared(_others_of(known, model.density[number], s))
@@ -125,7 +137,7 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
 
     def _score(self, batch: Batch) -> Scored:
         s, model = self.config, self.model
-        pools = pooled_by_rank(batch["log_mel"], s.ranks)
+        pools = self._pooled(batch["log_mel"]) / model.spread
         each = torch.stack(
             [
                 normalised_distance(new, known, dense, s.neighbours, normalisation=s.normalisation)
@@ -134,7 +146,13 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         )
         standardised = (self._compared(each) - model.mean[:, None]) / model.deviation[:, None]  # (poolings, batch)
         score = standardised.amax(0) if s.join == "largest" else standardised.mean(0)
-        return Scored(score, lambda: self._map(batch["log_mel"], pools, standardised.argmax(0)))
+        by_rank = standardised[: len(s.ranks)]
+        return Scored(score, lambda: self._map(batch["log_mel"], pools, by_rank.argmax(0)))
+
+    def _pooled(self, clips: Tensor) -> Tensor:
+        """Clips (batch, bands, frames) in every pooling, (poolings, batch, bands)."""
+        by_rank = pooled_by_rank(clips, self.config.ranks)
+        return torch.cat([by_rank, clips.std(2, correction=0)[None]]) if self.config.deviation else by_rank
 
     def _compared(self, distance: Tensor) -> Tensor:
         """Distances as they are standardised: ratios by their logarithm, for they are skew."""
