@@ -11,7 +11,12 @@ from endline.errors import EndlineError
 
 VARIANT = "variant"
 FOLDERS = "folders"
-FIGURES = {"auroc": "AUROC", "auroc_mean_of_kinds": "mean AUROC of the kinds"}  # column of the CSV -> head
+# Column of the CSV -> head.
+FIGURES = {
+    "auroc": "AUROC",
+    "auroc_mean_of_kinds": "mean AUROC of the kinds",
+    "official_score": "official score (harmonic mean of source AUC, target AUC and pAUC)",
+}
 Point = dict[str, Any]
 
 
