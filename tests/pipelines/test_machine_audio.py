@@ -9,6 +9,7 @@ import soundfile
 from click.testing import CliRunner
 
 from endline.cli import cli
+from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
 from endline.evaluation.summary import METRICS
 from endline.evidence.sound.machine_audio import reading_of
@@ -52,6 +53,8 @@ def test_the_report_shows_picture_map_and_sound(machines, run):
     attribution = machines.load("attribution")
     assert attribution["row"].between(0, 1).all()
     assert attribution["sample_id"].nunique() == 12
+    assert attribution["band"].str.fullmatch(r"\d+ Hz").all()
+    assert attribution["second"].between(0, 3).all()
 
 
 def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, tmp_path):
@@ -77,6 +80,20 @@ def test_detectors_of_other_stations_judge_the_mel_picture(machines, run, detect
     machines.run(detector=detector, group="fan", exhibits=1)
     assert np.isfinite(machines.load("scores")["score"]).all()
     assert machines.load("metrics")["detector"] == detector
+
+
+def test_a_map_of_the_stack_names_its_rows(machines, run):
+    machines.run(detector="stack_cflow", group="valve", exhibits=1)
+    assert set(machines.load("attribution")["band"]) <= set(row_names())
+    assert "<figcaption>log-mel picture" in machines.load("report")
+
+
+def test_outlier_exposure_learns_from_another_machine(machines, run, sentence):
+    machines.run(detector="autoencoder_outlier_exposure", group="valve", outliers="fan")
+    samples = machines.load("samples")
+    assert samples["split"].value_counts().to_dict() == {"outlier": 18, "test": 12, "train": 12}
+    assert np.isfinite(machines.load("scores")["score"]).all()
+    assert "outliers=" in sentence(machines.command(detector="autoencoder_outlier_exposure", group="valve"))
 
 
 def test_a_folder_without_train_is_divided_by_domain_and_shots_are_drawn(machines, run):

@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.labels import own_labels
-from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, picture_range
+from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, index_clips
+from endline.evidence.sound.mel import frequency_of, mel_of
 from endline.evidence.sound.recordings import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
@@ -67,6 +69,19 @@ def prepare(
     return replace(preparation, low_db=low, high_db=high)
 
 
+def attribute(shown: Shown, preparation: ClipPreparation) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Where each clip's map is largest, with the `band` (its frequency, or the row of the stack) and the `second`."""
+    points, nearest = hottest_points(shown, preparation)
+    rate = preparation.reading.sample_rate
+    if is_of_stack(shown.maps):
+        names = row_names()
+        bands = [names[int(row * len(names))] for row in points["row"]]
+    else:
+        bands = [f"{frequency_of(row * mel_of(rate / 2)):.0f} Hz" for row in points["row"]]
+    seconds = points["column"].astype(float) * preparation.samples / rate
+    return points.assign(band=pd.Series(bands, index=points.index, dtype=str), second=seconds), nearest
+
+
 def exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
     """Waveform, mel picture with its map, and sound of the shortlisted clips."""
     from endline.evidence.sound.machine_exhibits import clip_exhibits  # only reports draw
@@ -88,7 +103,7 @@ STATION = Station(
     index=index,
     prepare=prepare,
     preparation=ClipPreparation,
-    attribute=hottest_points,
+    attribute=attribute,
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (shots)",

@@ -6,9 +6,9 @@ import numpy as np
 
 from endline.evaluation.attribution import standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
-from endline.evidence.sound.clip_arrays import log_mel
+from endline.evidence.sound.clip_arrays import BANDS, log_mel
 from endline.evidence.sound.exhibits import flac, mel_ticks
-from endline.evidence.sound.machine_features import ClipPreparation
+from endline.evidence.sound.machine_features import ClipPreparation, is_of_stack
 from endline.evidence.station import Shown
 from endline.reporting.exhibit import Exhibit, exhibit_of
 from endline.reporting.pictures import map_overlay, waveform_figure
@@ -25,6 +25,10 @@ def clip_exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
         name = verdict["sample_id"]
         whole = shown.maps.read([rows[name]])["map"].numpy()[0] if has_maps(shown.maps) else None
         place = tuple(marked.loc[name, ["row", "column"]]) if name in marked.index else None
+        if whole is not None and is_of_stack(shown.maps):  # the picture shows its mel bands alone
+            height = len(whole) / BANDS
+            place = (place[0] * height, place[1]) if place is not None and place[0] * height < 1 else None
+            whole = whole[:BANDS]
         exhibits.append(_exhibit(verdict, shown, preparation, whole, place, limits))
     return exhibits
 

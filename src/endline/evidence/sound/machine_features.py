@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
+from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
@@ -196,6 +197,16 @@ def picture_range(samples: pd.DataFrame, folder: Path, preparation: ClipPreparat
     )
     low, high = np.quantile(levels, [DARKEST, BRIGHTEST])
     return float(low), float(max(high, low + 1.0))
+
+
+def is_of_stack(maps: FeatureSet) -> bool:
+    """Whether anomaly maps have a row for each of the 158 rows of the stack, of which the first 128 are mel bands.
+
+    Example:
+        >>> is_of_stack(FeatureSet({"map": np.zeros((1, 128, 20), "f4")}))
+        False
+    """
+    return maps.shapes["map"][0] == len(row_names())
 
 
 def _number(section: object) -> int:

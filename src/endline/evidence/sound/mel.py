@@ -113,6 +113,17 @@ def mel_of(frequency: float) -> float:
     return 2595.0 * math.log10(1.0 + frequency / 700.0)
 
 
+def frequency_of(mel: float) -> float:
+    """Frequency in Hz of a height on the mel scale (of HTK).
+
+    Example:
+        >>> round(frequency_of(mel_of(440.0)))
+        440
+    """
+    frequency: float = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return frequency
+
+
 def _floor_power(settings: MelSettings, floor: Power) -> Tensor:
     """Mean power (n_mels,) that noise with the spectrum ``floor`` has in each band; 1 in the empty bands."""
     bins = np.interp(np.linspace(0, 1, settings.n_fft // 2 + 1), np.linspace(0, 1, len(floor)), floor)
