@@ -41,7 +41,7 @@ from rich import print
 
 from main_job import PROJECT, copy_project
 
-STATIONS = ("mirror_audio", "robot_cycle", "surface_image")
+STATIONS = ("machine_audio", "mirror_audio", "robot_cycle", "surface_image")
 SWEEP = "sweep"
 RESULTS = PROJECT / "benchmarks/results/kill_campaign.csv"
 MEASURED = ("seconds", "memory", "_ms_")  # parts of the names of figures that differ from run to run
@@ -318,7 +318,12 @@ class Campaign:
 
     def _any_file(self) -> Path:
         """A file of the simulated set, kept apart from it."""
-        kinds = {"mirror_audio": "*.wav", "robot_cycle": "*.parquet", "surface_image": "*.png"}
+        kinds = {
+            "machine_audio": "*.wav",
+            "mirror_audio": "*.wav",
+            "robot_cycle": "*.parquet",
+            "surface_image": "*.png",
+        }
         folder = self.project / f"data/01_raw/{self.judge}_simulated"
         source = sorted(path for path in folder.rglob(kinds[self.judge]) if "ground_truth" not in path.parts)[-1]
         target = self.project / source.name
