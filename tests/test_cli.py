@@ -36,10 +36,13 @@ def test_names_and_paths_are_words_even_where_they_look_like_numbers(params: str
     [
         (
             ["--pipeline=miror_audio"],
-            "There is no pipeline 'miror_audio': did you mean 'mirror_audio'? Known are mirror_audio, robot_cycle, "
-            "surface_image.",
+            "There is no pipeline 'miror_audio': did you mean 'mirror_audio'? Known are machine_audio, "
+            "mirror_audio, robot_cycle, surface_image.",
         ),
-        (["--pipelines=robot_cycle,xyz"], "There is no pipeline 'xyz': choose one of mirror_audio, robot_cycle, "),
+        (
+            ["--pipelines=robot_cycle,xyz"],
+            "There is no pipeline 'xyz': choose one of machine_audio, mirror_audio, robot_cycle, ",
+        ),
         (["--env=papr"], "There is no overlay 'papr' in conf (--env): did you mean 'paper'? Known are base, paper, "),
         (["--nodes=idnex"], "Pipeline does not contain nodes named ['idnex']: correct the option, `kedro registry "),
         (["--tags=xyz"], "Pipeline contains no nodes after applying all provided filters: correct the option"),

@@ -141,7 +141,7 @@ def test_options_that_cannot_be_met(project, sentence, params, said):
     [
         (
             {"detector": "hybrid_flo"},
-            "There is no detector 'hybrid_flo': did you mean 'hybrid_flow'? Known are ast, cflow, conv_auto",
+            "There is no detector 'hybrid_flo': did you mean 'hybrid_flow'? Known are aegan, anogan, ast",
         ),
         ({"calibration": "none"}, "There is no calibration 'none': choose one of auto, cross_fit, hold_out."),
         ({"detector": "gaussian", "false_alarm_rate": 5}, "false_alarm_rate=5 must lie between 0 and 1: write 0.05"),

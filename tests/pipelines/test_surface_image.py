@@ -140,7 +140,7 @@ def test_a_detector_of_a_run_is_saved_without_pickle(surfaces, run):
     ("params", "said"),
     [
         ({"group": "screw"}, "screw"),
-        ({"detector": "cs_flo"}, "There is no detector 'cs_flo': did you mean 'cs_flow'? Known are ast"),
+        ({"detector": "cs_flo"}, "There is no detector 'cs_flo': did you mean 'cs_flow'? Known are aegan"),
         ({"input_type": "pyramid"}, "Unknown input type 'pyramid': choose one of multiscale"),
         (
             {"height": 100},
@@ -243,4 +243,7 @@ def test_inspect_gives_a_photograph_the_verdict_that_the_run_gave_it(surfaces, r
     assert refused.exit_code == absent.exit_code == elsewhere.exit_code == 1
     assert "text.png" in refused.output
     assert "absent.png: the file does not exist: restore it." in absent.output
-    assert "There is no station 'surface': choose one of mirror_audio, robot_cycle, surface_image." in elsewhere.output
+    assert (
+        "There is no station 'surface': choose one of machine_audio, mirror_audio, robot_cycle, surface_image."
+        in elsewhere.output
+    )
