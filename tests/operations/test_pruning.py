@@ -139,7 +139,7 @@ def test_one_station_alone_and_fewer_runs_than_are_kept(project: Path, made: Mak
     assert prune(project, 3).lines() == ["Nothing to remove."]
     assert set(prune(project, 2, station="surface_image").versions) == {("surface_image", "1")}
     assert names(project, "mirror_audio/report.html/1/")
-    with pytest.raises(EndlineError, match="There is no station 'mirror': choose one of mirror_audio"):
+    with pytest.raises(EndlineError, match="There is no station 'mirror': choose one of machine_audio"):
         prune(project, 1, station="mirror")
 
 

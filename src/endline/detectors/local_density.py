@@ -45,7 +45,7 @@ def distances(new: Tensor, known: Tensor, distance: str = "squared_euclidean") -
         distance: `squared_euclidean`, or `cosine`: 1 less the cosine of the angle, in [0, 2].
 
     Example:
-        >>> distances(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0], [1.0, 0.0]]), "cosine")
+        >>> distances(torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0], [1.0, 0.0]]), "cosine").round(decimals=3)
         tensor([[1., 0.]])
     """
     if distance == "cosine":  # half the squared distance of unit vectors
