@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError
-from endline.samples import TEST, TRAIN, Index, check_samples, item_of
+from endline.samples import OUTLIER, TEST, TRAIN, Index, check_samples, item_of
 
 MINIMUM_TRAINING_ITEMS = 3
 
@@ -121,21 +121,23 @@ def few_shots(samples: pd.DataFrame, shots: int, seed: int) -> pd.DataFrame:
 def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFrame:
     """Copy of the table with its `split` column filled, group by group, and in a group domain by domain.
 
-    No unit is on both sides.
+    No unit is on both sides: one that was recorded in several domains counts to the first of them. Outliers, normal
+    samples of other classes, stay what they are.
 
     Raises:
         EndlineError: when a group has no normal item, or the rule cannot be met.
     """
     items, units = item_of(samples), samples["unit"]
-    split = pd.Series(TEST, index=samples.index)
+    split = samples["split"].where(samples["split"] == OUTLIER, TEST)
     for group, rows in samples.groupby("group", sort=True).groups.items():
-        normal = rows[(samples.loc[rows, "label"] == 0).fillna(False)]
+        normal = rows[(samples.loc[rows, "label"] == 0).fillna(False) & (split[rows] == TEST)]
         if len(normal) == 0:
             raise EndlineError(
                 f"Group '{group}' has no normal item, and endline learns from good parts only: "
                 "label good ones '0' (or 'normal') in labels.csv, or put them into a folder named 'normal'."
             )
-        for rows_of_domain in samples.loc[normal].groupby(samples.loc[normal, "domain"].fillna("")).groups.values():
+        domains = samples.loc[normal, "domain"].fillna("").groupby(units[normal]).transform("min")
+        for rows_of_domain in samples.loc[normal].groupby(domains).groups.values():
             counts = items[rows_of_domain].groupby(units[rows_of_domain]).nunique().to_dict()
             training = rule.training_units(counts, seed)
             split[rows_of_domain[units[rows_of_domain].isin(training)]] = TRAIN

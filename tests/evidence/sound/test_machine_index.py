@@ -117,6 +117,29 @@ def test_of_several_machines_one_is_chosen_and_others_lend_their_normals(tmp_pat
     assert lent["section"].unique().tolist() == ["valve/00"]
 
 
+def test_other_machines_never_train_as_the_own_one_where_no_split_is_published(tmp_path):
+    for name in ("fan", "valve"):
+        for number in range(5):
+            write(tmp_path / f"{name}/test/section_00_source_test_normal_{number:04d}.wav")
+    found = index(tmp_path, group="fan", outliers=["valve"])
+    assert not found.published_split
+    divided = assign_split(found.samples, SplitRule(train=0.8), seed=0)
+    assert divided.groupby("split")["path"].count().to_dict() == {OUTLIER: 5, TEST: 1, TRAIN: 4}
+    assert set(divided.loc[divided["split"] == OUTLIER, "section"]) == {"valve/00"}
+
+
+def test_a_unit_of_two_domains_is_on_one_side(tmp_path):
+    for domain, first in (("source", 0), ("target", 3)):
+        for number in range(first, 10):
+            write(tmp_path / f"section_00_{domain}_test_normal_{number:04d}.wav")
+    samples = index(tmp_path).samples
+    samples = samples.assign(unit=samples["sample_id"].str.extract(r"normal_(\d+)")[0].astype(object))
+    for seed in range(5):
+        divided = assign_split(samples, SplitRule(train=0.5), seed)
+        sides = divided.groupby("unit")["split"].nunique()
+        assert sides.eq(1).all()
+
+
 def test_the_table_of_attributes_tells_what_names_do_not(tmp_path):
     folder = machine(tmp_path / "fan", attributes="noAttribute")
     write(folder / "train/section_00_source_train_normal_0009_vel_8.wav")
