@@ -104,13 +104,21 @@ def normalised_nearest(
         >>> nearest.tolist(), rows.tolist()
         ([[0.25, 1.0]], [[2, 1]])
     """
-    away = distances(new, known, distance)
-    if normalisation == "ratio":
-        away = away / density
-    elif normalisation == "difference":
-        away = away - density
+    away = normalised(distances(new, known, distance), density, normalisation)
     nearest, rows = away.topk(min(neighbours, len(known)), largest=False)
     return nearest, rows
+
+
+def normalised(away: Tensor, density: Tensor, normalisation: str) -> Tensor:
+    """Distances (b, n) to training vectors in units of their density (n,); `normalisation` as in `normalised_nearest`.
+
+    Example:
+        >>> normalised(torch.tensor([[4.0, 6.0]]), torch.tensor([2.0, 3.0]), "difference")
+        tensor([[2., 3.]])
+    """
+    if normalisation == "ratio":
+        return away / density
+    return away - density if normalisation == "difference" else away
 
 
 def normalised_distance(

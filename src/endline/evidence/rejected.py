@@ -79,6 +79,29 @@ class Rejections:
 
 
 @contextmanager
+def one_file(path: Path) -> Iterator[None]:
+    """Say of the one file that a verdict is wanted on, as a sentence, why it cannot be used.
+
+    Raises:
+        EndlineError: the block's `FileRejected` or `OSError`, with the path.
+
+    Example:
+        >>> with one_file(Path("a.wav")):
+        ...     raise FileRejected("the file is empty (0 bytes)", "record it again")
+        Traceback (most recent call last):
+        endline.errors.EndlineError: a.wav: the file is empty (0 bytes): record it again.
+    """
+    try:
+        yield
+    except FileRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(
+            f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
+        ) from problem
+
+
+@contextmanager
 def after_rejections(rejected: pd.DataFrame) -> Iterator[None]:
     """Say of what fails in the block for want of items how many files were left out before, and mainly why.
 

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.local_density import check_names, density, distances, normalised_distance, normalised_nearest
+from endline.detectors.local_density import (
+    check_names,
+    density,
+    distances,
+    normalised,
+    normalised_distance,
+    normalised_nearest,
+)
 from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch
@@ -200,10 +207,6 @@ def _weights(clips: Tensor, rank: float) -> Tensor:
 
 def _others_of(known: Tensor, dense: Tensor, settings: RankedNeighbourConfig) -> Tensor:
     """Normalised distance (n,) of each training clip to its nearest other ones."""
-    away = distances(known, known)
-    if settings.normalisation == "ratio":
-        away = away / dense
-    elif settings.normalisation == "difference":
-        away = away - dense
+    away = normalised(distances(known, known), dense, settings.normalisation)
     away.fill_diagonal_(torch.inf)
     return away.topk(min(settings.neighbours, len(known) - 1), largest=False).values.mean(1)

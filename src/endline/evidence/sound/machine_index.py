@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 from numpy.typing import NDArray
 from rich.progress import track
 
@@ -16,11 +15,11 @@ from endline.evidence.decoded import DECODED
 from endline.evidence.folders import left_out, list_folder, other_endings
 from endline.evidence.label_table import find_label_table
 from endline.evidence.labels import Own
-from endline.evidence.rejected import Rejections
+from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.clip_names import EXAMPLE, TARGET, ClipName, follows_nearly
 from endline.evidence.sound.condition_table import contradiction, read_conditions
 from endline.evidence.sound.mirror_index import READABLE, TABLE_BELOW, kinds_of_files
-from endline.evidence.sound.recordings import Signal, read_recording, resample
+from endline.evidence.sound.recordings import Signal, read_recording, resample, sound_endings
 from endline.files import file_digest
 from endline.samples import NORMAL, OUTLIER, TEST, TRAIN, Index, sample_table
 
@@ -82,7 +81,7 @@ def index_clips(
     """
     if not folder.is_dir():
         raise EndlineError(f"There is no folder {folder}: give the folder of the clips (--params=raw=<folder>).")
-    endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
+    endings = sound_endings()
     listing = list_folder(folder, endings)
     clips = {path.relative_to(folder).as_posix(): path for path in listing.files if path.suffix.lower() in endings}
     if not clips:
@@ -122,14 +121,8 @@ def index_clip(path: Path, reading: Reading) -> pd.DataFrame:
     Raises:
         EndlineError: when the clip cannot be used.
     """
-    try:
+    with one_file(path):
         seconds = _seconds(path, reading)
-    except FileRejected as problem:
-        raise EndlineError(f"{path}: {problem}") from problem
-    except OSError as problem:
-        raise EndlineError(
-            f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
-        ) from problem
     told = ClipName.of(path.stem)
     row = {"sample_id": path.name, "path": path.name, "group": "", "section": None if told is None else told.section}
     return sample_table([{**row, "digest": file_digest(path), "seconds": seconds}])

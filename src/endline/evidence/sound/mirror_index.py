@@ -7,20 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 from numpy.typing import NDArray
 from rich.progress import track
 
-from endline.errors import EndlineError, FileRejected
+from endline.errors import EndlineError
 from endline.evidence.decoded import DECODED
 from endline.evidence.folders import kind_of_folders, left_out, list_folder, other_endings
 from endline.evidence.label_table import Labelled, find_label_table, read_label_table
 from endline.evidence.labels import Own, check_words, own_labels
 from endline.evidence.near_duplicates import look_hash
-from endline.evidence.rejected import Rejections
+from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.likeness import sound_look
 from endline.evidence.sound.motions import Motions, find_motions
-from endline.evidence.sound.recordings import Signal, read_recording
+from endline.evidence.sound.recordings import Signal, read_recording, sound_endings
 from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 
@@ -53,7 +52,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
     """
     if not folder.is_dir():
         raise EndlineError(f"There is no folder {folder}: give the folder of the recordings (--params=raw=<folder>).")
-    endings = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
+    endings = sound_endings()
     listing = list_folder(folder, endings)
     files = [path for path in listing.files if path.suffix.lower() in endings]
     if not files:
@@ -90,14 +89,8 @@ def index_recording(path: Path) -> pd.DataFrame:
     Raises:
         EndlineError: when the recording cannot be used.
     """
-    try:
+    with one_file(path):
         motions = _motions(path)
-    except FileRejected as problem:
-        raise EndlineError(f"{path}: {problem}") from problem
-    except OSError as problem:
-        raise EndlineError(
-            f"{path}: it cannot be read ({problem.strerror}): check the file's rights and the disk."
-        ) from problem
     digest = file_digest(path)
     return sample_table({**row, "digest": digest} for row in _rows(path.name, None, motions, group=""))
 

@@ -110,6 +110,16 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
     return _one_channel(_chosen(channels, channel), path), rate
 
 
+def sound_endings() -> set[str]:
+    """Endings (lower case) of the files that libsndfile may read.
+
+    Example:
+        >>> {".wav", ".flac", ".aif"} <= sound_endings()
+        True
+    """
+    return {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus"}
+
+
 def resample(samples: Signal, rate: int, target: int) -> Signal:
     """Resample (samples,) from ``rate`` to ``target`` Hz by a polyphase low-pass filter."""
     if rate == target:
