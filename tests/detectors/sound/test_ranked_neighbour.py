@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from endline.detectors.progress import Progress
+from endline.detectors.sound.clip_statistics import STATISTICS
 from endline.detectors.sound.ranked_neighbour import (
     RankedNeighbour,
     RankedNeighbourConfig,
@@ -48,13 +49,13 @@ def test_mean_and_maximum_are_its_ends():
     assert torch.equal(largest, x.amax(2))
 
 
-def test_a_click_and_a_hiss_are_both_seen_by_the_largest_join():
+def test_a_click_and_a_hiss_are_both_seen_where_one_view_counts():
     train, new = clips(40), clips(3, seed=1)
     new[1, 2, 17] += 15  # one moment: the mean hardly moves
     new[2, 4] += 0.8  # every moment: the maximum hardly moves
-    scores = scored(fitted(train, join="largest"), new).score
+    scores = scored(fitted(train, telling=1), new).score
     assert scores[1:].min() > scores[0] + 0.5
-    assert scored(fitted(train, ranks=(1.0,), deviation=False), new).score[1] < scores[1]
+    assert scored(fitted(train, ranks=(1.0,), statistics=()), new).score[1] < scores[1]
 
 
 def test_a_few_clips_of_another_condition_weigh_as_much_as_many():
@@ -75,6 +76,22 @@ def test_a_band_that_varies_much_does_not_outweigh_the_others():
     assert scores[1] > scores[0] + 1
 
 
+def test_the_score_is_the_mean_of_the_views_that_tell_most():
+    train, new = clips(30), clips(5, seed=1)
+    settings = {"ranks": (1.0,), "statistics": ("deviation", "change")}
+    alone = [
+        scored(fitted(train, ranks=(1.0,), statistics=()), new).score,
+        *(
+            each.score(STATISTICS[name](torch.from_numpy(new)), RankedNeighbourConfig(**settings))
+            for each, name in zip(fitted(train, **settings).model[1:], settings["statistics"], strict=True)
+        ),
+    ]
+    ordered = torch.stack(alone).sort(0, descending=True).values
+    for telling in (1, 2, 3):
+        score = scored(fitted(train, telling=telling, **settings), new).score
+        torch.testing.assert_close(score, ordered[:telling].mean(0))
+
+
 def test_the_map_points_to_band_and_moment():
     new = clips(1, seed=1)
     new[0, 3, 25] += 20
@@ -88,7 +105,8 @@ def test_the_map_points_to_band_and_moment():
     [
         ({"ranks": (1.2,)}, r"ranks=\(1.2,\) must be numbers from 0"),
         ({"ranks": ()}, r"ranks=\(\) must be numbers"),
-        ({"join": "median"}, "has no join 'median': choose one of largest, mean"),
+        ({"statistics": ("median",)}, "has no statistic 'median': choose of deviation, change, shape, correlation"),
+        ({"telling": 0}, "telling=0 must be 1 or more"),
         ({"floor": 0.0}, "floor=0.0 must be above 0"),
         ({"normalisation": "root"}, "has no normalisation 'root'"),
     ],

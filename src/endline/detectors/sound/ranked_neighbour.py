@@ -1,4 +1,4 @@
-"""Nearest training clip in pooled spectra, whatever moment tells: several poolings over time, and no training."""
+"""Nearest training clip in pooled spectra, whatever moment tells: several views of a clip, and no training."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ from endline.detectors.local_density import (
     normalised_nearest,
 )
 from endline.detectors.scored import Scored
+from endline.detectors.sound.clip_statistics import STATISTICS
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
 BATCH = 32
-JOINS = ("largest", "mean")
 
 
 @dataclass(frozen=True)
@@ -29,69 +29,88 @@ class RankedNeighbourConfig:
 
     Attributes:
         ranks: weights r in [0, 1] of the poolings: each band's frames are sorted, the loudest first, and frame k counts
-            r^k; 1 is the mean over time, 0 the maximum.
-        deviation: whether the standard deviation over time is one more pooling.
-        floor: least deviation by which a band is divided, as a share of the mean one: bands that hardly vary among the
-            training clips must not outweigh all others.
+            r^k; 1 is the mean over time, 0 the maximum. Each is a view of the clip.
+        statistics: further views, names of `clip_statistics.STATISTICS`.
+        telling: views that count: a clip's score is the mean of that many largest ones. 1 takes the largest alone;
+            the mean of all waters down what one view alone hears.
+        floor: least deviation by which a number of a view is divided, as a share of the mean one: bands that hardly
+            vary among the training clips must not outweigh all others.
         neighbours: nearest training clips whose normalised distances are averaged.
         density_neighbours: neighbours of a training clip that tell how dense it lies.
         normalisation: of distances by the density: `ratio`, `difference`, `none`.
-        join: of the poolings' scores, each standardised on the training clips: the `largest`, or the `mean`.
 
     Example:
-        >>> RankedNeighbourConfig().join
-        'mean'
+        >>> RankedNeighbourConfig().telling
+        3
     """
 
-    ranks: tuple[float, ...] = (1.0, 0.9, 0.0)
-    deviation: bool = True
+    ranks: tuple[float, ...] = (1.0, 0.0)
+    statistics: tuple[str, ...] = ("deviation", "change", "shape", "correlation")
+    telling: int = 3
     floor: float = 0.3
     neighbours: int = 2
     density_neighbours: int = 4
     normalisation: str = "ratio"
-    join: str = "mean"
 
 
-class PooledClips(nn.Module):
-    """The training clips in each pooling, in units of each band's spread, how dense they lie, and their own scores.
+class KnownClips(nn.Module):
+    """The training clips in one view, in units of each number's spread, how dense they lie, and their own scores.
 
     Args:
-        poolings, clips, bands: their numbers.
+        clips, numbers: how many.
 
     Example:
-        >>> PooledClips(poolings=5, clips=9, bands=128).known.shape
-        torch.Size([5, 9, 128])
+        >>> KnownClips(clips=9, numbers=128).vectors.shape
+        torch.Size([9, 128])
     """
 
-    known: Tensor
+    vectors: Tensor
     spread: Tensor
     density: Tensor
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, poolings: int, clips: int, bands: int) -> None:
+    def __init__(self, clips: int, numbers: int) -> None:
         super().__init__()
-        self.register_buffer("known", torch.zeros(poolings, clips, bands))
-        self.register_buffer("spread", torch.ones(poolings, 1, bands))
-        self.register_buffer("density", torch.ones(poolings, clips))
-        self.register_buffer("mean", torch.zeros(poolings))
-        self.register_buffer("deviation", torch.ones(poolings))
+        self.register_buffer("vectors", torch.zeros(clips, numbers))
+        self.register_buffer("spread", torch.ones(numbers))
+        self.register_buffer("density", torch.ones(clips))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def learn(self, vectors: Tensor, settings: RankedNeighbourConfig) -> None:
+        """Keep the training clips' vectors (clips, numbers)."""
+        spread = vectors.std(0, correction=0)
+        level = settings.floor * spread.mean().clamp(min=1e-6)
+        self.spread = (spread.square() + level.square()).sqrt()
+        self.vectors = vectors / self.spread
+        self.density = density(self.vectors, settings.density_neighbours)
+        own = _compared(_others_of(self.vectors, self.density, settings), settings)
+        self.mean, self.deviation = own.mean(), own.std(correction=0).clamp(min=1e-3)
+
+    def score(self, vectors: Tensor, settings: RankedNeighbourConfig) -> Tensor:
+        """Scores (batch,) of vectors (batch, numbers), in units of the training clips' own."""
+        s = settings
+        new = vectors / self.spread
+        away = normalised_distance(new, self.vectors, self.density, s.neighbours, normalisation=s.normalisation)
+        return (_compared(away, s) - self.mean) / self.deviation
 
 
 class RankedNeighbour(Detector[RankedNeighbourConfig]):
-    """Distance to the nearest training clip in log-mel spectra that are pooled over time by global weighted ranking.
+    """Distance to the nearest training clip in several views of its log-mel spectrum, each over all of its time.
 
-    What tells a fault may be the mean over time (a bearing's hiss) or the loudest moment (a valve's click), and which
-    of them is not known without faults: so a clip is compared in every pooling (Guan et al. 2023, time-weighted
-    frequency domain representation), in units of each band's spread. Each distance is normalised by local density
-    (Wilkinghoff et al. 2025), so that a few clips of another working condition weigh as much as many, and standardised
-    by the training clips' own distances to each other; their mean counts, or the largest.
+    What tells a fault may be the mean over time (a bearing's hiss), the loudest moment (a valve's click), or which
+    bands sound together, and which of them is not known without faults. So a clip is compared in every view: pooled
+    by global weighted ranking (Guan et al. 2023, time-weighted frequency domain representation), and by statistics
+    that neither level nor drift moves; each in units of every number's spread. Distances are normalised by local
+    density (Wilkinghoff et al. 2025), so that a few clips of another working condition weigh as much as many, and
+    standardised by the training clips' own distances to each other; the mean of the few largest counts.
 
     The map tells which bands at which moment: each band's squared difference to the nearest training clip, in the
     pooling by rank that counts most, laid on the frames by their weights in it.
 
     Raises:
-        EndlineError: for ranks outside [0, 1], or an unknown join or normalisation.
+        EndlineError: for ranks outside [0, 1], or an unknown statistic or normalisation.
 
     Example:
         >>> import numpy as np
@@ -108,7 +127,7 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
     """
 
     Config = RankedNeighbourConfig
-    model: PooledClips
+    model: nn.ModuleList
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -116,62 +135,54 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         return ("log_mel",)
 
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:
-        """The pooled training clips."""
-        s, bands = self.config, shapes["log_mel"][0]
+        """The training clips in each view."""
+        s = self.config
         if not s.ranks or not all(0 <= rank <= 1 for rank in s.ranks):
             raise EndlineError(f"ranks={s.ranks} must be numbers from 0 (the maximum) to 1 (the mean): correct them.")
-        if s.join not in JOINS:
-            raise EndlineError(f"RankedNeighbour has no join '{s.join}': choose one of {', '.join(JOINS)}.")
+        for name in s.statistics:
+            if name not in STATISTICS:
+                known = ", ".join(STATISTICS)
+                raise EndlineError(f"RankedNeighbour has no statistic '{name}': choose of {known}.")
         check_names("RankedNeighbour", "squared_euclidean", s.normalisation)
         if not s.floor > 0:
             raise EndlineError(f"floor={s.floor} must be above 0: a band may be the same in all training clips.")
-        return PooledClips(len(s.ranks) + s.deviation, samples, bands)
+        if not s.telling >= 1:
+            raise EndlineError(f"telling={s.telling} must be 1 or more: that many views count.")
+        sizes = [view.shape[1] for view in self._views(torch.zeros(1, *shapes["log_mel"]))]
+        return nn.ModuleList(KnownClips(samples, size) for size in sizes)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
-        s, model = self.config, self.model
-        known = torch.cat([self._pooled(batch["log_mel"]) for batch in training.features.batches(BATCH)], 1)
-        spread = known.std(1, correction=0, keepdim=True)
-        level = spread.mean(2, keepdim=True).clamp(min=1e-6)
-        model.spread = (spread.square() + (s.floor * level).square()).sqrt()
-        model.known = known / model.spread
-        for number, known in enumerate(model.known):
-            model.density[number] = density(known, s.density_neighbours)
-            own = self._compared(_others_of(known, model.density[number], s))
-            model.mean[number] = own.mean()
-            model.deviation[number] = own.std(correction=0).clamp(min=1e-3)
+        batches = [self._views(batch["log_mel"]) for batch in training.features.batches(BATCH)]
+        for known, parts in zip(self._known, zip(*batches, strict=True), strict=True):
+            known.learn(torch.cat(parts), self.config)
         return ()
 
     def _score(self, batch: Batch) -> Scored:
-        s, model = self.config, self.model
-        pools = self._pooled(batch["log_mel"]) / model.spread
-        each = torch.stack(
-            [
-                normalised_distance(new, known, dense, s.neighbours, normalisation=s.normalisation)
-                for new, known, dense in zip(pools, model.known, model.density, strict=True)
-            ]
-        )
-        standardised = (self._compared(each) - model.mean[:, None]) / model.deviation[:, None]  # (poolings, batch)
-        score = standardised.amax(0) if s.join == "largest" else standardised.mean(0)
-        by_rank = standardised[: len(s.ranks)]
-        return Scored(score, lambda: self._map(batch["log_mel"], pools, by_rank.argmax(0)))
+        s, views = self.config, self._views(batch["log_mel"])
+        each = torch.stack([known.score(view, s) for known, view in zip(self._known, views, strict=True)])
+        score = each.topk(min(s.telling, len(each)), 0).values.mean(0)
+        telling = each[: len(s.ranks)].argmax(0)
+        return Scored(score, lambda: self._map(batch["log_mel"], views, telling))
 
-    def _pooled(self, clips: Tensor) -> Tensor:
-        """Clips (batch, bands, frames) in every pooling, (poolings, batch, bands)."""
+    @property
+    def _known(self) -> list[KnownClips]:
+        """The training clips, view by view."""
+        return [known for known in self.model if isinstance(known, KnownClips)]
+
+    def _views(self, clips: Tensor) -> list[Tensor]:
+        """Clips (batch, bands, frames) in each view, (batch, numbers)."""
         by_rank = pooled_by_rank(clips, self.config.ranks)
-        return torch.cat([by_rank, clips.std(2, correction=0)[None]]) if self.config.deviation else by_rank
+        return [*by_rank, *(STATISTICS[name](clips) for name in self.config.statistics)]
 
-    def _compared(self, distance: Tensor) -> Tensor:
-        """Distances as they are standardised: ratios by their logarithm, for they are skew."""
-        return distance.clamp(min=1e-6).log() if self.config.normalisation == "ratio" else distance
-
-    def _map(self, clips: Tensor, pools: Tensor, telling: Tensor) -> Tensor:
+    def _map(self, clips: Tensor, views: list[Tensor], telling: Tensor) -> Tensor:
         """Map (batch, bands, frames) of clips whose pooling `telling` (batch,) counts most."""
-        s, model, maps = self.config, self.model, []
-        for clip, number, new in zip(clips, telling.cpu().tolist(), pools.unbind(1), strict=True):
-            known, dense = model.known[number], model.density[number]
-            _, rows = normalised_nearest(new[number][None], known, dense, 1, normalisation=s.normalisation)
-            away = (new[number] - known[rows[0, 0]]).square()
+        s, maps = self.config, []
+        for row, (clip, number) in enumerate(zip(clips, telling.cpu().tolist(), strict=True)):
+            known = self._known[number]
+            new = views[number][row] / known.spread
+            _, rows = normalised_nearest(new[None], known.vectors, known.density, 1, normalisation=s.normalisation)
+            away = (new - known.vectors[rows[0, 0]]).square()
             maps.append(away[:, None] * rank_weights(clip[None], s.ranks[number])[0])
         return torch.stack(maps)
 
@@ -203,6 +214,11 @@ def _weights(clips: Tensor, rank: float) -> Tensor:
     frames = torch.arange(clips.shape[2], device=clips.device, dtype=clips.dtype)
     weights = torch.as_tensor(rank, device=clips.device, dtype=clips.dtype) ** frames  # 0 ** 0 is 1
     return weights / weights.sum()
+
+
+def _compared(distance: Tensor, settings: RankedNeighbourConfig) -> Tensor:
+    """Distances as they are standardised: ratios by their logarithm, for they are skew."""
+    return distance.clamp(min=1e-6).log() if settings.normalisation == "ratio" else distance
 
 
 def _others_of(known: Tensor, dense: Tensor, settings: RankedNeighbourConfig) -> Tensor:
