@@ -82,7 +82,7 @@ def test_the_score_is_the_mean_of_the_views_that_tell_most():
     alone = [
         scored(fitted(train, ranks=(1.0,), statistics=()), new).score,
         *(
-            each.score(STATISTICS[name](torch.from_numpy(new)), RankedNeighbourConfig(**settings))
+            each(STATISTICS[name](torch.from_numpy(new)), RankedNeighbourConfig(**settings))
             for each, name in zip(fitted(train, **settings).model[1:], settings["statistics"], strict=True)
         ),
     ]

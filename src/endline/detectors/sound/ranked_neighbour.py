@@ -7,14 +7,8 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.local_density import (
-    check_names,
-    density,
-    distances,
-    normalised,
-    normalised_distance,
-    normalised_nearest,
-)
+from endline.detectors.local_density import check_names
+from endline.detectors.neighbour_score import NeighbourScore
 from endline.detectors.scored import Scored
 from endline.detectors.sound.clip_statistics import STATISTICS
 from endline.errors import EndlineError
@@ -33,11 +27,7 @@ class RankedNeighbourConfig:
         statistics: further views, names of `clip_statistics.STATISTICS`.
         telling: views that count: a clip's score is the mean of that many largest ones. 1 takes the largest alone;
             the mean of all waters down what one view alone hears.
-        floor: least deviation by which a number of a view is divided, as a share of the mean one: bands that hardly
-            vary among the training clips must not outweigh all others.
-        neighbours: nearest training clips whose normalised distances are averaged.
-        density_neighbours: neighbours of a training clip that tell how dense it lies.
-        normalisation: of distances by the density: `ratio`, `difference`, `none`.
+        floor, neighbours, density_neighbours, normalisation: see `NeighbourSettings`.
 
     Example:
         >>> RankedNeighbourConfig().telling
@@ -51,49 +41,6 @@ class RankedNeighbourConfig:
     neighbours: int = 2
     density_neighbours: int = 4
     normalisation: str = "ratio"
-
-
-class KnownClips(nn.Module):
-    """The training clips in one view, in units of each number's spread, how dense they lie, and their own scores.
-
-    Args:
-        clips, numbers: how many.
-
-    Example:
-        >>> KnownClips(clips=9, numbers=128).vectors.shape
-        torch.Size([9, 128])
-    """
-
-    vectors: Tensor
-    spread: Tensor
-    density: Tensor
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, clips: int, numbers: int) -> None:
-        super().__init__()
-        self.register_buffer("vectors", torch.zeros(clips, numbers))
-        self.register_buffer("spread", torch.ones(numbers))
-        self.register_buffer("density", torch.ones(clips))
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("deviation", torch.ones(()))
-
-    def learn(self, vectors: Tensor, settings: RankedNeighbourConfig) -> None:
-        """Keep the training clips' vectors (clips, numbers)."""
-        spread = vectors.std(0, correction=0)
-        level = settings.floor * spread.mean().clamp(min=1e-6)
-        self.spread = (spread.square() + level.square()).sqrt()
-        self.vectors = vectors / self.spread
-        self.density = density(self.vectors, settings.density_neighbours)
-        own = _compared(_others_of(self.vectors, self.density, settings), settings)
-        self.mean, self.deviation = own.mean(), own.std(correction=0).clamp(min=1e-3)
-
-    def score(self, vectors: Tensor, settings: RankedNeighbourConfig) -> Tensor:
-        """Scores (batch,) of vectors (batch, numbers), in units of the training clips' own."""
-        s = settings
-        new = vectors / self.spread
-        away = normalised_distance(new, self.vectors, self.density, s.neighbours, normalisation=s.normalisation)
-        return (_compared(away, s) - self.mean) / self.deviation
 
 
 class RankedNeighbour(Detector[RankedNeighbourConfig]):
@@ -149,7 +96,7 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         if not s.telling >= 1:
             raise EndlineError(f"telling={s.telling} must be 1 or more: that many views count.")
         sizes = [view.shape[1] for view in self._views(torch.zeros(1, *shapes["log_mel"]))]
-        return nn.ModuleList(KnownClips(samples, size) for size in sizes)
+        return nn.ModuleList(NeighbourScore(samples, size) for size in sizes)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
@@ -160,15 +107,15 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
 
     def _score(self, batch: Batch) -> Scored:
         s, views = self.config, self._views(batch["log_mel"])
-        each = torch.stack([known.score(view, s) for known, view in zip(self._known, views, strict=True)])
+        each = torch.stack([known(view, s) for known, view in zip(self._known, views, strict=True)])
         score = each.topk(min(s.telling, len(each)), 0).values.mean(0)
         telling = each[: len(s.ranks)].argmax(0)
         return Scored(score, lambda: self._map(batch["log_mel"], views, telling))
 
     @property
-    def _known(self) -> list[KnownClips]:
+    def _known(self) -> list[NeighbourScore]:
         """The training clips, view by view."""
-        return [known for known in self.model if isinstance(known, KnownClips)]
+        return [known for known in self.model if isinstance(known, NeighbourScore)]
 
     def _views(self, clips: Tensor) -> list[Tensor]:
         """Clips (batch, bands, frames) in each view, (batch, numbers)."""
@@ -179,10 +126,7 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         """Map (batch, bands, frames) of clips whose pooling `telling` (batch,) counts most."""
         s, maps = self.config, []
         for row, (clip, number) in enumerate(zip(clips, telling.cpu().tolist(), strict=True)):
-            known = self._known[number]
-            new = views[number][row] / known.spread
-            _, rows = normalised_nearest(new[None], known.vectors, known.density, 1, normalisation=s.normalisation)
-            away = (new - known.vectors[rows[0, 0]]).square()
+            away = self._known[number].difference(views[number][row], s).square()
             maps.append(away[:, None] * rank_weights(clip[None], s.ranks[number])[0])
         return torch.stack(maps)
 
@@ -214,15 +158,3 @@ def _weights(clips: Tensor, rank: float) -> Tensor:
     frames = torch.arange(clips.shape[2], device=clips.device, dtype=clips.dtype)
     weights = torch.as_tensor(rank, device=clips.device, dtype=clips.dtype) ** frames  # 0 ** 0 is 1
     return weights / weights.sum()
-
-
-def _compared(distance: Tensor, settings: RankedNeighbourConfig) -> Tensor:
-    """Distances as they are standardised: ratios by their logarithm, for they are skew."""
-    return distance.clamp(min=1e-6).log() if settings.normalisation == "ratio" else distance
-
-
-def _others_of(known: Tensor, dense: Tensor, settings: RankedNeighbourConfig) -> Tensor:
-    """Normalised distance (n,) of each training clip to its nearest other ones."""
-    away = normalised(distances(known, known), dense, settings.normalisation)
-    away.fill_diagonal_(torch.inf)
-    return away.topk(min(settings.neighbours, len(known) - 1), largest=False).values.mean(1)

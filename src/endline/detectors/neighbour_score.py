@@ -1,0 +1,115 @@
+"""How far a vector lies from training vectors, in units of their own distances to each other."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from endline.detectors.local_density import density, distances, normalised, normalised_distance, normalised_nearest
+
+
+class NeighbourSettings(Protocol):
+    """What a detector with a `NeighbourScore` has among its settings.
+
+    Attributes:
+        floor: least deviation by which a number is divided, as a share of the mean one: numbers that hardly vary in
+            training must not outweigh all others.
+        neighbours: nearest training vectors whose normalised distances are averaged.
+        density_neighbours: neighbours of a training vector that tell how dense it lies.
+        normalisation: of distances by the density: `ratio`, `difference`, `none`.
+
+    Example:
+        >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
+        >>> settings: NeighbourSettings = RankedNeighbourConfig()
+    """
+
+    @property
+    def floor(self) -> float:
+        """See above."""
+        ...
+
+    @property
+    def neighbours(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def density_neighbours(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def normalisation(self) -> str:
+        """See above."""
+        ...
+
+
+class NeighbourScore(nn.Module):
+    """Training vectors in units of each number's spread, how dense they lie, and their own distances to each other.
+
+    Args:
+        samples, numbers: training vectors, and how many numbers each has.
+
+    Example:
+        >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
+        >>> known = NeighbourScore(samples=30, numbers=4)
+        >>> known.learn(torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), RankedNeighbourConfig())
+        >>> near, far = known(torch.tensor([[0.0] * 4, [9.0] * 4]), RankedNeighbourConfig())
+        >>> bool(far > near)
+        True
+    """
+
+    vectors: Tensor
+    spread: Tensor
+    density: Tensor
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, samples: int, numbers: int) -> None:
+        super().__init__()
+        self.register_buffer("vectors", torch.zeros(samples, numbers))
+        self.register_buffer("spread", torch.ones(numbers))
+        self.register_buffer("density", torch.ones(samples))
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("deviation", torch.ones(()))
+
+    def learn(self, vectors: Tensor, settings: NeighbourSettings) -> None:
+        """Keep the training vectors (samples, numbers)."""
+        spread = vectors.std(0, correction=0)
+        level = settings.floor * spread.mean().clamp(min=1e-6)
+        self.spread = (spread.square() + level.square()).sqrt()
+        self.vectors = vectors / self.spread
+        self.density = density(self.vectors, settings.density_neighbours)
+        own = _compared(self._others(settings), settings)
+        self.mean, self.deviation = own.mean(), own.std(correction=0).clamp(min=1e-3)
+
+    def forward(self, vectors: Tensor, settings: NeighbourSettings) -> Tensor:
+        """Scores (batch,) of vectors (batch, numbers): deviations above the mean of the training vectors' own."""
+        s = settings
+        new = vectors / self.spread
+        away = normalised_distance(new, self.vectors, self.density, s.neighbours, normalisation=s.normalisation)
+        return (_compared(away, s) - self.mean) / self.deviation
+
+    def difference(self, vector: Tensor, settings: NeighbourSettings) -> Tensor:
+        """What each number of a vector (numbers,) is above that of the nearest training vector, in units of its spread.
+
+        Example:
+            >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
+            >>> NeighbourScore(samples=2, numbers=2).difference(torch.tensor([3.0, 0.0]), RankedNeighbourConfig())
+            tensor([3., 0.])
+        """
+        new = vector / self.spread
+        normalisation = settings.normalisation
+        _, rows = normalised_nearest(new[None], self.vectors, self.density, 1, normalisation=normalisation)
+        return new - self.vectors[rows[0, 0]]
+
+    def _others(self, settings: NeighbourSettings) -> Tensor:
+        """Normalised distance (samples,) of each training vector to its nearest other ones."""
+        away = normalised(distances(self.vectors, self.vectors), self.density, settings.normalisation)
+        away.fill_diagonal_(torch.inf)
+        return away.topk(min(settings.neighbours, len(away) - 1), largest=False).values.mean(1)
+
+
+def _compared(distance: Tensor, settings: NeighbourSettings) -> Tensor:
+    """Distances as they are standardised: ratios by their logarithm, for they are skew."""
+    return distance.clamp(min=1e-6).log() if settings.normalisation == "ratio" else distance
