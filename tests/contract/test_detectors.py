@@ -46,7 +46,7 @@ SMALL = {
 }
 SMALL |= {"windows": 8, "patches": 2, "autoencoder_epochs": 3, "mobilenet_epochs": 3}
 SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0}
-SMALL |= {"search_steps": 2}
+SMALL |= {"search_steps": 2, "kernels": 20}
 SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
 # Classifiers from random weights, which a few steps teach nothing: their own tests ask it of a longer fit.
 UNTAUGHT = ("SectionClassifier",)

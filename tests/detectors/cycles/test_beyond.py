@@ -11,7 +11,17 @@ from endline.detectors.registry import build_detector
 from endline.feature_set import FeatureSet
 
 CONF = Path(__file__).parents[3] / "conf"
-DETECTORS = ("mts_flow", "mts_ast", "nearest_cycle", "pca", "conv_autoencoder", "lstm_vae", "ganf", "hmm")
+DETECTORS = (
+    "mts_flow",
+    "mts_ast",
+    "nearest_cycle",
+    "pca",
+    "conv_autoencoder",
+    "lstm_vae",
+    "ganf",
+    "hmm",
+    "rocket_neighbour",
+)
 
 
 def quick(name: str):

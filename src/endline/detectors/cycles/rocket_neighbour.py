@@ -1,0 +1,122 @@
+"""Nearest training cycle in what random convolutions say of it; nothing is trained."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from endline.detectors.base import Shapes
+from endline.detectors.cycles.cycle_detector import CycleDetector
+from endline.detectors.cycles.random_kernels import PARTS, RandomKernels
+from endline.detectors.cycles.signals import (
+    Standardisation,
+    cycle_shape,
+    measured,
+    measured_batches,
+    signal_gradient,
+)
+from endline.detectors.fitting import Training
+from endline.detectors.local_density import check_names
+from endline.detectors.neighbour_score import NeighbourScore
+from endline.detectors.scored import Scored
+from endline.errors import EndlineError
+from endline.feature_set import Batch
+
+
+@dataclass(frozen=True)
+class RocketNeighbourConfig:
+    """Settings of `RocketNeighbour`.
+
+    Attributes:
+        kernels: random convolutions, three numbers each.
+        floor, neighbours, density_neighbours, normalisation: see `NeighbourSettings`.
+
+    Example:
+        >>> RocketNeighbourConfig().kernels
+        300
+    """
+
+    kernels: int = 300
+    floor: float = 0.3
+    neighbours: int = 2
+    density_neighbours: int = 4
+    normalisation: str = "ratio"
+
+    def __post_init__(self) -> None:
+        if self.kernels < 1:
+            raise EndlineError(f"rocket_neighbour has kernels={self.kernels}: choose at least 1.")
+        check_names("rocket_neighbour", "squared_euclidean", self.normalisation)
+        if not self.floor > 0:
+            raise EndlineError(f"rocket_neighbour has floor={self.floor}: it must be above 0.")
+
+
+class RandomView(nn.Module):
+    """Standardised signals, the random kernels, and the training cycles in what these say.
+
+    Args:
+        signals, steps: of a cycle.
+        samples: training cycles.
+        kernels: random convolutions.
+
+    Example:
+        >>> RandomView(signals=2, steps=50, samples=4, kernels=6).known.vectors.shape
+        torch.Size([4, 19])
+    """
+
+    def __init__(self, signals: int, steps: int, samples: int, kernels: int) -> None:
+        super().__init__()
+        self.standardise = Standardisation(signals)
+        self.kernels = RandomKernels(signals, steps, kernels)
+        self.known = NeighbourScore(samples, PARTS * kernels + 1)
+
+    def vectors(self, values: Tensor, valid: Tensor) -> Tensor:
+        """What the kernels say, and the logarithm of the duration in steps, (batch, numbers)."""
+        said = self.kernels(self.standardise(values, valid), valid)
+        return torch.cat([said, valid.sum(2).clamp(min=1).log()], 1)
+
+
+class RocketNeighbour(CycleDetector[RocketNeighbourConfig]):
+    """Distance to the nearest training cycles in shares of positive values, maxima, deviations of random convolutions.
+
+    ROCKET (Dempster, Petitjean and Webb 2020) without its classifier: as there is one class only, a cycle is compared
+    with its nearest neighbours, in units of local density (Wilkinghoff et al. 2025). Events may come a little earlier
+    or later without being strange, which the step by step difference of `nearest_cycle` cannot tell. The map is the
+    gradient of the score times the signal.
+
+    Example:
+        >>> import numpy as np
+        >>> from endline.detectors.progress import Progress
+        >>> from endline.feature_set import FeatureSet
+        >>> cycles = np.random.default_rng(0).standard_normal((8, 2, 20)).astype("f4")
+        >>> features = FeatureSet({"cycle": cycles, "valid": np.ones((8, 20), "f4")})
+        >>> detector = RocketNeighbour(RocketNeighbourConfig(kernels=10))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 2, 20])
+    """
+
+    Config = RocketNeighbourConfig
+    model: RandomView
+
+    def _build(self, shapes: Shapes, samples: int) -> RandomView:
+        """Kernels and room for the training cycles."""
+        return RandomView(*cycle_shape(shapes), samples, self.config.kernels)
+
+    def _learn(self, training: Training) -> tuple[float, ...]:
+        """Closed form; no losses."""
+        model = self.model
+        model.standardise.fit(measured_batches(training.features))
+        vectors = torch.cat([model.vectors(*pair) for pair in measured_batches(training.features)])
+        model.known.learn(vectors, self.config)
+        return ()
+
+    def _score(self, batch: Batch) -> Scored:
+        """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
+        return Scored(
+            self._scores(batch),
+            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=True),
+        )
+
+    def _scores(self, batch: Batch) -> Tensor:
+        scores: Tensor = self.model.known(self.model.vectors(*measured(batch)), self.config)
+        return scores
