@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from endline.errors import EndlineError
 
@@ -107,6 +109,18 @@ def item_of(samples: pd.DataFrame) -> pd.Series:
 def _item(sample_id: str, part: object) -> str:
     item, _, end = sample_id.rpartition("#")
     return item if isinstance(part, str) and item and end in part.split("+") else sample_id
+
+
+def regular_rows(table: pd.DataFrame, by: Sequence[str], most: int) -> NDArray[np.int64]:
+    """Positions (n,), rising, of at most `most` rows of each group of a table, at regular distances.
+
+    Example:
+        >>> regular_rows(pd.DataFrame({"domain": ["source"] * 6 + [None]}), ["domain"], 3).tolist()
+        [0, 2, 5, 6]
+    """
+    groups = table.groupby(list(by), dropna=False, sort=False).indices.values()
+    taken = [rows[np.unique(np.linspace(0, len(rows) - 1, most).round().astype(int))] for rows in groups]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *taken]))
 
 
 def rejected_table(rows: Sequence[tuple[str, str, str]]) -> pd.DataFrame:

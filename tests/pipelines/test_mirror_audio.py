@@ -28,7 +28,7 @@ OUTPUTS = {
     "source", "inputs", "rejected", "near_duplicates", "untrained",
     "samples", "preparation", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
-    "figures", "intervals", "score_groups", "attribution", "nearest", "model",
+    "figures", "intervals", "score_groups", "attribution", "nearest", "embedding", "importances", "model",
 }  # fmt: skip
 
 

@@ -52,6 +52,16 @@ def run_figures(
         "roc.png": roc_figure(curves, None if rate is None or recall is None else (rate, recall)),
         "training.png": training_figure(history),
     }
+    return encoded(drawn)
+
+
+def encoded(drawn: Mapping[str, Figure | None]) -> dict[str, bytes]:
+    """PNG files of the figures that there are, by their names.
+
+    Example:
+        >>> encoded({"roc.png": None})
+        {}
+    """
     return {name: encode_png(figure) for name, figure in drawn.items() if figure is not None}
 
 

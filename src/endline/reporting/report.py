@@ -21,6 +21,7 @@ _WHY = {
     "missed": "Known faults that were not flagged.",
     "false alarm": "Known normals that were flagged.",
 }
+FIGURES = ("scores", "roc", "training", "embedding", "importances")
 _LEFT_END = 0.4  # of the AUROC bars, or 0 where an interval reaches further down
 
 
@@ -32,6 +33,7 @@ def render_report(
     scores: pd.DataFrame,
     intervals: pd.DataFrame,
     figures: Mapping[str, bytes],
+    embedded: str = "",
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     near_duplicates: pd.DataFrame | None = None,
@@ -49,7 +51,8 @@ def render_report(
         scores: verdicts, one row a tested item: `sample_id, score, p_value, flagged`, and `label, kind, domain` where
             they are known.
         intervals: as `auroc_intervals` gives them.
-        figures: PNG files, as `run_figures` gives them; any may lack.
+        figures: PNG files of the names `FIGURES`; any may lack.
+        embedded: what the numbers of the embedding are, where there is a figure of it.
         exhibits: items shown in full, group by group.
         rejected: columns `path, reason, remedy`.
         near_duplicates: columns `training, tested, distance`, tested samples that look like one that trained.
@@ -87,7 +90,8 @@ def render_report(
         evidence=evidence,
         summary=summary_sentences(metrics, evidence),
         tiles=metric_tiles(metrics, evidence),
-        figures={name: _figure(f"{name}.png", figures) for name in ("scores", "roc", "training")},
+        figures={name: _figure(f"{name}.png", figures) for name in FIGURES},
+        embedded=embedded,
         intervals=_interval_rows(intervals, scale),
         no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
         scale=scale,

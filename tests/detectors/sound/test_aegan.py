@@ -170,10 +170,10 @@ def test_the_adversaries_take_turns_and_leave_each_other_alone():
 
 def test_norm_statistics_are_of_clips_and_change_with_them(trained):
     batch = clips(5, seed=7).read()
-    statistics = trained.norm_statistics(batch)
+    statistics = trained.embeddings(batch)
     assert statistics.shape == (5, 8)  # three strided layers and the embedding
-    assert not torch.allclose(statistics, trained.norm_statistics(with_tone(clips(5, seed=7))))
-    torch.testing.assert_close(trained.norm_statistics({ARRAY: batch[ARRAY][:2]}), statistics[:2], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(statistics, trained.embeddings(with_tone(clips(5, seed=7))))
+    torch.testing.assert_close(trained.embeddings({ARRAY: batch[ARRAY][:2]}), statistics[:2], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("frames", [20, 32, 33, 90])

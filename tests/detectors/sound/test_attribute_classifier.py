@@ -141,6 +141,12 @@ def test_score_by_hand(done):
     assert done.score(new).map is None
 
 
+def test_embeddings_are_unit_vectors_those_of_the_training_clips_as_they_are_kept(done):
+    embeddings = done.embeddings(clips(20, 0).read())
+    torch.testing.assert_close(embeddings, done.model.known, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(20))
+
+
 def test_training_clips_have_no_distance(done):
     torch.testing.assert_close(done.score(clips(20, 0).read()).score, torch.zeros(20), rtol=0, atol=1e-3)
 

@@ -50,6 +50,16 @@ def test_the_score_is_the_mean_of_its_own_section_over_the_patches(fitted, clips
     torch.testing.assert_close(fitted.score(batch).score, torch.stack(expected).float(), rtol=1e-3, atol=1e-3)
 
 
+def test_embeddings_are_what_the_head_sees_on_the_mean_over_the_patches(fitted, clips):
+    batch = sectioned(clips(4, seed=1), [3, 7, 7, 3]).read()
+    embeddings = fitted.embeddings(batch)
+    clip = fitted.model.level(batch["log_mel"])[1]
+    with torch.no_grad():
+        own = fitted.model.features(torch.stack([clip[:, start : start + 16].T for start in (0, 7, 14)])).mean(0)
+    torch.testing.assert_close(embeddings[1], own, rtol=1e-3, atol=1e-3)
+    assert embeddings.shape == (4, fitted.model.head.features)
+
+
 def test_a_clip_of_another_section_or_machine_scores_higher(fitted, clips):
     right = fitted.score(sectioned(clips(8, seed=1), [3, 7] * 4).read()).score
     wrong = fitted.score(sectioned(clips(8, seed=1), [7, 3] * 4).read()).score

@@ -149,7 +149,7 @@ def test_rows_that_are_not_read_change_nothing_and_are_0_in_the_map():
     read[row_numbers(("chroma", "rms"))] = True
     assert not first.map[:, ~read].any()
     assert first.map[:, read].any(2).all()
-    importance = detector.row_importance({"stack": x})
+    importance = detector.importances({"stack": x})
     assert not importance[:, ~read].any()
     assert importance[:, read].all()
 
@@ -162,7 +162,7 @@ def test_row_importance_of_the_untrained_flow_is_twice_its_quadratic_form():
         likelihoods = detector.model.log_likelihoods(x)
     constant = -0.5 * math.log(2 * math.pi)
     forms = torch.stack([(constant - each).flatten(1).mean(1) for each in likelihoods]).mean(0)
-    torch.testing.assert_close(detector.row_importance({"stack": x}).sum(1), 2 * forms, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(detector.importances({"stack": x}).sum(1), 2 * forms, rtol=1e-4, atol=1e-5)
 
 
 def test_row_importance_sums_to_the_slope_away_from_the_means(done):
@@ -175,14 +175,14 @@ def test_row_importance_sums_to_the_slope_away_from_the_means(done):
         return torch.stack([-each.double().flatten(1).mean(1) for each in likelihoods]).mean(0)
 
     slope = (unlikely(1.01) - unlikely(0.99)) / 0.02
-    torch.testing.assert_close(done.row_importance({"stack": x}).sum(1).double(), slope, rtol=2e-2, atol=2e-3)
+    torch.testing.assert_close(done.importances({"stack": x}).sum(1).double(), slope, rtol=2e-2, atol=2e-3)
 
 
 @pytest.mark.parametrize("name", ["log_mel 60", "contrast 3", "centroid"])
 def test_the_row_that_is_broken_is_the_most_important(done, name):
     broken, row = stacks(5, 1), row_names().index(name)
     broken[:, row] += 5 * 10.0 ** (row % 5 - 2)  # the deviation of a row is below its scale
-    assert done.row_importance({"stack": broken}).argmax(1).tolist() == [row] * 5
+    assert done.importances({"stack": broken}).argmax(1).tolist() == [row] * 5
 
 
 def test_published_settings(published):

@@ -113,6 +113,7 @@ class AEGAN(WindowGAN[AEGANConfig]):
     """
 
     Config = AEGANConfig
+    embedded = "means and deviations in the layer norms of the discriminator"
     model: AEGANModel
 
     def _build(self, shapes: Shapes, samples: int) -> AEGANModel:
@@ -156,10 +157,11 @@ class AEGAN(WindowGAN[AEGANConfig]):
         with self._exact(), torch.no_grad():
             return {name: score.cpu() for name, score in self._variants(self._measured(given)).items()}
 
-    def norm_statistics(self, batch: Batch) -> Tensor:
+    def embeddings(self, batch: Batch) -> Tensor:
         """Mean and deviation in each layer norm of the discriminator, means first, averaged over the windows of a clip.
 
-        Their t-SNE shows how far the domains lie apart (figure 3 of the paper).
+        Their t-SNE shows how far the domains lie apart (figure 3 of the paper). The scores of the embedding are of the
+        discriminator's own one, in `variants`.
 
         Returns:
             (batch, 2 * layer norms), on the CPU.

@@ -130,6 +130,7 @@ class AttributeClassifier(Detector[AttributeClassifierConfig]):
     Config = AttributeClassifierConfig
     model: ClipMemory
     required = ("log_mel", "spectrum")
+    embedded = "embeddings of the network that tells conditions apart"
     uses_outliers = True
 
     def _build(self, shapes: Shapes, samples: int) -> ClipMemory:
@@ -158,6 +159,16 @@ class AttributeClassifier(Detector[AttributeClassifierConfig]):
         losses = train(both, loss, replace(training, features=labelled), config)
         self._remember(training)
         return losses
+
+    def embeddings(self, batch: Batch) -> Tensor:
+        """Unit vectors (batch, 2 * embedding) of clips, on the CPU.
+
+        Raises:
+            EndlineError: when it is not fitted, or an array is missing or not finite.
+        """
+        given = self._given(batch, None)
+        with self._exact(), torch.no_grad():
+            return self.model.embeddings(given).cpu()
 
     def _score(self, batch: Batch) -> Scored:
         """Normalised distance to the nearest training clips, (batch,); no map."""

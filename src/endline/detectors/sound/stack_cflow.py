@@ -13,7 +13,7 @@ from endline.detectors.fitting import Training
 from endline.detectors.maps.cflow import CFlowConfig, Decoders
 from endline.detectors.maps.scales import likelihood_map
 from endline.detectors.scored import Scored
-from endline.detectors.sound.stack_rows import GROUPS, ROWS, row_numbers
+from endline.detectors.sound.stack_rows import GROUPS, ROWS, row_names, row_numbers
 from endline.detectors.training import train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -176,6 +176,7 @@ class StackCFlow(Detector[StackCFlowConfig]):
     Config = StackCFlowConfig
     model: StackModel
     required = ("stack",)
+    inputs = tuple(row_names())
 
     def _build(self, shapes: Shapes, samples: int) -> StackModel:
         """Decoders at their start: the identity up to permutations."""
@@ -205,7 +206,7 @@ class StackCFlow(Detector[StackCFlowConfig]):
         by_patch = likelihood_map(above, self.config.mean_of)
         return Scored(by_patch.flatten(1).amax(1), lambda: self._in_rows(by_patch, batch["stack"]))
 
-    def row_importance(self, batch: Batch) -> Tensor:
+    def importances(self, batch: Batch) -> Tensor:
         """What each of the 158 rows adds to how unlikely a clip is, (batch, 158), on the CPU.
 
         The gradient of the mean negative log-likelihood of all patches to the standardised rows, times these, summed
@@ -226,7 +227,7 @@ class StackCFlow(Detector[StackCFlowConfig]):
         return importance.cpu()
 
     def _row_gradients(self, stack: Tensor) -> Tensor:
-        """`row_importance` of the rows that are read, (batch, rows)."""
+        """`importances` of the rows that are read, (batch, rows)."""
         with torch.enable_grad():
             x = self.model.patches.standardised(stack).requires_grad_()
             likelihoods = self.model.decoders.log_likelihoods(self.model.patches.cut(x))

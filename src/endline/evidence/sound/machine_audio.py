@@ -9,13 +9,14 @@ import pandas as pd
 
 from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
+from endline.evaluation.band_shares import band_shares
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.labels import own_labels
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
 from endline.evidence.sound.recordings import DIFFERENCE, MEAN
-from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
@@ -70,16 +71,21 @@ def prepare(
 
 
 def attribute(shown: Shown, preparation: ClipPreparation) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Where each clip's map is largest, with the `band` (its frequency, or the row of the stack) and the `second`."""
-    points, nearest = hottest_points(shown, preparation)
+    """How much each `band` (its frequency, or the row of the stack) counts in each clip, and the `second` of its peak.
+
+    Columns `sample_id, band, second, share, value, row, column`, see `band_shares`; no clip is compared with a nearest.
+    """
+    shares = band_shares(shown.maps, shown.part_scores)
     rate = preparation.reading.sample_rate
     if is_of_stack(shown.maps):
         names = row_names()
-        bands = [names[int(row * len(names))] for row in points["row"]]
+        bands = [names[int(row * len(names))] for row in shares["row"]]
     else:
-        bands = [f"{frequency_of(row * mel_of(rate / 2)):.0f} Hz" for row in points["row"]]
-    seconds = points["column"].astype(float) * preparation.samples / rate
-    return points.assign(band=pd.Series(bands, index=points.index, dtype=str), second=seconds), nearest
+        bands = [f"{frequency_of(row * mel_of(rate / 2)):.0f} Hz" for row in shares["row"]]
+    seconds = shares["column"] * preparation.samples / rate
+    named = shares.assign(band=pd.Series(bands, index=shares.index, dtype=str), second=seconds)
+    columns = ["sample_id", "band", "second", "share", "value", "row", "column"]
+    return named[columns], pd.DataFrame({"sample_id": [], "nearest": []}, dtype=str)
 
 
 def exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:

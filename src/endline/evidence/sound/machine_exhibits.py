@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
 
 from endline.evaluation.attribution import standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
@@ -10,6 +12,7 @@ from endline.evidence.sound.clip_arrays import BANDS, log_mel
 from endline.evidence.sound.exhibits import flac, mel_ticks
 from endline.evidence.sound.machine_features import ClipPreparation, is_of_stack
 from endline.evidence.station import Shown
+from endline.reporting.cycle_figures import ranking_figure
 from endline.reporting.exhibit import Exhibit, exhibit_of
 from endline.reporting.pictures import map_overlay, waveform_figure
 from endline.reporting.style import encode_png
@@ -18,7 +21,9 @@ from endline.reporting.style import encode_png
 def clip_exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
     """Exhibits of the shortlisted clips, in its order; no other map is read whole."""
     limits = shared_limits(shown.maps) if len(shown.shortlist) else None
-    marked = standing_out(shown.attribution, limits).drop_duplicates("sample_id").set_index("sample_id")
+    by_value = shown.attribution.sort_values("value", ascending=False, kind="stable")
+    marked = standing_out(by_value, limits).drop_duplicates("sample_id").set_index("sample_id")
+    bands = dict(list(shown.attribution.groupby("sample_id")))
     rows = {name: number for number, name in enumerate(shown.part_scores["sample_id"])}
     exhibits = []
     for verdict in shown.verdicts():
@@ -29,7 +34,7 @@ def clip_exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
             height = len(whole) / BANDS
             place = (place[0] * height, place[1]) if place is not None and place[0] * height < 1 else None
             whole = whole[:BANDS]
-        exhibits.append(_exhibit(verdict, shown, preparation, whole, place, limits))
+        exhibits.append(_exhibit(verdict, shown, preparation, whole, place, limits, bands.get(name)))
     return exhibits
 
 
@@ -40,6 +45,7 @@ def _exhibit(
     anomaly_map: Any,
     place: Any,
     limits: tuple[float, float] | None,
+    bands: pd.DataFrame | None,
 ) -> Exhibit:
     rate = preparation.reading.sample_rate
     signal = preparation.hear(shown.folder / verdict["path"])
@@ -61,5 +67,14 @@ def _exhibit(
         ("waveform as recorded", encode_png(waveform_figure(signal, rate, []))),
         (f"log-mel picture{ring}", encode_png(drawn)),
     ]
+    if bands is not None:
+        figures.append(("share of the bands in the map, and when each is largest", encode_png(_ranking(bands))))
     note = "The sound is played as recorded, its loudest sample raised to full scale."
     return exhibit_of(verdict, figures, sound=flac(np.asarray(signal), rate), note=note)
+
+
+def _ranking(bands: pd.DataFrame) -> Figure:
+    """Bars of the bands that count most in one clip's map."""
+    ordered = bands.sort_values("share", ascending=False, kind="stable")
+    names = [f"{band}, {second:.2f} s" for band, second in zip(ordered["band"], ordered["second"], strict=True)]
+    return ranking_figure(pd.Series(ordered["share"].to_numpy(), index=names), pd.Series(dtype=float))

@@ -23,6 +23,8 @@ from endline.evaluation.baselines import SUMMARY, baseline_auroc
 from endline.evaluation.calibration import TOGETHER, Calibration, calibrate
 from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, labelled_auroc, missing_for_control
 from endline.evaluation.domains import YEAR
+from endline.evaluation.embedding import embedding_table
+from endline.evaluation.importances import importance_table
 from endline.evaluation.localisation import localisation, missing_for_pixel_auroc
 from endline.evaluation.map_values import has_maps
 from endline.evaluation.metrics import auroc_intervals, roc_curves, score_groups
@@ -228,13 +230,34 @@ def shortlist(scores: pd.DataFrame, calibration: Settings, exhibits: int) -> pd.
     return shortlist_items(scores, Calibration.from_json(calibration).threshold, exhibits)
 
 
+def explain(
+    samples: pd.DataFrame,
+    features: FeatureSet,
+    scores: pd.DataFrame,
+    detectors: Detectors,
+    run: Settings,
+    exhibits: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How the detector sees the samples, and which inputs count, where it offers either and a report shows it."""
+    asked = detectors if exhibits > 0 else {}
+    embedding = embedding_table(samples, features, asked, run["seed"])
+    return embedding, importance_table(samples, features, scores, asked)
+
+
 def figures(
-    score_groups: pd.DataFrame, metrics: Settings, curves: pd.DataFrame, history: pd.DataFrame
+    score_groups: pd.DataFrame,
+    metrics: Settings,
+    curves: pd.DataFrame,
+    history: pd.DataFrame,
+    embedding: pd.DataFrame,
+    importances: pd.DataFrame,
 ) -> dict[str, bytes]:
     """The run's figures, file name -> PNG: drawn here once, the report takes them over."""
-    from endline.reporting.figures import run_figures  # imports matplotlib: only where something is drawn
+    from endline.reporting.detector_figures import embedding_figure, importance_figure
+    from endline.reporting.figures import encoded, run_figures  # imports matplotlib: only where something is drawn
 
-    return run_figures(score_groups, metrics, curves, history)
+    offered = {"embedding.png": embedding_figure(embedding), "importances.png": importance_figure(importances)}
+    return {**run_figures(score_groups, metrics, curves, history), **encoded(offered)}
 
 
 def report(
@@ -242,6 +265,7 @@ def report(
     scores: pd.DataFrame,
     intervals: pd.DataFrame,
     figures: Mapping[str, bytes],
+    embedding: pd.DataFrame,
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     near_duplicates: pd.DataFrame,
@@ -261,6 +285,7 @@ def report(
         scores=scores,
         intervals=intervals,
         figures=figures,
+        embedded="" if embedding.empty else str(embedding["embedded"].iloc[0]),
         exhibits=exhibits,
         rejected=rejected,
         near_duplicates=near_duplicates,

@@ -67,7 +67,18 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                 name="evaluate",
             ),
             node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
-            node(nodes.figures, ["score_groups", "metrics", "curves", "history"], "figures", name="figures"),
+            node(
+                nodes.explain,
+                ["samples", "features", "scores", "detectors", "params:run", "params:exhibits"],
+                ["embedding", "importances"],
+                name="explain",
+            ),
+            node(
+                nodes.figures,
+                ["score_groups", "metrics", "curves", "history", "embedding", "importances"],
+                "figures",
+                name="figures",
+            ),
             node(
                 bound(nodes.report, title=title, evidence=evidence),
                 [
@@ -75,6 +86,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "scores",
                     "intervals",
                     "figures",
+                    "embedding",
                     "exhibits",
                     "rejected",
                     "near_duplicates",
