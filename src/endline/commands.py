@@ -115,30 +115,40 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--window", default=16, show_default=True, help="Steps whose mean score is one window's.")
-@click.option("--hop", default=8, show_default=True, help="Steps from one window to the next.")
-@click.option("--rate", default=0.05, show_default=True, help="Stated rate of false alarms a cycle.")
+@click.option("--station", default="robot_cycle", show_default=True, help="Whose latest run judges.")
+@click.option("--window", type=int, help="Steps of a cycle whose mean score is one window's [default: 16].")
+@click.option("--hop", type=float, help="From one window to the next: steps [default: 8], or seconds of a recording.")
+@click.option("--rate", type=float, help="Stated rate of false alarms: a cycle [default: 0.05], or a window.")
 @click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
-def stream(file: Path, window: int, hop: int, rate: float, env: str | None) -> None:
-    """Replay the cycle in FILE window by window, as a running one would be scored by the latest robot_cycle run."""
+def stream(
+    file: Path, station: str, window: int | None, hop: float | None, rate: float | None, env: str | None
+) -> None:
+    """Judge FILE window by window, with an alarm: a cycle as if it were running, or a recording of hours."""
     from endline.operations.inspection import latest_model
-    from endline.operations.streaming import StreamScorer, StreamSettings, replay
+    from endline.operations.stream_command import opened
     from endline.published import PublishedModel
 
     with plain_errors():
         _check_names((file,))
         project = project_folder()
         check_env(project / "conf", env)
-        model = PublishedModel.load(latest_model(project, "robot_cycle", env))
-        scorer = StreamScorer.of_model(model, StreamSettings(window, hop, rate=rate))
-        chunks = replay(model, file, hop)
-        click.echo(f"alarm on above {scorer.hysteresis.on:.3f}, off at {scorer.hysteresis.off:.3f}")
-        for verdict in scorer.score_stream(chunks):
-            word = "ALARM" if verdict.alarm else "     "
+        running = opened(PublishedModel.load(latest_model(project, station, env)), file, window, hop, rate)
+        click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
+        if running.reason:
             click.echo(
-                f"{word}  steps {verdict.first:5d} to {verdict.last:5d}  score {verdict.score:8.3f}  "
-                f"{verdict.milliseconds:6.1f} ms"
+                f"Beware: {running.reason}. Verdicts keep the rate that can be promised: record more good parts."
             )
+        refused = 0
+        for verdict in running.verdicts:
+            where = running.where(verdict)
+            if verdict.problem:
+                refused += 1
+                click.echo(f"NONE   {where}  {verdict.problem}", err=True)
+                continue
+            word = "ALARM" if verdict.alarm else "     "
+            click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
+        if refused:
+            raise EndlineError(f"{refused} windows of {file} have no verdict, see above: they are not normal.")
 
 
 @cli.command()

@@ -1,6 +1,9 @@
 """The station `machine_audio`, from clips to the report, on a simulated set in a project of its own."""
 
+import base64
 import contextlib
+import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -50,11 +53,26 @@ def test_the_report_shows_picture_map_and_sound(machines, run):
     assert "SIMULATED DATA" in page
     assert "<figcaption>log-mel picture" in page
     assert "<audio" in page
+    assert "share of the bands in the map" in page
+    assert 'id="detector"' not in page
     attribution = machines.load("attribution")
+    assert list(attribution.columns[:4]) == ["sample_id", "band", "second", "share"]
     assert attribution["row"].between(0, 1).all()
-    assert attribution["sample_id"].nunique() == 12
+    assert attribution["sample_id"].value_counts().tolist() == [128] * 12
     assert attribution["band"].str.fullmatch(r"\d+ Hz").all()
     assert attribution["second"].between(0, 3).all()
+    np.testing.assert_allclose(attribution.groupby("sample_id")["share"].sum(), 1.0)
+
+
+def test_the_sound_in_the_report_is_the_clip_raised_to_full_scale(machines, run):
+    page = machines.load("report")
+    cards = re.findall(r'<audio [^>]*aria-label="([^"]+)" src="data:audio/flac;base64,([^"]+)"', page)
+    assert len(cards) == machines.load("shortlist")["sample_id"].nunique() > 0
+    for name, encoded in cards:
+        played, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
+        clip, clip_rate = soundfile.read(machines.folder / "data/01_raw/machine_audio_simulated" / name)
+        assert (rate, played.shape) == (clip_rate, clip.shape)
+        np.testing.assert_allclose(played, 0.99 * clip / np.abs(clip).max(), atol=2e-3)
 
 
 def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, tmp_path):
@@ -75,6 +93,34 @@ def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, 
     assert "lasts 6 s, and its model has learned from clips of 3 s" in " ".join(results[1].output.split())
 
 
+def test_a_recording_of_several_clips_is_streamed(machines, run, tmp_path):
+    folder = machines.folder / "data/01_raw/machine_audio_simulated/valve/test"
+    clips = sorted(folder.glob("*source*normal*.wav")) + sorted(folder.glob("*source*anomaly*.wav"))
+    signals, (rate, *_) = zip(*map(soundfile.read, clips), strict=True)
+    joined = np.concatenate(signals)
+    soundfile.write(tmp_path / "shift.wav", joined, rate)
+    broken = joined.copy()
+    broken[round(4.5 * rate)] = np.nan
+    soundfile.write(tmp_path / "broken.wav", broken, rate, subtype="FLOAT")
+    command = ["stream", "--env=smoke", "--station=machine_audio", "--hop=3"]
+    with contextlib.chdir(machines.folder):
+        whole, faulty, steps = (
+            CliRunner().invoke(cli, [*command, *more])
+            for more in ([str(tmp_path / "shift.wav")], [str(tmp_path / "broken.wav")], ["--window=4", str(clips[0])])
+        )
+    assert whole.exit_code == 0, whole.output
+    lines = whole.output.splitlines()
+    assert lines[0].startswith("alarm on above")
+    stored = machines.load("scores").set_index("sample_id")["score"]
+    shown = [float(re.search(r"score +(-?[\d.]+)", line)[1]) for line in lines if "  score " in line]
+    assert shown == pytest.approx([stored[f"valve/test/{clip.name}"] for clip in clips], abs=6e-4)
+    assert faulty.exit_code == 1
+    said = " ".join(faulty.output.split())
+    assert "NONE seconds 3.0 to 6.0 1 samples are NaN or infinite, at 4.500 s: look for a loose plug." in said
+    assert "1 windows of" in said
+    assert "leave out --window" in steps.output
+
+
 @pytest.mark.parametrize("detector", ["gaussian", "padim"])
 def test_detectors_of_other_stations_judge_the_mel_picture(machines, run, detector):
     machines.run(detector=detector, group="fan", exhibits=1)
@@ -84,8 +130,13 @@ def test_detectors_of_other_stations_judge_the_mel_picture(machines, run, detect
 
 def test_a_map_of_the_stack_names_its_rows(machines, run):
     machines.run(detector="stack_cflow", group="valve", exhibits=1)
-    assert set(machines.load("attribution")["band"]) <= set(row_names())
-    assert "<figcaption>log-mel picture" in machines.load("report")
+    assert set(machines.load("attribution")["band"]) == set(row_names())
+    page, importances = machines.load("report"), machines.load("importances")
+    assert "<figcaption>log-mel picture" in page
+    assert "Which inputs count" in page
+    assert machines.load("embedding").empty
+    assert importances.sort_values("rank")["input"].tolist() != row_names()
+    assert set(importances["input"]) == set(row_names())
 
 
 def test_outlier_exposure_learns_from_another_machine(machines, run, sentence):

@@ -407,3 +407,14 @@ def test_several_sections_have_their_mean_and_a_missing_score_its_reason() -> No
     page = Page(render_report(**{**given, "metrics": {**given["metrics"], **of_domains(2), **lacking}}))
     said = page.text["domains"]
     assert "all sections 1.000 0.800 (0.700 – 0.900) 0.600 No official score: section 01: no labelled normal" in said
+
+
+def test_how_the_detector_sees_the_samples_is_shown_where_it_is_offered():
+    given = inputs() | {"figures": {"embedding.png": png(), "importances.png": png()}, "embedded": "numbers of a net"}
+    page = render_report(**given)
+    assert "t-SNE of the numbers of a net: near ones look alike" in page
+    assert "Which inputs count" in page
+    assert '<a href="#detector">' in page
+    without = render_report(**inputs())
+    assert 'id="detector"' not in without
+    assert '"#detector"' not in without

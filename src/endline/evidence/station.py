@@ -17,7 +17,7 @@ from endline import evidence
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
-from endline.errors import EndlineError
+from endline.errors import EndlineError, FileRejected
 from endline.evaluation.attribution import hottest
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit
@@ -157,6 +157,26 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Window:
+    """A window of evidence that runs on: what `Preparation.inspect` would see of it, cut out into a file of its own.
+
+    Attributes:
+        start, stop: seconds from the start.
+        inspected: its row and arrays; None where it cannot be judged.
+        problem: what is wrong with it, or with the file at this moment.
+
+    Example:
+        >>> Window(3.0, 6.0, None, FileRejected("the recording is silent", "check the microphone")).problem.reason
+        'the recording is silent'
+    """
+
+    start: float
+    stop: float
+    inspected: Inspected | None
+    problem: FileRejected | None = None
+
+
+@dataclass(frozen=True)
 class Station:
     """A station: what is its own; everything else is shared.
 
@@ -174,6 +194,8 @@ class Station:
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, batch after batch; None without masks.
+        windows: a file of any length as windows that each could be an item, one every so many seconds (None: as the
+            station thinks best); None where items are no pieces of something longer.
 
     Example:
         >>> find_station("robot_cycle").title
@@ -191,6 +213,7 @@ class Station:
     simulate: Callable[[Path, Settings, Progress], Path]
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path], Iterator[NDArray[np.bool_]]] | None = None
+    windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None
 
 
 _REGISTERED: dict[str, Station] = {}

@@ -11,6 +11,7 @@ from endline.compute import CPU, Compute
 from endline.detectors.scoring import are_joint, detector_rows, score_rows, with_scores
 from endline.errors import EndlineError
 from endline.evidence.station import find_station
+from endline.feature_set import FeatureSet
 from endline.published import ABOUT, PublishedModel
 
 
@@ -42,8 +43,11 @@ class Inspector:
         Raises:
             EndlineError: when the file cannot be used.
         """
+        return self.judge(*self.model.preparation.inspect(path, self.compute))
+
+    def judge(self, rows: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
+        """Verdicts on rows of the sample table with their arrays, columns as those of `inspect`."""
         detectors = dict(self.model.detectors)
-        rows, features = self.model.preparation.inspect(path, self.compute)
         parts, view = detector_rows(rows, features, joint=are_joint(detectors))
         scores = score_rows(parts, view, detectors)
         verdicts = self.model.calibration.verdicts(with_scores(parts, scores))

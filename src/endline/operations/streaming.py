@@ -68,21 +68,23 @@ class WindowVerdict:
     """What is said of one window.
 
     Attributes:
-        first, last: its steps, counted from the start of the cycle.
-        score: mean score of its steps.
+        first, last: its steps from the start of the cycle; of a recording the seconds where it begins and ends.
+        score: mean score of its steps, or that of the window as an item; NaN where there is a problem.
         alarm: whether the alarm is on after it.
         milliseconds: time that scoring took.
+        problem: why the window has no verdict, as a sentence; empty where it has one.
 
     Example:
         >>> WindowVerdict(first=0, last=15, score=0.7, alarm=False, milliseconds=3.0).alarm
         False
     """
 
-    first: int
-    last: int
+    first: float
+    last: float
     score: float
     alarm: bool
     milliseconds: float
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,10 @@ def replay(model: PublishedModel, file: Path, steps: int) -> list[NDArray[np.flo
 
 def _cycles(model: PublishedModel) -> CyclePreparation:
     if not isinstance(model.preparation, CyclePreparation):
-        raise EndlineError(f"The station {model.station} judges whole items: only cycles of signals can be streamed.")
+        raise EndlineError(
+            f"The station {model.station} judges whole items: only cycles of signals and recordings of running "
+            "machines can be streamed."
+        )
     return model.preparation
 
 

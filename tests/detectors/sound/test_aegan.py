@@ -191,6 +191,7 @@ def test_clips_of_any_length(bands, frames):
         ({"matched": "median"}, "aegan has no matched 'median': choose one of mean, mean_and_deviation"),
         ({"neighbours": 0}, "aegan has neighbours=0 and lof_neighbours=4: choose at least 1"),
         ({"hop": 0}, "hop=0 and hidden=4: choose at least 1"),
+        ({"hop": 33}, "hop=33 is more than window=32: choose a smaller hop, for the frames between two windows"),
     ],
 )
 def test_bad_settings_are_told(settings, sentence):

@@ -69,7 +69,7 @@ class AEGANModel(Adversaries):
         config: the settings.
 
     Example:
-        >>> model = AEGANModel((32, 50), 4, AEGANConfig(window=32, hidden=2))
+        >>> model = AEGANModel((32, 50), 4, AEGANConfig(window=32, hop=8, hidden=2))
         >>> model.generator(torch.zeros(3, 1, 32, 32)).shape
         torch.Size([3, 1, 32, 32])
     """

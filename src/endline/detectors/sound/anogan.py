@@ -49,7 +49,7 @@ class NoiseModel(Adversaries):
         config: the settings.
 
     Example:
-        >>> NoiseModel((32, 50), AnoGANConfig(window=32, hidden=2)).made(3).shape
+        >>> NoiseModel((32, 50), AnoGANConfig(window=32, hop=8, hidden=2)).made(3).shape
         torch.Size([3, 1, 32, 32])
     """
 

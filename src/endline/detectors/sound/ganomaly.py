@@ -40,7 +40,7 @@ class TwiceEncoded(nn.Module):
         config: the settings.
 
     Example:
-        >>> generator = TwiceEncoded((32, 50), GANomalyConfig(window=32, hidden=2))
+        >>> generator = TwiceEncoded((32, 50), GANomalyConfig(window=32, hop=8, hidden=2))
         >>> first, rebuilt, second = generator(torch.zeros(3, 1, 32, 32))
         >>> first.shape, second.shape
         (torch.Size([3, 4]), torch.Size([3, 4]))

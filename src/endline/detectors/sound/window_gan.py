@@ -51,6 +51,11 @@ class WindowGANConfig(TrainingSettings):
         super().__post_init__()
         if self.hop < 1 or self.hidden < 1:
             raise EndlineError(f"hop={self.hop} and hidden={self.hidden}: choose at least 1 of each.")
+        if self.hop > self.window:
+            raise EndlineError(
+                f"hop={self.hop} is more than window={self.window}: choose a smaller hop, for the frames between two "
+                "windows would never be looked at."
+            )
 
 
 class Adversaries(nn.Module):

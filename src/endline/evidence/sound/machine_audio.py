@@ -1,12 +1,13 @@
 """The station `machine_audio`: clips of running machines, as of DCASE task 2, or of one folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from endline.compute import Compute
 from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
 from endline.evaluation.band_shares import band_shares
@@ -16,7 +17,7 @@ from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation
 from endline.evidence.sound.machine_index import Reading, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
 from endline.evidence.sound.recordings import DIFFERENCE, MEAN
-from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
@@ -95,6 +96,13 @@ def exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
     return clip_exhibits(shown, preparation)
 
 
+def windows(path: Path, preparation: ClipPreparation, hop: float | None, compute: Compute) -> Iterator[Window]:
+    """Windows of a long recording, as long as the clips of the model, see `clip_windows`."""
+    from endline.evidence.sound.clip_windows import clip_windows  # only streams read so
+
+    return clip_windows(path, preparation, hop, compute)
+
+
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
     """Simulate clips of six machines."""
     from endline.simulation.sound import machine_audio  # only runs without data need it
@@ -113,4 +121,5 @@ STATION = Station(
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (shots)",
+    windows=windows,
 )

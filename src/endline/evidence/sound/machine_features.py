@@ -93,10 +93,15 @@ class ClipPreparation(Preparation):
         keys = {name: content_key(clips, name, beside.get(name)) for name in own}
 
         def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
+            names = self._own(parts, wanted)
+
+            def one(row: Mapping[str, Any]) -> dict[str, Array]:
+                return self._of_signal(row, self.hear(folder / row["path"]), names)
+
             with ThreadPoolExecutor(self.workers) as pool:
                 for start in track(range(0, len(samples), BATCH), "Extracting features", transient=True):
-                    rows = samples.iloc[start : start + BATCH]
-                    yield self._made(rows, folder, parts, wanted, pool)
+                    rows = samples.iloc[start : start + BATCH].to_dict("records")
+                    yield self._joined(list(pool.map(one, rows)), parts, wanted)
 
         return FeatureRecipe(
             arrays={**(parts.arrays if parts else {}), **{name: (name,) for name in own}},
@@ -117,14 +122,24 @@ class ClipPreparation(Preparation):
         if own > 1.01 * longest:
             raise EndlineError(
                 f"{path} lasts {own:.3g} s, and its model has learned from clips of {longest:.3g} s: "
-                "cut it into such pieces."
+                f"cut it into such pieces, or judge it by `kedro stream --station={self.station}`."
             )
+        return rows, self.arrays_of(rows, self.hear(path), compute)
+
+    def arrays_of(self, rows: pd.DataFrame, signal: Signal, compute: Compute = CPU) -> FeatureSet:
+        """The arrays that the detectors read of one clip.
+
+        Args:
+            rows: its row of the sample table.
+            signal: as `hear` gives it.
+            compute: of the backbone.
+        """
         parts = self._parts("", compute)
-        joined = {**(parts.arrays if parts else {}), **{name: (name,) for name in (*self.of_clip, SUMMARY)}}
-        names = [part for each in joined.values() for part in each]
-        with ThreadPoolExecutor(1) as pool:
-            made = self._made(rows, path.parent, parts, names, pool)
-        return rows, FeatureSet({name: [made[part] for part in each] for name, each in joined.items()})
+        joined = {**(parts.arrays if parts else {}), **{name: (name,) for name in self.of_clip}}
+        wanted = {part for each in joined.values() for part in each}
+        row = {str(column): value for column, value in rows.iloc[0].items()}
+        made = self._joined([self._of_signal(row, signal, self._own(parts, wanted))], parts, wanted)
+        return FeatureSet({name: [made[part] for part in each] for name, each in joined.items()})
 
     def hear(self, path: Path) -> Signal:
         """A clip as the arrays are made of it: (samples,) at the rate and of the length of all."""
@@ -137,29 +152,27 @@ class ClipPreparation(Preparation):
         resized = interpolate(image.clamp(0, 1)[None, None], size, mode="bilinear", antialias=True)
         return resized[0, 0].clamp(0, 1)
 
-    def _made(
-        self,
-        rows: pd.DataFrame,
-        folder: Path,
-        parts: ImageParts | None,
-        wanted: Collection[str],
-        pool: ThreadPoolExecutor,
+    def _own(self, parts: ImageParts | None, wanted: Collection[str]) -> set[str]:
+        """Arrays of a clip itself that are wanted, or that what is wanted is made of."""
+        own = {name for name in (*CLIP_ARRAYS, SUMMARY) if name in wanted}
+        of_log_mel = SUMMARY in own or (parts is not None and not parts.keys.keys().isdisjoint(wanted))
+        return own | ({LOG_MEL} if of_log_mel else set())
+
+    def _joined(
+        self, made: Sequence[Mapping[str, Array]], parts: ImageParts | None, wanted: Collection[str]
     ) -> dict[str, NDArray[Any]]:
-        of_image = set(parts.keys if parts else ()) & set(wanted)
-        plain = {name for name in (*MAKERS, SHIFTED, SECTION, SUMMARY) if name in wanted}
-
-        def one(row: Mapping[str, Any]) -> dict[str, Array]:
-            return self._arrays_of(row, folder, plain | ({LOG_MEL} if of_image or SUMMARY in plain else set()))
-
-        made = list(pool.map(one, rows.to_dict("records")))
-        arrays: dict[str, NDArray[Any]] = {name: np.stack([each[name] for each in made]) for name in plain}
-        if parts is not None and of_image:
+        """The wanted arrays (clips, ...) of those of each clip, and of their mel pictures."""
+        arrays: dict[str, NDArray[Any]] = {
+            name: np.stack([each[name] for each in made]) for name in (*CLIP_ARRAYS, SUMMARY) if name in wanted
+        }
+        if parts is not None and (of_image := set(parts.keys) & set(wanted)):
             images = torch.stack([self.picture(each[LOG_MEL]) for each in made])[:, None]
             arrays |= {name: values.numpy() for name, values in parts.make(images, of_image).items()}
         return arrays
 
-    def _arrays_of(self, row: Mapping[str, Any], folder: Path, names: Collection[str]) -> dict[str, Array]:
-        signal, rate = self.hear(folder / row["path"]), self.reading.sample_rate
+    def _of_signal(self, row: Mapping[str, Any], signal: Signal, names: Collection[str]) -> dict[str, Array]:
+        """Arrays of the clip itself, and those that they are made of."""
+        rate = self.reading.sample_rate
         made = {name: make(signal, rate) for name, make in MAKERS.items() if name in names}
         if SHIFTED in names and row["split"] == TRAIN:
             made[SHIFTED] = shifted_pictures(signal, rate, int(row["digest"][:12], 16))

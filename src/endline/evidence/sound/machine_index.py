@@ -123,9 +123,19 @@ def index_clip(path: Path, reading: Reading) -> pd.DataFrame:
     """
     with one_file(path):
         seconds = _seconds(path, reading)
+    return clip_row(path).assign(digest=file_digest(path), seconds=seconds)
+
+
+def clip_row(path: Path, name: str | None = None) -> pd.DataFrame:
+    """Sample table of one clip as far as the name of its file tells, or of a piece of it with another `name`.
+
+    Example:
+        >>> clip_row(Path("section_02_0001.wav"), "the first minute")[["sample_id", "section"]].to_dict("records")
+        [{'sample_id': 'the first minute', 'section': '02'}]
+    """
     told = ClipName.of(path.stem)
-    row = {"sample_id": path.name, "path": path.name, "group": "", "section": None if told is None else told.section}
-    return sample_table([{**row, "digest": file_digest(path), "seconds": seconds}])
+    section = None if told is None else told.section
+    return sample_table([{"sample_id": name or path.name, "path": path.name, "group": "", "section": section}])
 
 
 def clip_signal(path: Path, reading: Reading) -> Signal:

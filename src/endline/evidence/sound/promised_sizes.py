@@ -8,15 +8,37 @@ import re
 import struct
 from collections.abc import Callable
 from math import ceil
+from typing import Protocol, SupportsIndex, overload
 
 from endline.errors import FileRejected
 
 REMEDY = "export it as WAV, FLAC or another sound format"
 PACKET, PACKET_DATA = 127, 120  # bytes of a packet of a sample dump, and those of its samples
 LAST_PAGE = 4  # flag of an Ogg page: its stream ends here
+START = 64  # bytes that are looked at to know a format
 
 
-def check_size(content: bytes) -> None:
+class Content(Protocol):
+    """Bytes of a file, in memory or not: only slices are read.
+
+    Example:
+        >>> content: Content = b"RIFF"
+        >>> len(content), content[:2]
+        (4, b'RI')
+    """
+
+    def __len__(self) -> int:
+        """Size in bytes."""
+        ...
+
+    @overload
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
+
+    @overload
+    def __getitem__(self, key: slice, /) -> bytes: ...
+
+
+def check_size(content: Content) -> None:
     """Refuse the content of a sound file that is shorter than its header promises, where the format is one of these.
 
     Raises:
@@ -28,10 +50,10 @@ def check_size(content: bytes) -> None:
         endline.errors.FileRejected: a PVF file does not say how long it is, and may lack its end: export it as WAV, ...
     """
     for start, name in LENGTHLESS.items():
-        if re.match(start, content, re.DOTALL):
+        if re.match(start, content[:START], re.DOTALL):
             raise no_length(name)
     for start, size in SIZES.items():
-        if re.match(start, content, re.DOTALL):
+        if re.match(start, content[:START], re.DOTALL):
             try:
                 missing = size(content) - len(content)
             except (struct.error, AttributeError, ValueError):  # the header itself ends too soon
@@ -56,12 +78,12 @@ def no_length(name: str) -> FileRejected:
     return FileRejected(f"{name} file does not say how long it is, and may lack its end", REMEDY)
 
 
-def _avr(content: bytes) -> int:
+def _avr(content: Content) -> int:
     stereo, bits, frames = struct.unpack(">hh10xI", content[12:30])
     return 128 + int(frames) * (2 if stereo else 1) * (int(bits) // 8)
 
 
-def _voc(content: bytes) -> int:
+def _voc(content: Content) -> int:
     """Blocks of one byte of their kind and three of their length; kind 0, the last one, is that byte alone."""
     at = int.from_bytes(content[20:22], "little")
     while at + 4 <= len(content) and content[at] != 0:
@@ -69,7 +91,7 @@ def _voc(content: bytes) -> int:
     return at
 
 
-def _nist(content: bytes) -> int:
+def _nist(content: Content) -> int:
     """Lines of a name, a type and a value; without a count of samples there is no length."""
     header = int(content[8:16])
     lines = re.findall(rb"^(\w+) -i (\d+)", content[:header], re.MULTILINE)
@@ -81,34 +103,34 @@ def _nist(content: bytes) -> int:
     return header + values[b"sample_count"] * values.get(b"channel_count", 1) * size
 
 
-def _sds(content: bytes) -> int:
+def _sds(content: Content) -> int:
     bits, (low, middle, high) = content[6], content[10:13]  # numbers of seven bits a byte
     words = low | middle << 7 | high << 14
     return 21 + PACKET * ceil(words / (PACKET_DATA // ceil(bits / 7)))
 
 
-def _mpc2000(content: bytes) -> int:
+def _mpc2000(content: Content) -> int:
     stereo, frames = struct.unpack("<?8xI", content[21:34])
     return 42 + 2 * int(frames) * (2 if stereo else 1)
 
 
-def _mat5(content: bytes) -> int:
+def _mat5(content: Content) -> int:
     """Elements of a type and a length, four bytes each; libsndfile counts those eight to the last one's length."""
     at, order = 128, "<" if content[126:128] == b"IM" else ">"
     while at + 8 <= len(content):
-        at += 8 + int(struct.unpack_from(f"{order}4xI", content, at)[0])
+        at += 8 + int(struct.unpack(f"{order}4xI", content[at : at + 8])[0])
     return at - 8
 
 
-def _xi(content: bytes) -> int:
+def _xi(content: Content) -> int:
     count = int.from_bytes(content[296:298], "little")
-    sizes = [struct.unpack_from("<I", content, 298 + 40 * number)[0] for number in range(count)]
+    sizes = [struct.unpack("<I", content[at : at + 4])[0] for at in range(298, 298 + 40 * count, 40)]
     if not any(sizes):  # as libsndfile writes it
         raise no_length("this XI")
     return 298 + 40 * count + sum(map(int, sizes))
 
 
-def _is_ended(content: bytes) -> bool:
+def _is_ended(content: Content) -> bool:
     """Whether an Ogg file ends with a whole page that is the last one of a stream."""
     at, flags = 0, 0
     while content[at : at + 4] == b"OggS" and at + 27 <= len(content):
@@ -123,7 +145,7 @@ LENGTHLESS = {
     rb"PVF1": "a PVF",
     rb"\x64\xa3[\x01-\x04]\x00|\x00[\x01-\x04]\xa3\x64": "an IRCAM",
 }
-SIZES: dict[bytes, Callable[[bytes], int]] = {
+SIZES: dict[bytes, Callable[[Content], int]] = {
     rb"2BIT": _avr,
     rb"Creative Voice File\x1a": _voc,
     rb"NIST_1A\n": _nist,

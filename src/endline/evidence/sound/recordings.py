@@ -72,17 +72,7 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
             the channel or does not say how long it is.
         EndlineError: when ENDLINE_LONGEST_RECORDING is no number of seconds.
     """
-    if not path.is_file():
-        raise FileRejected("the file does not exist", "restore it or take it out of the label table")
-    size = path.stat().st_size
-    if size == 0:
-        raise FileRejected("the file is empty (0 bytes)", "record it again")
-    if path.suffix.lower() == ".raw":
-        raise FileRejected("a raw file says neither its rate nor its format", REMEDY)
-    if path.suffix.lower() == ".sd2":
-        raise FileRejected(
-            "a Sound Designer II file keeps its header outside of its data, where nothing reads it", REMEDY
-        )
+    size = checked_size(path)
     longest = _longest()
     most = round(longest * DENSEST)  # values
     if size > 8 * most:
@@ -101,13 +91,41 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
             f"the file is truncated, {len(channels)} of {promised} samples are there",
             "copy it again from its source",
         )
-    _check_samples(channels)
-    if rate < lowest_rate:
+    check_samples(channels)
+    check_rate(rate, lowest_rate)
+    signal, remarks = one_channel(channels, channel)
+    for remark in remarks:
+        log.warning("%s: %s", path, remark)
+    return signal, rate
+
+
+def checked_size(path: Path) -> int:
+    """Size in bytes of a file that may be a recording.
+
+    Raises:
+        FileRejected: when it is missing, empty, or of a format that says too little of itself.
+    """
+    if not path.is_file():
+        raise FileRejected("the file does not exist", "restore it or take it out of the label table")
+    size = path.stat().st_size
+    if size == 0:
+        raise FileRejected("the file is empty (0 bytes)", "record it again")
+    if path.suffix.lower() == ".raw":
+        raise FileRejected("a raw file says neither its rate nor its format", REMEDY)
+    if path.suffix.lower() == ".sd2":
         raise FileRejected(
-            f"the sampling rate of {rate} Hz is below {lowest_rate} Hz",
+            "a Sound Designer II file keeps its header outside of its data, where nothing reads it", REMEDY
+        )
+    return size
+
+
+def check_rate(rate: int, lowest: int) -> None:
+    """Refuse a rate in Hz that is below the lowest."""
+    if rate < lowest:
+        raise FileRejected(
+            f"the sampling rate of {rate} Hz is below {lowest} Hz",
             "record it at 44100 Hz, for resampling cannot restore the band that is missing",
         )
-    return _one_channel(_chosen(channels, channel), path), rate
 
 
 def sound_endings() -> set[str]:
@@ -165,7 +183,7 @@ def _too_long(reason: str, longest: float) -> FileRejected:
 def _read_channels(file: SoundStream, longest: float, most: int) -> tuple[Channels, int, int]:
     """Channels, rate, and the number of samples that the header promises (0: it does not know)."""
     rate, count, promised = int(file.samplerate), int(file.channels), int(file.frames)
-    missing = _missing_by_log(file.extra_info)
+    missing = missing_by_log(file.extra_info)
     if missing:
         raise FileRejected(
             f"the file is truncated, {missing} that its header promises are missing", "copy it again from its source"
@@ -188,7 +206,7 @@ def _read_channels(file: SoundStream, longest: float, most: int) -> tuple[Channe
     return channels, rate, promised
 
 
-def _missing_by_log(text: str) -> str:
+def missing_by_log(text: str) -> str:
     """What a header promises beyond the file's end by the log of libsndfile, which reads on in silence; "" for nothing.
 
     Of the formats that neither `checked_header` nor `check_size` knows: AU, RF64, W64, MAT4, SVX, WVE.
@@ -207,7 +225,7 @@ def _missing_by_log(text: str) -> str:
     return ""
 
 
-def _check_samples(channels: Channels) -> None:
+def check_samples(channels: Channels) -> None:
     """Refuse (samples, channels) that hold NaN, silence, clipping or values of other units."""
     broken = int(np.count_nonzero(~np.isfinite(channels)))
     if broken:
@@ -253,15 +271,37 @@ def _chosen(channels: Channels, channel: str) -> Channels:
     return channels[:, int(channel) - 1 : int(channel)]
 
 
-def _one_channel(channels: Channels, path: Path) -> Signal:
-    """Mean (samples,) of the channels that hold sound, without a constant offset."""
-    offsets = channels.mean(axis=0, dtype=np.float64)
-    around = channels - offsets.astype(np.float32)
+def one_channel(channels: Channels, channel: str = MEAN) -> tuple[Signal, list[str]]:
+    """The chosen channel (samples,), or mean of those that hold sound, without a constant offset.
+
+    Args:
+        channels: (samples, channels).
+        channel: as of `read_recording`.
+
+    Returns:
+        The signal, and remarks on what was left out or taken away.
+
+    Raises:
+        FileRejected: when the channels cancel each other, or the chosen one is silent or not there.
+
+    Example:
+        >>> tone = np.sin(np.pi / 5 * np.arange(100, dtype="f4"))
+        >>> one_channel(np.stack([tone, 0 * tone], 1))[1]
+        ['channel 2 of 2 is silent and left out: check its microphone.']
+    """
+    chosen = _chosen(channels, channel)
+    remarks = []
+    offsets = chosen.mean(axis=0, dtype=np.float64)
+    around = chosen - offsets.astype(np.float32)
     heard = np.abs(around).max(axis=0) >= SILENT_PEAK
+    if not heard.any():
+        raise FileRejected(
+            f"channel {channel} of {channels.shape[1]} is silent", "check its microphone, or choose another"
+        )
     if not heard.all():
         silent = ", ".join(str(number + 1) for number in np.flatnonzero(~heard))
-        log.warning("%s: channel %s of %d is silent and left out: check its microphone.", path, silent, len(heard))
-    mean = channels[:, heard].mean(axis=1, dtype=np.float32)
+        remarks.append(f"channel {silent} of {len(heard)} is silent and left out: check its microphone.")
+    mean = chosen[:, heard].mean(axis=1, dtype=np.float32)
     power, whole = np.mean(around[:, heard] ** 2), np.mean(around[:, heard].mean(axis=1) ** 2)
     if whole < OPPOSED * power:
         raise FileRejected(
@@ -270,6 +310,6 @@ def _one_channel(channels: Channels, path: Path) -> Signal:
         )
     offset = float(offsets[heard].mean())
     if abs(offset) > OFFSET:
-        log.warning("%s: a constant offset of %.1f%% of full scale is taken away.", path, 100 * offset)
+        remarks.append(f"a constant offset of {100 * offset:.1f}% of full scale is taken away.")
         mean = mean - np.float32(offset)
-    return np.ascontiguousarray(mean)
+    return np.ascontiguousarray(mean), remarks

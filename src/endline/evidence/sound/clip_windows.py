@@ -1,0 +1,78 @@
+"""Windows of a recording of hours as clips: what the detectors of a published model see of each."""
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from endline.compute import CPU, Compute
+from endline.errors import FileRejected
+from endline.evidence.sound.clip_arrays import fitted
+from endline.evidence.sound.long_recordings import Cut, cut_windows
+from endline.evidence.sound.machine_features import ClipPreparation
+from endline.evidence.sound.machine_index import clip_row
+from endline.evidence.sound.recordings import Signal, check_samples, one_channel, resample
+from endline.evidence.station import Window
+
+HOP = 0.5  # of a window, where none is given: a short fault lies whole in one of two windows
+log = logging.getLogger(__name__)
+
+
+def clip_windows(
+    path: Path, preparation: ClipPreparation, hop: float | None = None, compute: Compute = CPU
+) -> Iterator[Window]:
+    """Windows of a recording, each with the arrays that `inspect` makes of the same window cut out.
+
+    Each is brought to the rate of the model by itself, as the clips were that the model has learned from: there is no
+    border of blocks in it. What is silent, clipped or not finite is said with its time, and the recording read on.
+
+    Args:
+        path: any file that libsndfile reads.
+        preparation: of the model; its clips' length is a window's.
+        hop: seconds from one window to the next; half a window where none is given.
+        compute: of the backbone.
+
+    Raises:
+        EndlineError: as `cut_windows`.
+    """
+    seconds = preparation.samples / preparation.reading.sample_rate
+    remarks = _Remarks(path)
+    for cut in cut_windows(path, seconds, hop or HOP * seconds, preparation.reading.sample_rate):
+        start, stop = cut.seconds
+        if cut.problem is not None:
+            yield Window(start, stop, None, cut.problem)
+            continue
+        try:
+            signal = _signal(cut, preparation, remarks)
+        except FileRejected as problem:
+            yield Window(start, stop, None, problem)
+            continue
+        rows = clip_row(path, f"{path.name} from {start:.3f} s")
+        yield Window(start, stop, (rows, preparation.arrays_of(rows, signal, compute)))
+
+
+class _Remarks:
+    """Writes a remark to the log when it is new, not for each window of hours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.known = path, set[str]()
+
+    def say(self, remarks: list[str], start: float) -> None:
+        kinds = {re.sub(r"\d[\d.]*%", "%", remark): remark for remark in remarks}
+        for kind in kinds.keys() - self.known:
+            log.warning("%s from %.1f s: %s", self.path, start, kinds[kind])
+        self.known = set(kinds)
+
+
+def _signal(cut: Cut, preparation: ClipPreparation, remarks: _Remarks) -> Signal:
+    broken = np.flatnonzero(~np.isfinite(cut.channels).all(axis=1))
+    if len(broken):
+        first, last = ((cut.start + place) / cut.rate for place in broken[[0, -1]])
+        when = f"at {first:.3f} s" if len(broken) == 1 else f"from {first:.3f} to {last:.3f} s"
+        raise FileRejected(f"{len(broken)} samples are NaN or infinite, {when}", "look for a loose plug")
+    check_samples(cut.channels)
+    signal, said = one_channel(cut.channels, preparation.reading.channel)
+    remarks.say(said, cut.start / cut.rate)
+    return fitted(resample(signal, cut.rate, preparation.reading.sample_rate), preparation.samples)

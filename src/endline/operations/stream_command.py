@@ -1,0 +1,69 @@
+"""What `stream` does with a file: windows of a running cycle, or of a recording of hours, by the station's record."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from endline.errors import EndlineError
+from endline.evidence.station import find_station
+from endline.operations.streaming import Hysteresis, StreamScorer, StreamSettings, WindowVerdict, replay
+from endline.operations.window_judge import WindowJudge
+from endline.published import PublishedModel
+
+
+@dataclass(frozen=True)
+class Running:
+    """A file that is being judged.
+
+    Attributes:
+        verdicts: on its windows, as they come.
+        hysteresis: of the alarm.
+        unit: what windows are counted in: `steps` or `seconds`.
+        reason: why another rate than the stated one is kept; None where it is kept.
+
+    Example:
+        >>> running = Running(iter(()), Hysteresis(2.0, 1.0), "seconds")
+        >>> running.where(WindowVerdict(3.0, 6.0, 0.5, False, 1.0))
+        'seconds     3.0 to     6.0'
+    """
+
+    verdicts: Iterator[WindowVerdict]
+    hysteresis: Hysteresis
+    unit: str
+    reason: str | None = None
+
+    def where(self, verdict: WindowVerdict) -> str:
+        """Where a window lies, in words of one width."""
+        form = "5.0f" if self.unit == "steps" else "7.1f"
+        return f"{self.unit} {verdict.first:{form}} to {verdict.last:{form}}"
+
+
+def opened(model: PublishedModel, file: Path, window: int | None, hop: float | None, rate: float | None) -> Running:
+    """A file as the station of a model streams it.
+
+    Args:
+        model: the published model.
+        file: a cycle, or a recording of any length.
+        window: steps of a cycle; of a recording a window is as long as the clips of its model.
+        hop: steps of a cycle, seconds of a recording.
+        rate: stated rate of false alarms.
+
+    Raises:
+        EndlineError: for a window of a recording, a hop of broken steps, and as `StreamScorer.of_model`, `replay` and
+            `WindowJudge`.
+    """
+    if find_station(model.station).windows is not None:
+        if window is not None:
+            raise EndlineError(
+                f"window={window} is of cycles, and one of {model.station} is as long as the clips of its model: "
+                "leave out --window."
+            )
+        judge = WindowJudge(model, rate)
+        reason = judge.inspector.model.calibration.rate_reason
+        return Running(judge.judge(file, hop), judge.hysteresis, "seconds", reason)
+    if hop is not None and not hop.is_integer():
+        raise EndlineError(f"hop={hop:g} is no whole number of steps: give one to --hop.")
+    given = {"window": window, "hop": None if hop is None else int(hop), "rate": rate}
+    settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    scorer = StreamScorer.of_model(model, settings)
+    return Running(scorer.score_stream(replay(model, file, settings.hop)), scorer.hysteresis, "steps")
