@@ -53,7 +53,7 @@ def test_the_report_shows_picture_map_and_sound(machines, run):
     assert "SIMULATED DATA" in page
     assert "<figcaption>log-mel picture" in page
     assert "<audio" in page
-    assert "share of the bands in the map" in page
+    assert "share of each band in the map" in page
     assert 'id="detector"' not in page
     attribution = machines.load("attribution")
     assert list(attribution.columns[:4]) == ["sample_id", "band", "second", "share"]

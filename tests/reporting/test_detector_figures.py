@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from endline.detectors.sound.stack_rows import row_names
+from endline.reporting.band_figure import band_figure
 from endline.reporting.detector_figures import RANKED, embedding_figure, importance_figure
 from endline.reporting.palette import NORMAL
 
@@ -54,6 +55,16 @@ def test_without_flagged_samples_only_the_passed_are_drawn():
     profile, _ = importance_figure(importances(flagged=False)).axes
     assert [text.get_text() for text in profile.get_legend().get_texts()] == ["passed"]
     assert profile.lines[0].get_color() == NORMAL
+
+
+def test_the_band_that_counts_most_is_named_where_it_lies():
+    shares = np.full(10, 0.05)
+    shares[3] = 0.55
+    (axis,) = band_figure(shares, {0.5: "1"}, "3 kHz, 0.3 s", x_label="frequency").axes
+    (words,) = axis.texts
+    assert words.get_text() == "3 kHz, 0.3 s"
+    assert words.get_position()[0] == 0.35
+    assert axis.get_ylim()[1] > 55
 
 
 def test_where_nothing_is_offered_nothing_is_drawn():

@@ -92,10 +92,10 @@ def signals_figure(view: CycleView, order: Sequence[int]) -> Figure:
 
 
 def ranking_figure(by_signal: pd.Series, by_axis: pd.Series) -> Figure:
-    """Draw bars of the largest shares, of signals (or bands of sound) and of axes, where there is more than one.
+    """Draw bars of the largest shares, of signals and of axes (the latter where there is more than one).
 
     Args:
-        by_signal: share of each signal or band, largest first.
+        by_signal: share of each signal, largest first.
         by_axis: share of each robot axis, largest first.
 
     Example:

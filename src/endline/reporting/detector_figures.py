@@ -1,5 +1,6 @@
 """Figures of how a detector sees the samples: its embedding on a plane, and which of its inputs count."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -135,18 +136,30 @@ def _profile(axis: Axes, inputs: pd.DataFrame, part: str | None) -> None:
 
 
 def _groups(axis: Axes, names: list[str]) -> None:
-    """Mark groups of inputs (`chroma 1`, `chroma 2`, ...) that have room for their name; the others share `other`."""
-    numbered = [(position, name.rpartition(" ")[0] or name) for position, name in enumerate(names)]
-    sizes = {group: sum(1 for _, other in numbered if other == group) for _, group in numbered}
-    runs = groupby(numbered, key=lambda each: each[1] if sizes[each[1]] >= LEAST_GROUP else "other")
-    ticks, labels = [], []
-    for number, (group, members) in enumerate(runs):
-        positions = [position for position, _ in members]
+    """Mark the groups of inputs, every second one shaded."""
+    groups = input_groups(names)
+    for number, (_, group) in enumerate(groups):
         if number % 2:
-            axis.axvspan(positions[0] - 0.5, positions[-1] + 0.5, color=GRID, alpha=0.6, lw=0, zorder=0)
-        ticks.append((positions[0] + positions[-1]) / 2)
-        labels.append(group)
-    axis.set_xticks(ticks, labels, rotation=30, ha="right", rotation_mode="anchor")
+            axis.axvspan(group.start - 0.5, group.stop - 0.5, color=GRID, alpha=0.6, lw=0, zorder=0)
+    middles = [(group.start + group.stop - 1) / 2 for _, group in groups]
+    axis.set_xticks(middles, [name for name, _ in groups], rotation=40, ha="right", rotation_mode="anchor")
+
+
+def input_groups(names: Sequence[str]) -> list[tuple[str, range]]:
+    """Groups of numbered inputs that follow each other (`chroma 1`, `chroma 2`, ...); small ones are `other` together.
+
+    Example:
+        >>> input_groups(["chroma 1", "chroma 2", "chroma 3", "chroma 4", "rms", "flatness"])
+        [('chroma', range(0, 4)), ('other', range(4, 6))]
+    """
+    stems = [name.rpartition(" ")[0] or name for name in names]
+    sizes = Counter(stems)
+    groups, start = [], 0
+    for group, members in groupby(stem if sizes[stem] >= LEAST_GROUP else "other" for stem in stems):
+        stop = start + sum(1 for _ in members)
+        groups.append((group, range(start, stop)))
+        start = stop
+    return groups
 
 
 def _ranking(axis: Axes, inputs: pd.DataFrame) -> None:

@@ -162,7 +162,7 @@ def _losses(axis: Axes, rows: pd.DataFrame) -> list[NDArray[np.float64]]:
                 name = "_more" if number else label
                 axis.plot(member["epoch"], losses, color=colour, lw=1.2, alpha=0.8, marker=marker, label=name)
                 drawn.append(losses[np.isfinite(losses)])
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.yaxis.set_major_locator(MaxNLocator(nbins=6))
     axis.ticklabel_format(axis="y", useOffset=False)
     axis.margins(x=0.02)

@@ -12,7 +12,8 @@ from endline.evidence.sound.clip_arrays import BANDS, log_mel
 from endline.evidence.sound.exhibits import flac, mel_ticks
 from endline.evidence.sound.machine_features import ClipPreparation, is_of_stack
 from endline.evidence.station import Shown
-from endline.reporting.cycle_figures import ranking_figure
+from endline.reporting.band_figure import band_figure
+from endline.reporting.detector_figures import input_groups
 from endline.reporting.exhibit import Exhibit, exhibit_of
 from endline.reporting.pictures import map_overlay, waveform_figure
 from endline.reporting.style import encode_png
@@ -68,13 +69,19 @@ def _exhibit(
         (f"log-mel picture{ring}", encode_png(drawn)),
     ]
     if bands is not None:
-        figures.append(("share of the bands in the map, and when each is largest", encode_png(_ranking(bands))))
+        drawn = _bands(bands, rate, of_stack=is_of_stack(shown.maps))
+        figures.append(("share of each band in the map, dotted: all the same", encode_png(drawn)))
     note = "The sound is played as recorded, its loudest sample raised to full scale."
     return exhibit_of(verdict, figures, sound=flac(np.asarray(signal), rate), note=note)
 
 
-def _ranking(bands: pd.DataFrame) -> Figure:
-    """Bars of the bands that count most in one clip's map."""
-    ordered = bands.sort_values("share", ascending=False, kind="stable")
-    names = [f"{band}, {second:.2f} s" for band, second in zip(ordered["band"], ordered["second"], strict=True)]
-    return ranking_figure(pd.Series(ordered["share"].to_numpy(), index=names), pd.Series(dtype=float))
+def _bands(bands: pd.DataFrame, rate: int, *, of_stack: bool) -> Figure:
+    """How much each band of one clip counts, and when the largest is."""
+    shares = bands["share"].to_numpy(float)
+    first = bands.iloc[shares.argmax()]
+    peak = f"{first['band']}, {first['second']:.2f} s"
+    if not of_stack:
+        return band_figure(shares, mel_ticks(rate), peak, x_label="frequency in kHz (mel)")
+    groups = input_groups(bands["band"].tolist())
+    ticks = {(group.start + group.stop) / 2 / len(bands): name for name, group in groups}
+    return band_figure(shares, ticks, peak, x_label="rows of the stack")
