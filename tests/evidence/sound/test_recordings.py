@@ -421,6 +421,15 @@ def test_a_silent_channel_is_left_out_and_said(tmp_path, caplog):
     assert caplog.messages == [f"{path}: channel 2 of 2 is silent and left out: check its microphone."]
 
 
+@pytest.mark.parametrize(("channel", "said"), [("2", "channel 2 of 2"), ("difference", "channel difference of 2")])
+def test_a_chosen_channel_that_is_silent_is_rejected(tmp_path, channel, said):
+    left = motor_recording([(0.5, 1.5, 1.0)], 2.0)
+    right = left if channel == "difference" else 0 * left
+    path = written(tmp_path, np.stack([left, right], axis=1))
+    found = rejection(lambda: read_recording(path, channel=channel))
+    assert found == f"{said} is silent: check its microphone, or choose another."
+
+
 def test_channels_in_opposite_phase_are_rejected(tmp_path):
     left = motor_recording([(0.5, 1.5, 1.0)], 2.0)
     hiss = 1e-4 * np.random.default_rng(1).standard_normal(len(left))

@@ -39,7 +39,8 @@ def clip_windows(
     """
     seconds = preparation.samples / preparation.reading.sample_rate
     remarks = _Remarks(path)
-    for cut in cut_windows(path, seconds, hop or HOP * seconds, preparation.reading.sample_rate):
+    step = HOP * seconds if hop is None else hop
+    for cut in cut_windows(path, seconds, step, preparation.reading.sample_rate):
         start, stop = cut.seconds
         if cut.problem is not None:
             yield Window(start, stop, None, cut.problem)
