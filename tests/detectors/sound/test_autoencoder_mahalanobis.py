@@ -1,5 +1,6 @@
 """Selective Mahalanobis: the covariances of the domains, the smaller distance, one domain alone."""
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -54,6 +55,39 @@ def test_the_score_is_the_smaller_mean_distance_and_the_map_its_addends(detector
     assert not torch.allclose(distances[0], distances[1])
     middle = scored.map[:, :, 4:-4].mean((1, 2))  # every frame there lies in five windows
     torch.testing.assert_close(middle, scored.score, rtol=0.3, atol=0)
+
+
+def test_it_is_what_a_plain_computation_gives(detector, clips, domains):
+    state = {name: value.numpy().astype(float) for name, value in detector.model.state_dict().items()}
+
+    def away(log_mel: np.ndarray) -> np.ndarray:
+        """Residuals (windows, 80) of one clip (16, 30): five frames, one after the other, less what is rebuilt."""
+        levelled = (log_mel - state["level.mean"]) * state["level.gain"]
+        windows = np.stack([levelled[:, start : start + 5].T.ravel() for start in range(26)])
+        x = windows
+        for layer in range(9):
+            weight, bias, scale, shift, mean, variance = (
+                state[f"layers.{layer}.{name}"]
+                for name in ("0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+            )
+            normed = (x @ weight.T + bias - mean) / np.sqrt(variance + 1e-5)
+            x = np.maximum(normed * scale + shift, 0)
+        return windows - (x @ state["layers.9.weight"].T + state["layers.9.bias"])
+
+    training = clips(20).read()["log_mel"].numpy().astype(float)
+    inverses = []
+    for is_target in (False, True):
+        chosen = [
+            away(clip) for clip, domain in zip(training, domains, strict=True) if (domain == "target") == is_target
+        ]
+        moments = np.mean([np.outer(vector, vector) for vector in np.concatenate(chosen)], 0)
+        inverses.append(np.linalg.inv(0.8 * moments + 0.2 * np.trace(moments) / 80 * np.eye(80)))
+    tested = clips(6, seed=1).read()
+    wanted = [
+        min(np.mean([v @ inverse @ v / 80 for v in away(clip)]) for inverse in inverses)
+        for clip in tested["log_mel"].numpy().astype(float)
+    ]
+    np.testing.assert_allclose(detector.score(tested).score.numpy(), wanted, rtol=1e-3)
 
 
 @pytest.mark.parametrize("domains", [None, ["source"] * 12, ["target"] * 12])

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 import yaml
 
+from endline.detectors.registry import build_detector
+from endline.detectors.sound.aegan import SCORES
 from endline.errors import EndlineError
-from endline.operations.sweep.definitions import PROJECTS, find_sweep, projects, users
+from endline.operations.sweep.definitions import PROJECTS, find_sweep, laid_over, projects, users
 from endline.operations.sweep.grid import Sweep, parse_sweep
 
 ROOT = Path(__file__).parents[3]
 DETECTORS = yaml.safe_load((ROOT / "conf/base/parameters/detectors.yml").read_text())["detectors"]
+GIVEN = projects(ROOT)
 OWN: dict[str, Sweep] = {
     name: parse_sweep(name, {key: value for key, value in given.items() if key != "overlays"}, PROJECTS)
-    for name, given in projects(ROOT).items()
+    for name, given in GIVEN.items()
 }
 OTHER = {"station": "here", "description": "Words.", "grid": {"a": [1, 2], "seed": [0]}}
 
@@ -72,8 +75,8 @@ def test_the_projects_sweeps() -> None:
     assert counts["mirror_table2"] == 5 * 3 * 3
     assert counts["mirror_table3"] == 6 * 3
     hybrid = {"backbone": "resnet18", "input_type": "hybrid"}
-    assert OWN["mirror_table2"].published_auroc(hybrid) == 0.958
-    assert OWN["mirror_table3"].published_auroc({"detectors.hybrid_flow.blocks": 4}) == 0.961
+    assert OWN["mirror_table2"].published_figure(hybrid, "auroc") == (0.958, None)
+    assert OWN["mirror_table3"].published_figure({"detectors.hybrid_flow.blocks": 4}, "auroc") == (0.961, None)
 
 
 def test_the_published_settings_go_with_nine_runs_as_published() -> None:
@@ -87,6 +90,43 @@ def test_the_published_settings_go_with_nine_runs_as_published() -> None:
 def test_the_users_file_shows_a_sweep_that_can_be_run() -> None:
     (name,) = users(ROOT)
     assert len(find_sweep(name, ROOT).points()) == 6
+
+
+def test_the_scores_of_aegan_are_all_compared() -> None:
+    assert OWN["jiang_table_1_scores"].grid["detectors.aegan.score"] == list(SCORES)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "figure", "count"),
+    [
+        ("garcia_table_1", "auc_target", 14),
+        ("kazakova_table_1", "auc_mean", 7),
+        ("kazakova_table_2", "pauc_mean", 7),
+        ("kazakova_table_3", "auc_mean", 7),
+        ("jiang_table_1", "official_score", 25),
+        ("jiang_table_2", "official_score", 10),
+    ],
+)
+def test_published_figures_of_machines_stand_in_the_columns_that_are_shown(sweep: str, figure: str, count: int) -> None:
+    own = OWN[sweep]
+    published = [entry for entry in own.published["figures"] if figure in entry]
+    assert figure in own.figures
+    assert len(published) == count
+    assert all(0 < own.published_figure(entry, figure).value < 1 for entry in published)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("env", ["base", "paper"])
+def test_every_sweep_of_clips_has_settings_that_its_detectors_take(env: str) -> None:
+    overlay = yaml.safe_load((ROOT / f"conf/{env}/parameters/detectors.yml").read_text())["detectors"]
+    known = laid_over(DETECTORS, overlay)
+    for name in (name for name, sweep in OWN.items() if sweep.station == "machine_audio"):
+        own = OWN[name]
+        machines = {key: ["fan", "gearbox"] for key, values in own.grid.items() if values == "folders"}
+        fixed = {**own.fixed, **GIVEN[name].get("overlays", {}).get(env, {}).get("fixed", {})}
+        sweep = replace(own, fixed=fixed, grid={**own.grid, **machines})
+        for point in sweep.points():
+            given = sweep.parameters(point)
+            build_detector(given["detector"], laid_over(known, given.get("detectors", {})))
 
 
 def _settings(sweep: Sweep) -> set[str]:

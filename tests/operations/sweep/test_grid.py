@@ -58,11 +58,21 @@ def test_what_is_neither_row_nor_column_is_averaged_over() -> None:
     assert parse(rows=["b"]).averaged == ["a"]
 
 
+def test_folders_in_a_list_are_those_beside_the_fixed_group(tmp_path: Path) -> None:
+    for name in ("fan", "slider", "valve"):
+        (tmp_path / name).mkdir()
+    sweep = parse(fixed={"group": "fan"}, grid={"outliers": ["", "folders"]}).with_folders(tmp_path)
+    assert sweep.grid == {"outliers": ["", "slider", "valve"]}
+    with pytest.raises(EndlineError, match="runs over the sub-folders of"):
+        parse(fixed={"group": "fan"}, grid={"outliers": ["", "folders"]}).with_folders(None)
+
+
 def test_a_published_figure_stands_for_all_cells_that_it_names() -> None:
-    sweep = parse(published={"source": "Paper.", "figures": [{"b": "x", "auroc": 0.9}]})
-    assert sweep.published_auroc({"a": 1, "b": "x"}) == 0.9
-    assert sweep.published_auroc({"a": "2", "b": "x"}) == 0.9
-    assert sweep.published_auroc({"a": 1, "b": "y"}) is None
+    sweep = parse(published={"source": "Paper.", "figures": [{"b": "x", "auroc": 0.9, "auc_source": [0.7, 0.1]}]})
+    assert sweep.published_figure({"a": 1, "b": "x"}, "auroc") == (0.9, None)
+    assert sweep.published_figure({"a": "2", "b": "x"}, "auc_source") == (0.7, 0.1)
+    assert sweep.published_figure({"a": 1, "b": "x"}, "auc_target") is None
+    assert sweep.published_figure({"a": 1, "b": "y"}, "auroc") is None
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,7 @@ def test_a_published_figure_stands_for_all_cells_that_it_names() -> None:
         ({"description": ""}, "lacks description"),
         ({"grid": {"a": 3}}, r"gives a no list of values: write a: \[first, second\]"),
         ({"grid": {"a": []}}, "gives a no list"),
+        ({"figure": ["auroc", "auc"]}, "has the figure 'auc': choose one of auroc,"),
         ({"rows": ["c"]}, r"names \['c'\], which its grid does not vary"),
         ({"published": {"source": "", "figures": [{"c": 1, "auroc": 0.5}]}}, r"names \['c'\]"),
         ({"derived": {"w": {"by": "c", "values": {}}}}, r"names \['c'\]"),

@@ -58,6 +58,16 @@ def test_metrics_become_flat_columns_without_intervals() -> None:
         "simulated": True,
     }
     assert "auc_source_section_00" not in flat_metrics({"by_section": {"00": {"auc_source": {"value": 0.8}}}})
+    sections = {"00": {"auc_source": 0.8, "auc_target": 0.6, "pauc": 0.5}, "01": {"auc_source": 0.4, "auc_target": 0.2}}
+    given = {
+        section: {name: {"value": value} for name, value in of.items()}
+        for section, of in {**sections, "01": {**sections["01"], "pauc": 0.7}}.items()
+    }
+    means = {"auc_section_00": 0.7, "auc_section_01": 0.3, "auc_mean": 0.5, "pauc_mean": 0.6}
+    plain = flat_metrics({"by_section": given})
+    assert {name: plain[name] for name in means} == pytest.approx(means)
+    one = {"auc_mean": 0.7, "pauc_mean": 0.5}
+    assert flat_metrics({"by_section": {"00": given["00"]}}) == pytest.approx(one)
     assert kinds_of(as_table([flat], [])) == {"1*": "auroc_1*", "low": "auroc_kind_low"}
 
 

@@ -48,11 +48,11 @@ ROWS = [
 def test_figures_are_mean_and_sample_deviation() -> None:
     # mean 0.88; squares 0.0064 + 0.0004 + 0.0036 = 0.0104, over n - 1 = 2: 0.0052, root 0.0721
     lines = render_tables(LONG, table(ROWS)).splitlines()
-    assert lines[0] == "| floor | detector | AUROC | control AUROC | published AUROC |"
-    assert lines[2] == "| level | plain | 0.880 ± 0.072 (3) | 0.500 ± 0.000 (3) |  |"
-    assert lines[3] == "| raw | plain | 0.700 (1) | 0.500 (1) |  |"
-    assert lines[4] == "| level | flow | skipped | skipped | 0.958 |"
-    assert lines[5] == "| raw | flow | failed | failed | 0.958 |"
+    assert lines[0] == "| floor | detector | AUROC | published AUROC | control AUROC |"
+    assert lines[2] == "| level | plain | 0.880 ± 0.072 (3) |  | 0.500 ± 0.000 (3) |"
+    assert lines[3] == "| raw | plain | 0.700 (1) |  | 0.500 (1) |"
+    assert lines[4] == "| level | flow | skipped | 0.958 | skipped |"
+    assert lines[5] == "| raw | flow | failed | 0.958 | failed |"
 
 
 def test_columns_stand_side_by_side_with_the_published_figures() -> None:
@@ -60,6 +60,41 @@ def test_columns_stand_side_by_side_with_the_published_figures() -> None:
     assert lines[2] == "| floor | plain | plain, published | flow | flow, published |"
     assert lines[4] == "| level | 0.880 ± 0.072 (3) |  | skipped | 0.958 |"
     assert "| level | 0.500 ± 0.000 (3) | skipped |" in lines  # the control has a table of its own
+
+
+def test_several_figures_stand_each_beside_the_published_one() -> None:
+    entry = {"detector": "flow", "auc_source": [0.7, 0.05], "auc_target": 0.6}
+    changes = {"figure": ["auc_source", "auc_target"], "published": {"source": "A paper.", "figures": [entry]}}
+    sides = [{**row, "auc_source": 0.8, "auc_target": 0.5} for row in [*ROWS[:2], ROWS[4]]]
+    long = parse_sweep("long", {**SWEEP, **changes, "rows": ["detector"]}, "sweeps.yml")
+    lines = render_tables(long, table(sides)).splitlines()
+    heads = "source AUC | published source AUC | target AUC | published target AUC | control AUROC"
+    assert lines[0] == f"| detector | {heads} |"
+    assert lines[2].startswith("| plain | 0.800 ± 0.000 (2) |  | 0.500 ± 0.000 (2) |  |")
+    assert lines[3] == "| flow | skipped | 0.700 ± 0.050 | skipped | 0.600 | skipped |"
+    wide = parse_sweep("wide", {**SWEEP, **changes, "rows": ["floor"], "columns": ["detector"]}, "sweeps.yml")
+    page = render_tables(wide, table(sides))
+    assert "target AUC:\n\n| floor | plain | plain, published | flow | flow, published |" in page
+    assert "| level | 0.500 ± 0.000 (2) |  | skipped | 0.600 |" in page
+
+
+def test_official_scores_of_machines_have_their_harmonic_mean_and_no_value_is_none() -> None:
+    given = [{"group": "fan", "official_score": 0.6}, {"group": "valve", "official_score": 0.3}]
+    description = {
+        **SWEEP,
+        "grid": {"outliers": ["", "fan"], "group": ["fan", "valve"]},
+        "rows": ["outliers"],
+        "columns": ["group"],
+        "figure": "official_score",
+        "published": {"source": "A paper.", "figures": given},
+    }
+    sweep = parse_sweep("machines", description, "sweeps.yml")
+    cells = [("", "fan", 0.5), ("", "valve", 1.0), ("fan", "valve", 0.8)]
+    rows = [{"outliers": a, "group": b, "official_score": c, "status": "done", "reason": None} for a, b, c in cells]
+    lines = render_tables(sweep, as_table(rows, ["outliers", "group"])).splitlines()
+    assert lines[2].endswith("| valve, published | harmonic mean | harmonic mean, published |")
+    assert lines[4] == "| none | 0.500 (1) | 0.600 | 1.000 (1) | 0.300 | 0.667 | 0.400 |"
+    assert lines[5] == "| fan | – | 0.600 | 0.800 (1) | 0.300 | – | 0.400 |"
 
 
 def test_faults_have_their_table_and_runs_that_did_not_go_their_reasons() -> None:

@@ -1,23 +1,56 @@
 """The grid of a sweep: checked, and expanded into the parameters of single runs."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from endline.dotted import nest
 from endline.errors import EndlineError
 
 VARIANT = "variant"
 FOLDERS = "folders"
+OFFICIAL = "official_score"
 # Column of the CSV -> head.
 FIGURES = {
     "auroc": "AUROC",
     "auroc_mean_of_kinds": "mean AUROC of the kinds",
-    "official_score": "official score (harmonic mean of source AUC, target AUC and pAUC)",
+    OFFICIAL: "official score (harmonic mean of source AUC, target AUC and pAUC)",
+    "auc_source": "source AUC",
+    "auc_target": "target AUC",
+    "auc_mean": "mean AUC of domains and sections",
+    "pauc_mean": "mean pAUC of the sections",
 }
+_OF_SECTION = re.compile(r"auc_section_(.+)")  # of both domains of a section, see `results`
 Point = dict[str, Any]
+
+
+class Published(NamedTuple):
+    """A published figure, and its standard deviation over runs where one is given.
+
+    Example:
+        >>> str(Published(0.9)), str(Published(0.691, 0.049))
+        ('0.900', '0.691 ± 0.049')
+    """
+
+    value: float
+    deviation: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f}" + ("" if self.deviation is None else f" ± {self.deviation:.3f}")
+
+
+def head_of(figure: str) -> str | None:
+    """Head of a figure's column in the tables; None for what is no figure.
+
+    Example:
+        >>> head_of("auc_source"), head_of("auc_section_02"), head_of("seed")
+        ('source AUC', 'AUC of section 02', None)
+    """
+    section = _OF_SECTION.fullmatch(figure)
+    return f"AUC of section {section[1]}" if section else FIGURES.get(figure)
 
 
 @dataclass(frozen=True)
@@ -29,8 +62,8 @@ class Sweep:
         station: the registered pipeline that runs.
         description: what it measures and by which protocol, in sentences.
         grid: parameter -> its values, the last one varying fastest. A parameter is what `kedro run --params=` takes,
-            dotted ones too (`detectors.hybrid_flow.blocks`). `folders` instead of a list stands for the names of the
-            raw folder's sub-folders (categories), see `with_folders`.
+            dotted ones too (`detectors.hybrid_flow.blocks`). `folders` instead of a list, or in it, stands for the
+            names of the raw folder's sub-folders (categories, machines), see `with_folders`.
         data: folder of the raw files below ENDLINE_DATA; None: the station finds or simulates its own.
         source: where the data can be had, one sentence.
         fixed: parameters that are the same in every run.
@@ -39,9 +72,9 @@ class Sweep:
         derived: parameter -> `by` (a parameter of the grid) and `values` (that one's value -> this one's value).
         rows: varied parameters that name the rows of the table; those in neither rows nor columns are averaged over.
         columns: varied parameters that name its columns; none: one column for each figure.
-        figure: `auroc`, or `auroc_mean_of_kinds`, the plain mean over the kinds of faults.
+        figure: what the tables compare, one or a list of `FIGURES`, or `auc_section_<section>`.
         published: `source` (a sentence) and `figures`, each the cell (varied parameters and their values; those left
-            out stand for all) and its `auroc`.
+            out stand for all) and its figures by those names, a number or mean and standard deviation.
 
     Example:
         >>> sweep = Sweep("seeds", "mirror_audio", "Three seeds.", grid={"detector": ["gaussian"], "seed": [0, 1, 2]})
@@ -60,7 +93,7 @@ class Sweep:
     derived: dict[str, dict[str, Any]] = field(default_factory=dict)
     rows: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
-    figure: str = "auroc"
+    figure: str | list[str] = "auroc"
     published: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -68,18 +101,28 @@ class Sweep:
         """Varied parameters that a cell of the table averages over."""
         return [name for name in self.grid if name not in (*self.rows, *self.columns)]
 
+    @property
+    def figures(self) -> list[str]:
+        """Columns that the tables compare."""
+        return [self.figure] if isinstance(self.figure, str) else self.figure
+
     def with_folders(self, raw: Path | None) -> "Sweep":
-        """The sweep with the sub-folders of the raw folder in the place of `folders`.
+        """The sweep with the sub-folders of the raw folder, but for a fixed `group`, in the place of `folders`.
 
         Raises:
             EndlineError: when there is none.
         """
-        if FOLDERS not in self.grid.values():
+        if not any(FOLDERS in _listed(values) for values in self.grid.values()):
             return self
-        names = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw is not None else []
+        folders = sorted(path.name for path in raw.iterdir() if path.is_dir()) if raw is not None else []
+        names = [name for name in folders if name != self.fixed.get("group")]
         if not names:
             raise EndlineError(f"The sweep '{self.name}' runs over the sub-folders of {raw}, and there is none.")
-        return replace(self, grid={key: names if value == FOLDERS else value for key, value in self.grid.items()})
+        grid = {
+            key: [each for value in _listed(values) for each in (names if value == FOLDERS else [value])]
+            for key, values in self.grid.items()
+        }
+        return replace(self, grid=grid)
 
     def points(self) -> list[Point]:
         """The runs: every combination of the grid's values, the last parameter varying fastest."""
@@ -95,13 +138,18 @@ class Sweep:
                 flat[name] = rule["values"][point[rule["by"]]]
         return nest(flat)
 
-    def published_auroc(self, cell: Mapping[str, Any]) -> float | None:
+    def published_figure(self, cell: Mapping[str, Any], figure: str) -> Published | None:
         """Published figure of a cell, or None."""
-        for figure in self.published.get("figures", []):
-            named = {name: value for name, value in figure.items() if name != "auroc"}
-            if all(str(cell.get(name)) == str(value) for name, value in named.items()):
-                return float(figure["auroc"])
+        for entry in self.published.get("figures", []):
+            named = {name: value for name, value in entry.items() if head_of(name) is None}
+            if figure in entry and all(str(cell.get(name)) == str(value) for name, value in named.items()):
+                given = entry[figure]
+                return Published(*given) if isinstance(given, list) else Published(given)
         return None
+
+
+def _listed(values: Any) -> list[Any]:
+    return values if isinstance(values, list) else [values]
 
 
 def parse_sweep(name: str, description: Any, file: str) -> Sweep:
@@ -141,9 +189,9 @@ def _check(sweep: Sweep, where: str) -> None:
     for parameter, values in sweep.grid.items():
         if values != FOLDERS and (not isinstance(values, list) or not values):
             raise EndlineError(f"{where} gives {parameter} no list of values: write {parameter}: [first, second].")
-    if sweep.figure not in FIGURES:
-        raise EndlineError(f"{where} has the figure '{sweep.figure}': choose one of {', '.join(FIGURES)}.")
+    if unknown := [figure for figure in sweep.figures if head_of(figure) is None]:
+        raise EndlineError(f"{where} has the figure '{unknown[0]}': choose one of {', '.join(FIGURES)}.")
     used = [*sweep.rows, *sweep.columns, *(rule["by"] for rule in sweep.derived.values())]
-    used += [key for figure in sweep.published.get("figures", []) for key in figure if key != "auroc"]
+    used += [key for entry in sweep.published.get("figures", []) for key in entry if head_of(key) is None]
     if stray := sorted({parameter for parameter in used if parameter not in sweep.grid}):
         raise EndlineError(f"{where} names {stray}, which its grid does not vary: the grid has {list(sweep.grid)}.")

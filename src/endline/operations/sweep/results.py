@@ -62,6 +62,8 @@ def flat_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
         for name, figure in named.items():
             column = f"{start}{name}"
             row[f"auroc_kind_{name}" if column in METRICS else column] = figure[inner] if inner and figure else figure
+        if key == SECTIONS:
+            row |= _plain_means(value or {})
         if key == "auroc_by_group" and value:
             row[MEAN_OF_GROUPS] = fmean(area["auroc"] for area in value.values())
     return row
@@ -75,6 +77,19 @@ def _of_sections(by_section: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for name, figure in figures.items()
         if len(by_section) > 1
     }
+
+
+def _plain_means(by_section: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Plain means of the sections' figures, a single section without its own; none where a section lacks a figure."""
+    values = {
+        name: {section: [of[each]["value"] for each in parts if of.get(each)] for section, of in by_section.items()}
+        for name, parts in {"auc": ("auc_source", "auc_target"), "pauc": ("pauc",)}.items()
+    }
+    if not by_section or any(len(each) < 2 for each in values["auc"].values()) or not all(values["pauc"].values()):
+        return {}
+    of_sections = {f"auc_section_{section}": fmean(each) for section, each in values["auc"].items()}
+    means = {f"{name}_mean": fmean(map(fmean, of.values())) for name, of in values.items()}
+    return {**means, **(of_sections if len(by_section) > 1 else {})}
 
 
 def kinds_of(table: pd.DataFrame) -> dict[str, str]:

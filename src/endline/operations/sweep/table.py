@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from statistics import harmonic_mean
 
 import pandas as pd
 
-from endline.operations.sweep.grid import FIGURES, Sweep
+from endline.operations.sweep.grid import OFFICIAL, Published, Sweep, head_of
 from endline.operations.sweep.job import DONE
 from endline.operations.sweep.results import MEAN_OF_GROUPS, kinds_of
 
@@ -144,40 +145,75 @@ def _known(table: pd.DataFrame, column: str) -> bool:
     return column in table and bool(table[column].notna().any())
 
 
-def _published(sweep: Sweep, names: Sequence[str], cell: Sequence[str]) -> str:
-    figure = sweep.published_auroc(dict(zip(names, cell, strict=True)))
-    return "" if figure is None else f"{figure:.3f}"
+def _published(sweep: Sweep, names: Sequence[str], cell: Sequence[str], figure: str) -> Published | None:
+    return sweep.published_figure(dict(zip(names, cell, strict=True)), figure)
+
+
+def _text(published: Published | None) -> str:
+    return "" if published is None else str(published)
+
+
+def _has_published(sweep: Sweep, figure: str) -> bool:
+    return any(figure in entry for entry in sweep.published.get("figures", []))
 
 
 def _side_by_side(sweep: Sweep, table: pd.DataFrame) -> str:
-    """One line a cell: AUROC, control AUROC and published AUROC beside one another."""
-    last = ["published AUROC"] if sweep.published else []
-    lines = [[*map(_label, sweep.rows), FIGURES[sweep.figure], "control AUROC", *last]]
-    controls = figures(table, sweep.rows, CONTROL)
-    for cell, figure in figures(table, sweep.rows, sweep.figure).items():
-        lines.append([*cell, figure, controls[cell], *([_published(sweep, sweep.rows, cell)] if last else [])])
-    return _markdown(lines)
+    """One line a cell: figures, each with the published one beside it, and the control's AUROC."""
+    heads = list(map(_label, sweep.rows))
+    lines: dict[Cell, list[str]] = {}
+    for figure in sweep.figures:
+        published = _has_published(sweep, figure)
+        heads += [f"{head_of(figure)}", *([f"published {head_of(figure)}"] if published else [])]
+        for cell, own in figures(table, sweep.rows, figure).items():
+            line = lines.setdefault(cell, list(map(_cell, cell)))
+            line += [own, *([_text(_published(sweep, sweep.rows, cell, figure))] if published else [])]
+    for cell, control in figures(table, sweep.rows, CONTROL).items():
+        lines[cell].append(control)
+    return _markdown([[*heads, "control AUROC"], *lines.values()])
 
 
 def _pivots(sweep: Sweep, table: pd.DataFrame) -> list[str]:
-    """One table a figure: the rows' parameters down, the columns' across, published figures beside the AUROC."""
+    """One table a figure: the rows' parameters down, the columns' across, published figures beside ours."""
     names, split = [*sweep.rows, *sweep.columns], len(sweep.rows)
     blocks = []
-    for title, column in ((FIGURES[sweep.figure], sweep.figure), ("Control AUROC", CONTROL)):
-        cells = figures(table, names, column)
+    for figure, title in {**{each: head_of(each) for each in sweep.figures}, CONTROL: "Control AUROC"}.items():
+        cells = figures(table, names, figure)
         across = list(dict.fromkeys(cell[split:] for cell in cells))
-        published = bool(sweep.published) and column == sweep.figure
-        heads = [", ".join(values) for values in across]
+        published = _has_published(sweep, figure)
+        harmonic = figure == OFFICIAL and "group" in sweep.columns and len(across) > 1
+        heads = [*(", ".join(map(_cell, values)) for values in across), *(["harmonic mean"] if harmonic else [])]
         header = [part for head in heads for part in ([head, f"{head}, published"] if published else [head])]
         lines = [[*map(_label, sweep.rows), *header]]
         for row in dict.fromkeys(cell[:split] for cell in cells):
-            line = list(row)
-            for values in across:
-                line.append(cells.get((*row, *values), "–"))
-                line += [_published(sweep, names, (*row, *values))] if published else []
+            line = list(map(_cell, row))
+            known = [_published(sweep, names, (*row, *values), figure) for values in across]
+            for values, given in zip(across, known, strict=True):
+                line += [cells.get((*row, *values), "–"), *([_text(given)] if published else [])]
+            if harmonic:
+                means = [_mean(table, names, (*row, *values), figure) for values in across]
+                line += [_harmonic_mean(means)]
+                line += [_harmonic_mean([each and each.value for each in known])] if published else []
             lines.append(line)
         blocks.append(f"{title}:\n\n{_markdown(lines)}")
     return blocks
+
+
+def _mean(table: pd.DataFrame, names: Sequence[str], cell: Cell, figure: str) -> float | None:
+    """Mean of a figure over the finished runs of a cell."""
+    inside = (table[list(names)] == list(cell)).all(axis=1) & (table["status"] == DONE)
+    values = table.loc[inside, figure].dropna().tolist() if figure in table else []
+    return sum(values) / len(values) if values else None
+
+
+def _harmonic_mean(values: Sequence[float | None]) -> str:
+    """Of the cells of a line, as DCASE joins machines; nothing where one is missing."""
+    known = [value for value in values if value is not None]
+    return f"{harmonic_mean(known):.3f}" if len(known) == len(values) else "–"
+
+
+def _cell(value: str) -> str:
+    """A varied value as the tables show it."""
+    return value or "none"
 
 
 def _by_column(sweep: Sweep, table: pd.DataFrame, heads: Mapping[str, tuple[str, int]]) -> str:
@@ -186,7 +222,7 @@ def _by_column(sweep: Sweep, table: pd.DataFrame, heads: Mapping[str, tuple[str,
     done = table[table["status"] == DONE]
     columns = [figures(done, names, column, decimals) for column, (_, decimals) in heads.items()]
     lines = [[*map(_label, names), *(head for head, _ in heads.values())]]
-    lines += [[*cell, *(column[cell] for column in columns)] for cell in columns[0]]
+    lines += [[*map(_cell, cell), *(column[cell] for column in columns)] for cell in columns[0]]
     return _markdown(lines)
 
 
