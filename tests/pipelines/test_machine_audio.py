@@ -46,6 +46,7 @@ def test_the_metrics_are_those_of_every_station(machines, run):
     assert metrics["detector"] == "ranked_neighbour"
     assert metrics["baseline_auroc"] is not None
     assert set(metrics["auroc_by_domain"]) == {"source", "target"}
+    assert metrics["control_auroc_reason"] == "the control numbers are the same for all items"
 
 
 def test_the_report_shows_picture_map_and_sound(machines, run):

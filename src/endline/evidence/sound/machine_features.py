@@ -20,6 +20,7 @@ from endline.compute import CPU, Compute
 from endline.detectors.sound.stack_rows import row_names
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
+from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.clip_arrays import MAKERS, Array, fitted, shifted_pictures, summary
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clip
@@ -31,6 +32,7 @@ from endline.samples import TRAIN
 
 SHIFTED, SECTION, LOG_MEL = "stft_shifted", "section", "log_mel"
 CLIP_ARRAYS = (*MAKERS, SHIFTED, SECTION)
+FACTS = ("seconds", "rate", "channels", "bits")  # columns of the sample table that make the control
 BATCH = 16  # clips in memory at once
 LOOKED_AT = 64  # training clips from which the range of the mel picture is taken
 DARKEST, BRIGHTEST = 0.01, 0.999  # shares of their values below which the picture is 0, and above which it is 1
@@ -40,7 +42,10 @@ DARKEST, BRIGHTEST = 0.01, 0.999  # shares of their values below which the pictu
 class ClipPreparation(Preparation):
     """How a clip becomes arrays.
 
-    The array `summary` holds mean, deviation and maximum over time of the clip's level.
+    The array `summary` holds mean, deviation and maximum over time of the clip's level. The array `control` holds what
+    the file is apart from its sound (`FACTS`). Nothing that is heard is in it, not even the quietest moments: a fan
+    never stops, and a leaking valve hisses between its clicks, so that their levels give away faults of simulated
+    machines whose recordings do not differ (AUROC 0.62 to 0.81).
 
     Attributes:
         samples: length of every clip: shorter ones are repeated, a longer one is refused.
@@ -91,6 +96,8 @@ class ClipPreparation(Preparation):
         beside: dict[str, object] = {SHIFTED: trains, SECTION: samples["section"].fillna("").tolist()}
         own = (*self.of_clip, SUMMARY)
         keys = {name: content_key(clips, name, beside.get(name)) for name in own}
+        keys[CONTROL] = content_key(CONTROL, FACTS, samples["digest"].tolist())
+        facts = samples[list(FACTS)].to_numpy(np.float32)
 
         def batches(wanted: Collection[str]) -> Iterator[dict[str, NDArray[Any]]]:
             names = self._own(parts, wanted)
@@ -100,15 +107,17 @@ class ClipPreparation(Preparation):
 
             with ThreadPoolExecutor(self.workers) as pool:
                 for start in track(range(0, len(samples), BATCH), "Extracting features", transient=True):
-                    rows = samples.iloc[start : start + BATCH].to_dict("records")
-                    yield self._joined(list(pool.map(one, rows)), parts, wanted)
+                    at = slice(start, start + BATCH)
+                    rows = samples.iloc[at].to_dict("records")
+                    made = self._joined(list(pool.map(one, rows)), parts, wanted) if set(wanted) - {CONTROL} else {}
+                    yield {**made, CONTROL: facts[at]}
 
         return FeatureRecipe(
-            arrays={**(parts.arrays if parts else {}), **{name: (name,) for name in own}},
+            arrays={**(parts.arrays if parts else {}), **{name: (name,) for name in (*own, CONTROL)}},
             keys={**(parts.keys if parts else {}), **keys},
             length=len(samples),
             batches=batches,
-            dtypes=dict.fromkeys(own, "float32"),
+            dtypes=dict.fromkeys((*own, CONTROL), "float32"),
         )
 
     def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:

@@ -18,6 +18,7 @@ from endline.evidence.labels import Own
 from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.clip_names import EXAMPLE, TARGET, ClipName, follows_nearly
 from endline.evidence.sound.condition_table import contradiction, read_conditions
+from endline.evidence.sound.file_facts import file_facts
 from endline.evidence.sound.mirror_index import READABLE, TABLE_BELOW, kinds_of_files
 from endline.evidence.sound.recordings import Signal, read_recording, resample, sound_endings
 from endline.files import file_digest
@@ -72,8 +73,9 @@ def index_clips(
         labels: the user's own words, see `own_labels`.
 
     Returns:
-        One row a clip, with `seconds` of it and its `digest`; `domain`, `section` and `attributes` as far as names and
-        `attributes_*.csv` tell them. The split is published where some clips train and others are tested.
+        One row a clip, with its `digest` and `seconds`, and `rate`, `channels` and `bits` of its file; `domain`,
+        `section` and `attributes` as far as names and `attributes_*.csv` tell them. The split is published where some
+        clips train and others are tested.
 
     Raises:
         EndlineError: when the folder is missing, holds no usable clip, holds several machines and none is chosen, or
@@ -105,7 +107,8 @@ def index_clips(
         name = str(row["path"])
         with rejections.instead(name):
             seconds = _seconds(folder / name, reading)
-            rows.append({**row, "simulated": simulated, "digest": rejections.digest(name), "seconds": seconds})
+            facts = {"digest": rejections.digest(name), "seconds": seconds, **file_facts(folder / name)}
+            rows.append({**row, "simulated": simulated, **facts})
     table = find_label_table(folder)
     taken = {*clips} if in_layout or table is None else {*clips, table.name}
     rejections.rows += left_out(folder, listing, taken, endings, READABLE, labels=TABLE_BELOW)

@@ -20,8 +20,8 @@ FIGURES = {
     OFFICIAL: "official score (harmonic mean of source AUC, target AUC and pAUC)",
     "auc_source": "source AUC",
     "auc_target": "target AUC",
-    "auc_mean": "mean AUC of domains and sections",
-    "pauc_mean": "mean pAUC of the sections",
+    "auc_mean": "mean AUC",
+    "pauc_mean": "mean pAUC",
 }
 _OF_SECTION = re.compile(r"auc_section_(.+)")  # of both domains of a section, see `results`
 Point = dict[str, Any]
