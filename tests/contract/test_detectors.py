@@ -88,7 +88,9 @@ def new(request):
             if isinstance(getattr(config, name, None), int)
         }
         pooled = {"input_type": "cross_scale"} if "views" in detector.required else {}  # as in SHAPES
-        return type(detector)(replace(config, **{**small, **pooled, **changes}), compute)
+        # A network that sees noise does not see its level, and takes seconds.
+        encoded = {"encoder": "patches"} if hasattr(config, "encoder") else {}
+        return type(detector)(replace(config, **{**small, **pooled, **encoded, **changes}), compute)
 
     return make
 

@@ -9,7 +9,7 @@ from endline.detectors.progress import Progress
 from endline.detectors.sound.autoencoder_mahalanobis import AutoencoderMahalanobis, AutoencoderMahalanobisConfig
 from endline.errors import EndlineError
 
-SMALL = {"hidden": 16, "latent": 2, "epochs": 5, "min_steps": 0, "batch_size": 8, "shrinkage": 0.2}
+SMALL = {"hidden": 16, "latent": 2, "epochs": 5, "min_steps": 0, "batch_size": 8, "pooling": 0.25, "shrinkage": 0.2}
 
 
 def fitted(train, domains=None) -> AutoencoderMahalanobis:
@@ -35,12 +35,14 @@ def detector(clips, domains):
     return fitted(clips(20), domains)
 
 
-def test_each_domain_has_the_shrunk_second_moments_of_its_residuals(detector, clips, domains):
+def test_each_domain_has_the_pooled_and_shrunk_second_moments_of_its_residuals(detector, clips, domains):
     away = residuals(detector, clips(20).read()["log_mel"])
     target = torch.tensor([domain == "target" for domain in domains])
+    everything = away.flatten(0, 1)
     for chosen, precision in zip((~target, target), detector.model.precisions, strict=True):
         vectors = away[chosen].flatten(0, 1)
-        moments = vectors.T @ vectors / len(vectors)
+        moments = 0.75 * vectors.T @ vectors + 0.25 * everything.T @ everything
+        moments /= 0.75 * len(vectors) + 0.25 * len(everything)
         shrunk = 0.8 * moments + 0.2 * moments.diagonal().mean() * torch.eye(80).double()
         torch.testing.assert_close(precision.double(), torch.linalg.inv(shrunk), rtol=1e-3, atol=1e-3)
 
@@ -75,12 +77,11 @@ def test_it_is_what_a_plain_computation_gives(detector, clips, domains):
         return windows - (x @ state["layers.9.weight"].T + state["layers.9.bias"])
 
     training = clips(20).read()["log_mel"].numpy().astype(float)
+    squares = [sum(np.outer(vector, vector) for vector in away(clip)) for clip in training]
     inverses = []
     for is_target in (False, True):
-        chosen = [
-            away(clip) for clip, domain in zip(training, domains, strict=True) if (domain == "target") == is_target
-        ]
-        moments = np.mean([np.outer(vector, vector) for vector in np.concatenate(chosen)], 0)
+        weights = np.array([0.25 + 0.75 * ((domain == "target") == is_target) for domain in domains])
+        moments = np.tensordot(weights, squares, 1) / (26 * weights.sum())
         inverses.append(np.linalg.inv(0.8 * moments + 0.2 * np.trace(moments) / 80 * np.eye(80)))
     tested = clips(6, seed=1).read()
     wanted = [
@@ -97,7 +98,25 @@ def test_with_one_domain_both_are_the_same(clips, domains):
     assert first.any()
 
 
-def test_a_shrinkage_out_of_range_is_told():
+@pytest.mark.parametrize("changes", [{"shrinkage": 1.5}, {"pooling": -0.1}])
+def test_a_share_out_of_range_is_told(changes):
+    given = {"pooling": 0.2, "shrinkage": 0.3, **changes}
     with pytest.raises(EndlineError) as caught:
-        AutoencoderMahalanobisConfig(shrinkage=1.5)
-    assert str(caught.value) == "autoencoder_mahalanobis has no shrinkage=1.5: choose one from 0 to 1."
+        AutoencoderMahalanobisConfig(**given)
+    assert str(caught.value) == (
+        f"autoencoder_mahalanobis has pooling={given['pooling']} and shrinkage={given['shrinkage']}: "
+        "choose both from 0 to 1."
+    )
+
+
+def test_pooled_entirely_both_domains_are_the_same(clips, domains):
+    detector = AutoencoderMahalanobis(AutoencoderMahalanobisConfig(**{**SMALL, "epochs": 1, "pooling": 1.0}))
+    rows = pd.DataFrame({"sample_id": [str(row) for row in range(20)], "domain": domains})
+    detector.fit(clips(20), seed=0, progress=Progress(), rows=rows)
+    first, second = detector.model.precisions
+    torch.testing.assert_close(first, second)
+
+
+def test_published_settings(published):
+    config = published("autoencoder_mahalanobis").config
+    assert (config.pooling, config.shrinkage, config.levelled, config.batch_size) == (0.0, 0.0, False, 8)

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from endline.backbones.networks import Trunk
 from endline.detectors.progress import Progress
-from endline.detectors.sound.stack_cflow import Patches, StackCFlow, StackCFlowConfig
+from endline.detectors.registry import load_detector
+from endline.detectors.sound.stack_cflow import StackCFlow, StackCFlowConfig
+from endline.detectors.sound.stack_encoders import NetworkMaps, Patches
 from endline.detectors.sound.stack_rows import GROUPS, ROWS, row_names, row_numbers
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -57,6 +60,7 @@ def test_the_table_of_rows_names_them_all_once():
     [
         ({"rows": ("mfcc",)}, "The stack has no rows 'mfcc': choose of log_mel, chroma, contrast, tonnetz, rms"),
         ({"rows": ()}, "No rows of the stack are chosen: name some of log_mel, chroma"),
+        ({"encoder": "vit"}, "stack_cflow has no encoder 'vit': choose one of patches, network."),
         ({"level": "median"}, "stack_cflow has no level 'median': choose one of peak, rows."),
         ({"side": 1}, "stack_cflow has side=1 and scales=3: choose a side of at least 2 rows and frames"),
         ({"scales": 0}, "stack_cflow has side=8 and scales=0: choose a side of at least 2 rows and frames"),
@@ -100,6 +104,33 @@ def test_patches_by_hand():
         for column in range(2):
             patch = halved[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].reshape(2, 4)
             np.testing.assert_array_equal(maps["scale_1"][:, :, row, column], patch)
+
+
+def test_the_network_sees_the_standardised_stack_as_a_picture():
+    encoder = NetworkMaps(row_numbers(("chroma", "rms")), FRAMES, "efficientnet_lite0").train()
+    x = torch.randn(2, 13, FRAMES, generator=torch.Generator().manual_seed(0))
+    picture = torch.full((2, 1, 32, 64), 0.5)
+    picture[:, 0, :13, :FRAMES] += x / 8
+    maps = encoder.cut(x)
+    for own, wanted in zip(maps.values(), encoder.trunk.eval()(picture).values(), strict=True):
+        assert torch.equal(own, wanted)
+    assert {name: tuple(each.shape[1:]) for name, each in maps.items()} == encoder.shapes
+
+
+def test_with_the_network_it_ranks_and_its_weights_stay(tmp_path):
+    config = replace(SMALL, encoder="network", epochs=0, min_steps=0)
+    detector = StackCFlow(config)
+    detector.fit(feature_set(stacks(4, 0)), seed=0, progress=Progress())
+    state, fresh = detector.model.encoder.trunk.state_dict(), Trunk("efficientnet_lite0").state_dict()
+    assert all(torch.equal(state[name], fresh[name]) for name in fresh)
+    broken = stacks(2, 1)
+    broken[:, 48:80, 8:28] += 5 * (10.0 ** (torch.arange(ROWS)[:, None] % 5 - 2))[48:80]
+    normal, found = detector.score({"stack": stacks(3, 2)}), detector.score({"stack": broken})
+    assert found.map.shape == (2, ROWS, FRAMES)
+    assert found.score.min() > normal.score.max()
+    assert detector.row_importance({"stack": broken}).shape == (2, ROWS)
+    detector.save(tmp_path)
+    assert torch.equal(load_detector(tmp_path).score({"stack": broken}).score, found.score)
 
 
 def test_levels_of_rows_are_mean_and_deviation_of_training(done):
@@ -167,11 +198,11 @@ def test_row_importance_of_the_untrained_flow_is_twice_its_quadratic_form():
 
 def test_row_importance_sums_to_the_slope_away_from_the_means(done):
     x = stacks(2, 1)
-    rows = done.model.patches.standardised(x)
+    rows = done.model.encoder.standardised(x)
 
     def unlikely(factor: float) -> torch.Tensor:
         with torch.no_grad():
-            likelihoods = done.model.decoders.log_likelihoods(done.model.patches.cut(factor * rows))
+            likelihoods = done.model.decoders.log_likelihoods(done.model.encoder.cut(factor * rows))
         return torch.stack([-each.double().flatten(1).mean(1) for each in likelihoods]).mean(0)
 
     slope = (unlikely(1.01) - unlikely(0.99)) / 0.02
@@ -189,3 +220,4 @@ def test_published_settings(published):
     config = published("stack_cflow").config
     assert (config.blocks, config.code, config.alpha, config.vectors) == (8, 128, 1.9, 256)
     assert (config.whiten, config.level, config.rows, config.schedule) == (False, "peak", tuple(GROUPS), "cosine")
+    assert config.encoder == "network"

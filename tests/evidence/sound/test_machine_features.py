@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from endline.array_store import ArrayStore
+from endline.backbones.pyramids import PyramidSettings
 from endline.evaluation.controls import control_auroc, item_numbers, missing_for_control
 from endline.evidence.image_parts import ArraySettings
 from endline.evidence.sound import machine_features
@@ -62,6 +63,13 @@ def clips(folder: Path, subtype: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         own = subtype if label == "anomaly" else "PCM_16"
         soundfile.write(path, 0.1 * rng.standard_normal(RATE), RATE, subtype=own)
+
+
+def test_the_backbone_is_told_to_detectors_that_read_no_maps():
+    chosen = PyramidSettings("mobilenet_v2", "weights.pth")
+    preparation = ClipPreparation(samples=RATE, arrays=ArraySettings(chosen, arrays=()), of_clip=("stft",))
+    assert preparation.pyramid == chosen
+    assert ClipPreparation.from_plain(preparation.plain()).pyramid == chosen
 
 
 @pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24"])

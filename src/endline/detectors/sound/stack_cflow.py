@@ -1,18 +1,19 @@
-"""CFLOW on the stack of audio features: the likelihood of its patches, given their rows."""
+"""CFLOW on the stack of audio features: the likelihood of what stands at its positions, given their rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from endline.backbones.networks import Trunk
 from endline.detectors.base import Detector, Shapes
-from endline.detectors.cycles.signals import Standardisation
 from endline.detectors.fitting import Training
 from endline.detectors.maps.cflow import CFlowConfig, Decoders
 from endline.detectors.maps.scales import likelihood_map
+from endline.detectors.maps.trunks import pyramid_of
 from endline.detectors.scored import Scored
+from endline.detectors.sound.stack_encoders import NetworkMaps, Patches, StackEncoder
 from endline.detectors.sound.stack_rows import GROUPS, ROWS, row_names, row_numbers
 from endline.detectors.training import train
 from endline.errors import EndlineError
@@ -21,6 +22,7 @@ from endline.flows.base import Maps
 
 BATCH = 16
 CHUNK = 4  # clips whose gradients are in memory at once
+ENCODERS = ("patches", "network")
 LEVELS = ("peak", "rows")
 LEAST_SPREAD = 1e-3  # of the likelihoods of a row of patches: constant rows are no reason to divide by zero
 
@@ -31,10 +33,12 @@ class StackCFlowConfig(CFlowConfig):
 
     Attributes:
         rows: groups of rows that are read, see `sound.stack_rows`.
+        encoder: what makes the vectors: `patches` of the stack itself, or `network`, the backbone of the preparation,
+            frozen, which sees the stack as a picture, as published. It runs in each step: for a GPU, or a few clips.
         side: rows and frames of a patch.
-        scales: number of scales; each has half the resolution of the one before, so that its patches see twice as far.
+        scales: of the patches; each has half the resolution of the one before, so that its patches see twice as far.
         level: what the log-likelihoods of a scale are measured against: `peak`, its largest in training (as `CFlow`),
-            or `rows`, mean and deviation in training of the patches of the same rows.
+            or `rows`, mean and deviation in training at the same rows.
 
     Example:
         >>> StackCFlowConfig(rows=("log_mel", "rms")).side
@@ -42,6 +46,7 @@ class StackCFlowConfig(CFlowConfig):
     """
 
     rows: tuple[str, ...] = tuple(GROUPS)
+    encoder: str = "patches"
     side: int = 8
     scales: int = 3
     level: str = "rows"
@@ -50,8 +55,10 @@ class StackCFlowConfig(CFlowConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         row_numbers(self.rows)
-        if self.level not in LEVELS:
-            raise EndlineError(f"stack_cflow has no level '{self.level}': choose one of {', '.join(LEVELS)}.")
+        for name, allowed in {"encoder": ENCODERS, "level": LEVELS}.items():
+            if getattr(self, name) not in allowed:
+                value = getattr(self, name)
+                raise EndlineError(f"stack_cflow has no {name} '{value}': choose one of {', '.join(allowed)}.")
         if self.side < 2 or self.scales < 1:
             raise EndlineError(
                 f"stack_cflow has side={self.side} and scales={self.scales}: choose a side of at least 2 rows and "
@@ -59,84 +66,31 @@ class StackCFlowConfig(CFlowConfig):
             )
 
 
-class Patches(nn.Module):
-    """Standardised rows of the stack as a pyramid of halved resolutions, each cut into patches that do not overlap.
-
-    A row that never changes in training is 0. Borders that fill no patch are filled up with 0, the rows' mean.
-
-    Args:
-        rows: numbers of the rows that are read.
-        frames: of a clip.
-        side: rows and frames of a patch, of the pyramid's own resolution.
-        scales: of the pyramid.
-
-    Example:
-        >>> patches = Patches([0, 1, 2, 3, 4], frames=7, side=2, scales=2)
-        >>> {name: tuple(x.shape) for name, x in patches(torch.zeros(3, 158, 7)).items()}
-        {'scale_0': (3, 4, 3, 4), 'scale_1': (3, 4, 2, 2)}
-    """
-
-    chosen: Tensor
-
-    def __init__(self, rows: Sequence[int], frames: int, side: int, scales: int) -> None:
-        super().__init__()
-        self.side, self.scales = side, scales
-        self.register_buffer("chosen", torch.tensor(rows), persistent=False)
-        self.standardise = Standardisation(len(rows))
-        strides = [side * 2**scale for scale in range(scales)]
-        sizes = [(-(-len(rows) // stride), -(-frames // stride)) for stride in strides]
-        self.shapes = {f"scale_{scale}": (side**2, *size) for scale, size in enumerate(sizes)}
-
-    def fit(self, features: FeatureSet) -> None:
-        """Take the rows' means and deviations from normal clips, batch by batch."""
-        stacks = (batch["stack"][:, self.chosen] for batch in features.batches(BATCH))
-        self.standardise.fit((stack, torch.ones_like(stack[:, :1])) for stack in stacks)
-
-    def standardised(self, stack: Tensor) -> Tensor:
-        """The rows that are read, standardised, (batch, rows, frames), of whole stacks (batch, 158, frames)."""
-        x = stack[:, self.chosen]
-        rows: Tensor = self.standardise(x, torch.ones_like(x[:, :1]))
-        varies = 1 - self.standardise.constant
-        return rows * varies[:, None]
-
-    def cut(self, x: Tensor) -> Batch:
-        """Patches (batch, side * side, H_i, W_i) as maps `scale_i`, of standardised rows (batch, rows, frames)."""
-        maps = {}
-        for scale in range(self.scales):
-            stride = self.side * 2**scale
-            padded = functional.pad(x[:, None], (0, -x.shape[2] % stride, 0, -x.shape[1] % stride))
-            maps[f"scale_{scale}"] = functional.pixel_unshuffle(functional.avg_pool2d(padded, 2**scale), self.side)
-        return maps
-
-    def forward(self, stack: Tensor) -> Batch:
-        """Maps `scale_i` of whole stacks (batch, 158, frames)."""
-        return self.cut(self.standardised(stack))
-
-
 class StackModel(nn.Module):
-    """Patches of the stack, the decoders of their scales, and the levels of the likelihoods.
+    """The encoder of the stack, the decoders of its scales, and the levels of the likelihoods.
 
     Args:
-        frames: of a clip.
+        encoder: of the stack.
         config: the settings.
 
     Example:
-        >>> model = StackModel(20, StackCFlowConfig(components=4, code=4, blocks=1))
+        >>> config = StackCFlowConfig(components=4, code=4, blocks=1)
+        >>> model = StackModel(Patches(range(158), frames=20, side=8, scales=3), config)
         >>> [tuple(each.shape) for each in model.log_likelihoods(torch.zeros(2, 158, 20))]
         [(2, 20, 3), (2, 10, 2), (2, 5, 1)]
     """
 
-    def __init__(self, frames: int, config: StackCFlowConfig) -> None:
+    def __init__(self, encoder: StackEncoder, config: StackCFlowConfig) -> None:
         super().__init__()
-        self.patches = Patches(row_numbers(config.rows), frames, config.side, config.scales)
-        self.decoders = Decoders(self.patches.shapes, config)
-        for scale, (_, height, _) in enumerate(self.patches.shapes.values()):
+        self.encoder = encoder
+        self.decoders = Decoders(encoder.shapes, config)
+        for scale, (_, height, _) in enumerate(encoder.shapes.values()):
             self.register_buffer(f"centre_{scale}", torch.zeros(height, 1))
             self.register_buffer(f"spread_{scale}", torch.ones(height, 1))
 
     def log_likelihoods(self, stack: Tensor) -> Maps:
-        """Log-likelihood a dimension of every patch, (batch, H_i, W_i) a scale."""
-        return self.decoders.log_likelihoods(self.patches(stack))
+        """Log-likelihood a dimension of every vector, (batch, H_i, W_i) a scale."""
+        return self.decoders.log_likelihoods(self.encoder(stack))
 
     def above(self, log_likelihoods: Maps) -> Maps:
         """Log-likelihoods as measured against their levels, about 0 for what is normal."""
@@ -157,11 +111,11 @@ class StackCFlow(Detector[StackCFlowConfig]):
     rows are scaled and made three channels, the layers, decoders' size, training, how a clip's score comes of the
     vectors, the adaptive threshold. Their couplings have softplus, ours ReLU.
 
-    Here patches stand for its feature vectors: 8 x 8 numbers of the stack, of the stack at half and at a quarter of its
-    resolution, at the strides 8, 16 and 32 of the published encoder. With whitened principal components that is an
-    encoder in closed form, for which a thousand clips need no GPU. The map is the likelihoods' in rows and frames of
-    the stack, 0 in rows that are not read; the score is its maximum. With WideResNet50's weights, the picture way is
-    the detector `cflow` on feature maps.
+    By default patches stand for its feature vectors: 8 x 8 numbers of the stack, of the stack at half and at a quarter
+    of its resolution, at the strides 8, 16 and 32 of the published encoder. With whitened principal components that is
+    an encoder in closed form, for which a thousand clips need no GPU. With `encoder="network"` the vectors are those of
+    the preparation's backbone, WideResNet50 where it is chosen. The map is the likelihoods' in rows and frames of the
+    stack, 0 in rows that are not read; the score is its maximum.
 
     Example:
         >>> import numpy as np
@@ -183,20 +137,27 @@ class StackCFlow(Detector[StackCFlowConfig]):
         rows, frames = shapes["stack"]
         if rows != ROWS:
             raise EndlineError(f"A stack has {ROWS} rows, and these have {rows}: extract the clips again.")
-        return StackModel(frames, self.config)
+        config, numbers = self.config, row_numbers(self.config.rows)
+        if config.encoder == "patches":
+            return StackModel(Patches(numbers, frames, config.side, config.scales), config)
+        return StackModel(NetworkMaps(numbers, frames, pyramid_of(self).backbone), config)
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean of -log sigmoid(log p / C) over vectors that are drawn, summed over the scales."""
-        maps = self.model.patches(batch["stack"])
+        maps = self.model.encoder(batch["stack"])
         likelihoods = self.model.decoders.log_likelihoods(maps, self.config.vectors)
         return torch.stack([-functional.logsigmoid(each).mean() for each in likelihoods]).sum()
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise and whiten in closed form, train all decoders, and take the levels from normal clips."""
-        model, features = self.model, training.features
-        model.patches.fit(features)
-        model.decoders.scales.fit_on(lambda: (model.patches(batch["stack"]) for batch in features.batches(BATCH)))
-        losses = train(model, self.loss, training, self.config, static=True)
+        encoder, features = self.model.encoder, training.features
+        if isinstance(encoder, NetworkMaps):  # pretrained only here, so that a saved model needs no other weights
+            pyramid = pyramid_of(self)
+            encoder.trunk.load_state_dict(Trunk(pyramid.backbone, pyramid.weights).state_dict())
+        encoder.fit(features)
+        with torch.no_grad():
+            self.model.decoders.scales.fit_on(lambda: (encoder(batch["stack"]) for batch in features.batches(BATCH)))
+        losses = train(self.model, self.loss, training, self.config, static=True)
         self._take_levels(features)
         return losses
 
@@ -209,7 +170,7 @@ class StackCFlow(Detector[StackCFlowConfig]):
     def importances(self, batch: Batch) -> Tensor:
         """What each of the 158 rows adds to how unlikely a clip is, (batch, 158), on the CPU.
 
-        The gradient of the mean negative log-likelihood of all patches to the standardised rows, times these, summed
+        The gradient of the mean negative log-likelihood of all vectors to the standardised rows, times these, summed
         over the frames. Over the rows it sums to how fast the clip becomes less likely as all rows move away from their
         means. It is below 0 where a row makes the clip likelier, and 0 in a row that is not read.
 
@@ -223,21 +184,21 @@ class StackCFlow(Detector[StackCFlowConfig]):
             stacks = torch.split(self._given(batch, None)["stack"], CHUNK)
             own = torch.cat([self._row_gradients(stack) for stack in stacks])
         importance = own.new_zeros(len(own), ROWS)
-        importance[:, self.model.patches.chosen] = own
+        importance[:, self.model.encoder.chosen] = own
         return importance.cpu()
 
     def _row_gradients(self, stack: Tensor) -> Tensor:
         """`importances` of the rows that are read, (batch, rows)."""
         with torch.enable_grad():
-            x = self.model.patches.standardised(stack).requires_grad_()
-            likelihoods = self.model.decoders.log_likelihoods(self.model.patches.cut(x))
+            x = self.model.encoder.standardised(stack).requires_grad_()
+            likelihoods = self.model.decoders.log_likelihoods(self.model.encoder.cut(x))
             mean = torch.stack([-each.flatten(1).mean(1) for each in likelihoods]).mean(0)
             (slope,) = torch.autograd.grad(mean.sum(), x)
         return (slope * x).sum(2).detach()
 
     def _in_rows(self, by_patch: Tensor, stack: Tensor) -> Tensor:
-        """A map (batch, H, W) of the finest patches, in rows and frames (batch, 158, frames)."""
-        side, rows = self.config.side, self.model.patches.chosen
+        """A map (batch, H, W) of the finest scale, in rows and frames (batch, 158, frames)."""
+        side, rows = self.model.encoder.side, self.model.encoder.chosen
         enlarged = by_patch.repeat_interleave(side, 1).repeat_interleave(side, 2)
         whole = torch.zeros_like(stack)
         whole[:, rows] = enlarged[:, : len(rows), : stack.shape[2]]
@@ -245,7 +206,7 @@ class StackCFlow(Detector[StackCFlowConfig]):
 
     @torch.no_grad()
     def _take_levels(self, features: FeatureSet) -> None:
-        """Mean and deviation of each row of patches, or the largest of all, over the training clips."""
+        """Mean and deviation of each row of a scale, or the largest of all, over the training clips."""
         # A clip has a few hundred likelihoods: those of all clips are far less than one batch of stacks.
         each = [self.model.log_likelihoods(batch["stack"]) for batch in features.batches(BATCH)]
         for scale, likelihoods in enumerate(map(torch.cat, zip(*each, strict=True))):

@@ -73,9 +73,9 @@ class ClipPreparation(Preparation):
     workers: int = 2
 
     @property
-    def pyramid(self) -> PyramidSettings | None:
-        """How feature maps are made; None where no detector reads any."""
-        return self.arrays.pyramid if self.arrays.arrays else None
+    def pyramid(self) -> PyramidSettings:
+        """How feature maps are made, by the station or by a detector that has a network of its own for other arrays."""
+        return self.arrays.pyramid
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
