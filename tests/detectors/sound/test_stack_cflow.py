@@ -128,7 +128,7 @@ def test_with_the_network_it_ranks_and_its_weights_stay(tmp_path):
     normal, found = detector.score({"stack": stacks(3, 2)}), detector.score({"stack": broken})
     assert found.map.shape == (2, ROWS, FRAMES)
     assert found.score.min() > normal.score.max()
-    assert detector.row_importance({"stack": broken}).shape == (2, ROWS)
+    assert detector.importances({"stack": broken}).shape == (2, ROWS)
     detector.save(tmp_path)
     assert torch.equal(load_detector(tmp_path).score({"stack": broken}).score, found.score)
 
@@ -185,7 +185,7 @@ def test_rows_that_are_not_read_change_nothing_and_are_0_in_the_map():
     assert importance[:, read].all()
 
 
-def test_row_importance_of_the_untrained_flow_is_twice_its_quadratic_form():
+def test_importances_of_the_untrained_flow_is_twice_its_quadratic_form():
     detector = StackCFlow(replace(SMALL, whiten=False, epochs=0, min_steps=0))
     detector.fit(feature_set(stacks(8, 0)), seed=0, progress=Progress())
     x = stacks(3, 1)
@@ -196,7 +196,7 @@ def test_row_importance_of_the_untrained_flow_is_twice_its_quadratic_form():
     torch.testing.assert_close(detector.importances({"stack": x}).sum(1), 2 * forms, rtol=1e-4, atol=1e-5)
 
 
-def test_row_importance_sums_to_the_slope_away_from_the_means(done):
+def test_importances_sums_to_the_slope_away_from_the_means(done):
     x = stacks(2, 1)
     rows = done.model.encoder.standardised(x)
 
