@@ -5,7 +5,10 @@ import json
 import math
 import pkgutil
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -45,9 +48,11 @@ SMALL = {
     "trees": 20,
 }
 SMALL |= {"windows": 8, "patches": 2, "autoencoder_epochs": 3, "mobilenet_epochs": 3}
-SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0}
-SMALL |= {"search_steps": 2, "kernels": 20}
-SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
+SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0, "autoencoder_batch_size": 6, "mobilenet_batch_size": 6}
+SMALL |= {"search_steps": 2, "kernels": 20, "iterations": 3}
+SMALL |= {"size": 32, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
+# One step a training, where a test asks nothing of what is learned: all twelve samples at once.
+BRIEF = {"epochs": 1, "batch_size": 12}
 # Classifiers from random weights, which a few steps teach nothing: their own tests ask it of a longer fit.
 UNTAUGHT = ("SectionClassifier",)
 CONF = Path(__file__).parents[2] / "conf"
@@ -75,8 +80,8 @@ def configured() -> dict[str, dict]:
 SETTINGS = configured()
 
 
-@pytest.fixture(params=sorted(SETTINGS))
-def new(request):
+@pytest.fixture(scope="module", params=sorted(SETTINGS))
+def new(request) -> Callable[..., Detector]:
     """Makes an unfitted detector of the configuration, shrunk to seconds; settings can be changed."""
 
     def make(compute: Compute = CPU, **changes) -> Detector:
@@ -95,15 +100,58 @@ def new(request):
     return make
 
 
+def brief(new: Callable[..., Detector], compute: Compute = CPU, **changes) -> Detector:
+    """An unfitted detector whose trainings take a step each."""
+    names = [field.name for field in fields(new().config)]
+    settings = {name: value for end, value in BRIEF.items() for name in names if name in SMALL and name.endswith(end)}
+    return new(compute, **{**settings, **changes})
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fit that several tests look at; do not change its detector.
+
+    Attributes:
+        detector: the fitted one.
+        history: what its fit returned.
+        reported: number of epochs that it reported.
+        ready: whether it left the evaluation mode on.
+        checkpoint: the file that it was given for its checkpoints.
+    """
+
+    detector: Detector
+    history: History
+    reported: int
+    ready: bool
+    checkpoint: Path
+
+
+def shared_fit(detector: Detector, folder: Path) -> Fit:
+    reported, file = Reported(), folder / "stage" / "checkpoint.safetensors"
+    torch.manual_seed(2)  # a test's own fit starts from another global state
+    history = learn(detector, samples(), progress=Progress(file, reported))
+    return Fit(detector, history, reported.count, not detector.model.training, file)
+
+
+@pytest.fixture(scope="module")
+def whole(new, tmp_path_factory) -> Fit:
+    """The fit that the other tests' fits are compared with."""
+    return shared_fit(new(), tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def short(new, tmp_path_factory) -> Fit:
+    """The same of a step a training."""
+    return shared_fit(brief(new), tmp_path_factory.mktemp("short"))
+
+
 @pytest.fixture
-def done(new, request, _fits={}):  # noqa: B006  one fit a configuration serves all tests that only look at it
+def done(whole) -> Detector:
     """A fitted detector; do not change it."""
-    name = request.node.callspec.params["new"]
-    if name not in _fits:
-        _fits[name] = fitted(new())
-    return _fits[name]
+    return whole.detector
 
 
+@cache
 def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
     rng = np.random.default_rng([seed, count])
     arrays = {name: (rng.standard_normal((count, *shape)) + shift).astype("f4") for name, shape in SHAPES.items()}
@@ -111,6 +159,8 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
     arrays["valid"] = (np.arange(40) < lengths[:, None]).astype("f4")
     arrays["cycle"] *= arrays["valid"][:, None]
     arrays["section"] = np.arange(count, dtype="f4")[:, None] % 2
+    for array in arrays.values():
+        array.flags.writeable = False  # what is read of them is a copy
     return FeatureSet(arrays, key=f"tiny {count} {seed} {shift}")
 
 
@@ -163,8 +213,11 @@ def is_trained(detector: Detector) -> bool:
 
 def all_epochs(detector: Detector) -> int:
     """Epochs of all trainings of a fit; a fit may have several, such as a teacher's and a student's."""
-    names = [field.name for field in fields(detector.config) if field.name.split("_")[-1] == "epochs"]
-    return sum(getattr(detector.config, name) for name in names)
+    return sum(getattr(detector.config, name) for name in epoch_names(detector))
+
+
+def epoch_names(detector: Detector) -> list[str]:
+    return [field.name for field in fields(detector.config) if field.name.split("_")[-1] == "epochs"]
 
 
 class Reported:
@@ -193,13 +246,11 @@ def test_configuration_is_a_frozen_dataclass(new):
         setattr(detector.config, fields(detector.config)[0].name, None)
 
 
-def test_fit_returns_finite_losses_and_its_duration(new):
-    detector = new()
-    history = learn(detector, samples())
-    assert history.seconds > 0
-    assert all(math.isfinite(loss) for loss in history.losses)
-    assert len(history.losses) == all_epochs(detector)
-    assert not detector.model.training
+def test_fit_returns_finite_losses_and_its_duration(whole):
+    assert whole.history.seconds > 0
+    assert all(math.isfinite(loss) for loss in whole.history.losses)
+    assert len(whole.history.losses) == all_epochs(whole.detector)
+    assert whole.ready
 
 
 def test_score_and_map_have_the_promised_shapes(done):
@@ -236,25 +287,20 @@ def test_unfitted_it_cannot_be_saved(new, tmp_path):
         new().save(tmp_path)
 
 
-def test_same_seed_same_scores(new, done):
-    assert torch.equal(scores(fitted(new())), scores(done))
+def test_same_seed_same_scores_whatever_the_global_random_state_which_stays(new, done):
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  the legacy state is what is watched
+    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    again = scores(fitted(new()))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
+    assert torch.equal(again, scores(done))
 
 
 def test_another_seed_gives_other_scores_where_chance_plays_a_part(new, done):
     if not is_trained(new()):
         pytest.skip("closed form: nothing is drawn")
     assert not torch.equal(scores(fitted(new(), seed=4)), scores(done))
-
-
-def test_fit_and_global_random_state_leave_each_other_alone(new):
-    torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002  the legacy state is what is watched
-    before, before_numpy = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    first = scores(fitted(new()))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], before_numpy)  # noqa: NPY002
-    torch.manual_seed(2)
-    assert torch.equal(scores(fitted(new())), first)
 
 
 def test_settings_that_are_off_by_default_draw_from_the_seed_too(new):
@@ -264,17 +310,16 @@ def test_settings_that_are_off_by_default_draw_from_the_seed_too(new):
         if isinstance(getattr(new().config, name), float):
             torch.manual_seed(1)
             before = torch.get_rng_state()
-            first = scores(fitted(new(**{name: 0.5})))
+            first = scores(fitted(brief(new, **{name: 0.5})))
             assert torch.equal(torch.get_rng_state(), before)
             torch.manual_seed(2)
-            assert torch.equal(scores(fitted(new(**{name: 0.5}))), first), name
+            assert torch.equal(scores(fitted(brief(new, **{name: 0.5}))), first), name
 
 
-def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
+def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, whole, tmp_path):
     if not is_trained(new()):
         pytest.skip("closed form: there is nothing to go on from")
-    whole = Reported()
-    expected = scores(fitted(new(), progress=Progress(on_epoch=whole)))
+    expected = scores(whole.detector)
     killed, rest = Reported(die_at=3), Reported()
     file = tmp_path / "stage" / "checkpoint.safetensors"
     with pytest.raises(KeyboardInterrupt):
@@ -282,20 +327,18 @@ def test_a_killed_fit_goes_on_as_if_it_had_not_been_killed(new, tmp_path):
     resumed = new()
     history = learn(resumed, samples(), progress=Progress(file, rest, interval=0))
     assert torch.equal(scores(resumed), expected)
-    assert len(history.losses) == whole.count
-    assert rest.count == whole.count - 2  # the third epoch had not been kept
+    assert len(history.losses) == whole.reported
+    assert rest.count == whole.reported - 2  # the third epoch had not been kept
     again = Reported()
     assert torch.equal(scores(fitted(new(), progress=Progress(file, again))), expected)
     assert again.count == 0  # a finished fit is only read
     assert all(re.fullmatch(r"checkpoint(\.\w+){1,2}\.safetensors", path.name) for path in file.parent.iterdir())
 
 
-@pytest.mark.parametrize("other", ["seed", "data", "rows", "settings"])
-def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
+@pytest.mark.parametrize("other", ["nothing", "seed", "data", "rows", "settings"])
+def test_the_checkpoint_of_another_fit_is_ignored(new, short, tmp_path, other):
     if not is_trained(new()):
         pytest.skip("closed form: it keeps no checkpoint")
-    file = tmp_path / "checkpoints" / "checkpoint.safetensors"
-    fitted(new(), progress=Progress(file))
     numbers = {
         field.name: getattr(new().config, field.name) / 100 or 0.5
         for field in fields(new().config)
@@ -303,20 +346,19 @@ def test_the_checkpoint_of_another_fit_is_ignored(new, tmp_path, other):
     }
     changes = [{name: value} for name, value in numbers.items()] if other == "settings" else [{}]
     train = {"data": samples(seed=1), "rows": samples().take(range(11))}.get(other, samples())
-    seed = 1 if other == "seed" else 0
-    kept = {path: path.read_bytes() for path in file.parent.iterdir()}
     for change in changes:
-        reported = Reported()
-        fitted(new(**change), train, seed, Progress(file, reported))
-        assert reported.count == all_epochs(new()), change
-        for path, content in kept.items():
-            path.write_bytes(content)
+        reported, folder = Reported(), tmp_path / "-".join(["checkpoints", *change])
+        shutil.copytree(short.checkpoint.parent, folder)
+        fitted(brief(new, **change), train, int(other == "seed"), Progress(folder / short.checkpoint.name, reported))
+        assert reported.count == (0 if other == "nothing" else short.reported), change
 
 
-def test_a_damaged_checkpoint_is_ignored(new, done, tmp_path):
+def test_a_damaged_checkpoint_is_ignored(new, short, tmp_path):
     file = tmp_path / "checkpoint.safetensors"
+    for kept in short.checkpoint.parent.glob("*"):
+        (tmp_path / kept.name).write_bytes(b"no checkpoint")
     file.write_bytes(b"no checkpoint")
-    assert torch.equal(scores(fitted(new(), progress=Progress(file))), scores(done))
+    assert torch.equal(scores(fitted(brief(new), progress=Progress(file))), scores(short.detector))
 
 
 def test_gradients_reach_every_parameter(done):
@@ -340,7 +382,7 @@ def test_constant_input_gives_finite_scores(new, case):
             array[:] = 0
         elif case.startswith("constant"):
             array[:, array.shape[1] // 2] = 1000.0 if "large" in case else 0.5
-    detector = new()
+    detector = brief(new, **{name: 2 for name in epoch_names(new()) if name in SMALL})
     train = FeatureSet(arrays, key=case)
     history = learn(detector, train)
     assert all(math.isfinite(loss) for loss in history.losses)
@@ -372,16 +414,15 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
         return batch
 
     settings = {field.name for field in fields(new().config)}
-    changes = {"epochs": 1, "teacher_epochs": 1, "autoencoder_epochs": 1, "mobilenet_epochs": 1, "batch_size": 50}
-    detector = new(**{name: value for name, value in changes.items() if name in settings})
+    detector = brief(new, **{"batch_size": 50} if "batch_size" in settings else {})
     monkeypatch.setattr(FeatureSet, "read", watched)
-    detector.fit(samples(300), seed=0, progress=Progress(), rows=known(300), **others(detector))
+    detector.fit(samples(110), seed=0, progress=Progress(), rows=known(110), **others(detector))
     assert 0 < max(sizes) <= 100
 
 
 def test_features_may_be_half_precision(new):
     half = FeatureSet({name: array.astype("f2") for name, array in plain(samples()).items()}, key="half")
-    assert scores(fitted(new(), half)).dtype == torch.float32
+    assert scores(fitted(brief(new), half)).dtype == torch.float32
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -417,11 +458,11 @@ def test_fit_and_score_are_those_of_the_base(new):
     assert type(new()).score is Detector.score
 
 
-def test_arrays_that_it_does_not_read_change_nothing(new, done):
-    detector = new()
+def test_arrays_that_it_does_not_read_change_nothing(new, short):
+    detector = brief(new)
     detector.fit(samples(), seed=0, progress=Progress(), rows=known(12), **others(detector))  # of all it takes its own
     with_all = detector.score(samples(5, seed=9).read()).score
-    assert torch.equal(with_all, scores(done))
+    assert torch.equal(with_all, scores(short.detector))
 
 
 def test_an_array_that_is_missing_is_named(new, done):
@@ -450,7 +491,7 @@ def test_optional_arrays_are_read_where_there_are_any(new):
     arrays = {**plain(samples()), **drawn}
     whole = FeatureSet(arrays, key="masked")
     without = FeatureSet({name: arrays[name] for name in arrays if name not in new().optional}, key="unmasked")
-    first, second = fitted(new(), whole), fitted(new(), without)
+    first, second = fitted(brief(new), whole), fitted(brief(new), without)
     learned = zip(first.model.state_dict().values(), second.model.state_dict().values(), strict=True)
     same = all(torch.equal(mine, other) for mine, other in learned)  # the member that reads them may be no one's choice
     assert not (same and torch.equal(scores(first, whole), scores(second, without)))
@@ -460,7 +501,7 @@ def test_it_computes_on_the_device_that_it_is_given(new, elsewhere, tmp_path):
     """Every tensor that it makes lies where model and samples lie; what it gives lies on the CPU."""
     device, context = elsewhere
     with context:
-        detector = fitted(new(Compute(device)))
+        detector = fitted(brief(new, Compute(device)))
         assert {tensor.device.type for tensor in detector.model.state_dict().values()} == {device}
         scored = detector.score(own(detector, samples(5, seed=9)).read())
         assert scored.score.device.type == "cpu"
@@ -478,11 +519,12 @@ def test_a_killed_fit_goes_on_on_another_device(new, elsewhere, tmp_path):
         pytest.skip("closed form: there is nothing to go on from")
     device, context = elsewhere
     killed, file = Reported(die_at=2), tmp_path / "checkpoint.safetensors"
+    twice = {name: 2 for name in epoch_names(new()) if name in SMALL}
     with context:
         with pytest.raises(KeyboardInterrupt):
-            fitted(new(Compute(device)), progress=Progress(file, killed, interval=0))
+            fitted(brief(new, Compute(device), **twice), progress=Progress(file, killed, interval=0))
         rest = Reported()
-        detector = fitted(new(Compute(device)), progress=Progress(file, rest, interval=0))
+        detector = fitted(brief(new, Compute(device), **twice), progress=Progress(file, rest, interval=0))
         assert rest.count == all_epochs(detector) - 1
         assert scores(detector).isfinite().all()
 
