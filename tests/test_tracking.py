@@ -18,6 +18,7 @@ from endline.tracking import (
     claimed_versions,
     end_dead_runs,
     keep_artifact,
+    log_parameters,
     make_database,
     naming_process,
 )
@@ -125,6 +126,20 @@ def test_a_run_names_its_process_from_its_first_moment(
     tags = run.data.tags
     assert (tags[OWNER], tags[VERSION], tags["plant"]) == (str(Owner.current()), "2026", "north")
     assert os.environ["MLFLOW_RUN_CONTEXT"] == '{"plant": "north"}'
+
+
+def test_parameters_are_recorded_however_many_odd_or_long(
+    client: mlflow.MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begun(client, experiment, Owner.current())
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda: client)
+    many = {"fit": {f"p{number}": number for number in range(120)}}
+    log_parameters(run, {**many, "labels": {"gut?": "ok", "long": "x" * 7000}, "raw": None, "rows": [1, 2]})
+    log_parameters(run, {"raw": None})  # again, and the same
+    data = client.get_run(run).data
+    expected = {f"fit.p{number}": str(number) for number in range(120)}
+    assert data.params == {**expected, "labels.gut_": "ok", "raw": "None", "rows": "[1, 2]"}
+    assert data.tags["labels.long"] == "x" * 7000
 
 
 def test_artifacts_lie_on_the_disk_once(client: mlflow.MlflowClient, experiment: str, tmp_path: Path) -> None:

@@ -25,7 +25,15 @@ from endline.evidence.station import station_names
 from endline.files import clear_partials, locked, remove_empty
 from endline.reporting.provenance import git_commit, machine, package_versions
 from endline.simulation import simulated_folder
-from endline.tracking import READS, end_dead_runs, keep_artifact, make_database, naming_process, own_tags
+from endline.tracking import (
+    READS,
+    end_dead_runs,
+    keep_artifact,
+    log_parameters,
+    make_database,
+    naming_process,
+    own_tags,
+)
 from endline.versions import RUNS_LOCK, pin_versions, read_versions, versioned_folders
 
 ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
@@ -146,7 +154,7 @@ class Housekeeping:
 class Tracking:
     """Records into the MLflow run what kedro-mlflow leaves out.
 
-    kedro-mlflow starts and ends the run, marks it failed, and logs the parameters. Here follow the tags, the package
+    kedro-mlflow starts and ends the run, and marks it failed. Here follow the parameters, the tags, the package
     versions, every versioned output with its version, the metrics, and the training curves; and the end of runs that
     were killed.
 
@@ -158,6 +166,7 @@ class Tracking:
         self._catalog: DataCatalog | None = None
         self._parent: str | None = None
         self._folders: dict[str, Path] = {}
+        self._recorded: set[str] = set()  # names of the parameters that the MLflow run holds
 
     @hook_impl(wrapper=True)
     def after_context_created(self, context: KedroContext) -> Generator[None, Any, Any]:
@@ -180,6 +189,7 @@ class Tracking:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog
     ) -> Generator[None, Any, Any]:
         """Tag the run with what it is, where it comes from and which process records it; end those that were killed."""
+        self._recorded.clear()
         with naming_process(run_params["run_id"]):
             result = yield
         import mlflow  # takes seconds: not for commands that record no run
@@ -198,10 +208,23 @@ class Tracking:
         end_dead_runs(mlflow.MlflowClient(), active.info.experiment_id, self._folders)
         return result
 
-    @hook_impl
-    def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
-        """Take the catalog here, so that it is there in worker processes too."""
+    @hook_impl(wrapper=True)
+    def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any]) -> Generator[None, Any, Any]:
+        """Take the catalog here, so that it is there in worker processes too; record the node's parameters.
+
+        They are taken out of what kedro-mlflow sees, which would record each in a transaction of its own. The node has
+        inputs of its own.
+        """
         self._catalog = catalog
+        given = {name: inputs.pop(name) for name in list(inputs) if name.startswith("params:")}
+        result = yield  # kedro-mlflow opens the run in this thread
+        import mlflow
+
+        if (run := mlflow.active_run()) is not None:
+            fresh = {name.removeprefix("params:"): given[name] for name in given if name not in self._recorded}
+            log_parameters(run.info.run_id, fresh)
+            self._recorded |= given.keys()
+        return result
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:

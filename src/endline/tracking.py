@@ -3,13 +3,15 @@
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
+from endline.dotted import flatten
 from endline.files import clear_partials, link, whole
 from endline.owner import Owner
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 OWNER, VERSION, READS, PRUNED = "endline.owner", "endline.version", "endline.reads", "endline.pruned"
 SQLITE = "sqlite:///"
+AT_ONCE, LONGEST = 100, 6000  # parameters in one call, and letters of a parameter, that MLflow takes at most
 CONTEXT = "MLFLOW_RUN_CONTEXT"  # MLflow's own variable: tags that a run has from its first moment
 log = logging.getLogger(__name__)
 
@@ -108,6 +111,25 @@ def claimed_versions(runs: Iterable["Run"]) -> set[str]:
         if run.info.status == "RUNNING" and (owner is None or not owner.is_dead):
             claimed |= versions_of(run) | set(run.data.tags.get(READS, "").split())
     return claimed
+
+
+def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
+    """Record parameters by dotted names, a hundred in a transaction; a value too long for MLflow becomes a tag.
+
+    Args:
+        run_id: of the MLflow run.
+        parameters: name -> value, or nested dictionaries of them.
+    """
+    from mlflow import MlflowClient
+    from mlflow.entities import Param, RunTag
+
+    client = MlflowClient()
+    texts = [(re.sub(r"[^/\w.\- :]", "_", name), str(value)) for name, value in flatten(parameters).items()]
+    for start in range(0, len(texts), AT_ONCE):
+        part = texts[start : start + AT_ONCE]
+        params = [Param(name, text) for name, text in part if len(text) <= LONGEST]
+        tags = [RunTag(name, text) for name, text in part if len(text) > LONGEST]
+        client.log_batch(run_id, params=params, tags=tags)
 
 
 def keep_artifact(run: "Run", path: Path) -> None:

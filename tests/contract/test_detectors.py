@@ -50,7 +50,7 @@ SMALL = {
 SMALL |= {"windows": 8, "patches": 2, "autoencoder_epochs": 3, "mobilenet_epochs": 3}
 SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0, "autoencoder_batch_size": 6, "mobilenet_batch_size": 6}
 SMALL |= {"search_steps": 2, "kernels": 20, "iterations": 3}
-SMALL |= {"size": 32, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
+SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
 # One step a training, where a test asks nothing of what is learned: all twelve samples at once.
 BRIEF = {"epochs": 1, "batch_size": 12}
 # Classifiers from random weights, which a few steps teach nothing: their own tests ask it of a longer fit.
