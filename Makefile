@@ -29,8 +29,9 @@ lint: install
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# In the order of the folders: by their number of tests, the three notebooks would come last, and one worker idle.
 test: lint  ## run linters and tests, two at once
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 viz: install  ## draw the lineage of the data into build/
 	@$(BIN)/kedro viz build

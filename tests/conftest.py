@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,10 @@ class Project:
 
     def load(self, name: str) -> Any:
         """Newest version of an output."""
-        with contextlib.chdir(self.folder), KedroSession.create(self.folder, env="smoke") as session:
-            catalog: DataCatalog = session.load_context().catalog
-            return catalog.load(f"{self.station}.{name}")
+        catalog, full = outputs(self.folder), f"{self.station}.{name}"
+        with contextlib.chdir(self.folder):
+            catalog.release(full)  # it forgets which version was the newest
+            return catalog.load(full)
 
     def tracked(self) -> Run:
         """The newest MLflow run."""
@@ -76,6 +78,14 @@ class Project:
         """Fault of each simulated recording."""
         table = pd.read_csv(self.recordings / "labels.csv", dtype=str)
         return dict(zip(table["recording"], table["fault"], strict=True))
+
+
+@cache
+def outputs(folder: Path) -> DataCatalog:
+    """The catalog of a project: reading the configuration takes longer than an output."""
+    with contextlib.chdir(folder), KedroSession.create(folder, env="smoke") as session:
+        catalog: DataCatalog = session.load_context().catalog
+        return catalog
 
 
 @pytest.fixture(scope="session")
