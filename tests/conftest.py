@@ -58,9 +58,15 @@ class Project:
 
     def tracked(self) -> Run:
         """The newest MLflow run."""
+        return self.runs()[0]
+
+    def runs(self) -> list[Run]:
+        """All MLflow runs, the newest first."""
         client = self.client()
         experiment = client.get_experiment_by_name("endline")
-        return client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"], max_results=1)[0]
+        if experiment is None:
+            return []
+        return list(client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"]))
 
     def client(self) -> mlflow.MlflowClient:
         return mlflow.MlflowClient(tracking_uri=f"sqlite:///{self.folder}/mlruns/mlflow.db")
