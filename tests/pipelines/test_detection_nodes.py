@@ -135,13 +135,16 @@ def test_the_domains_of_the_verdict_reach_the_threshold_and_the_year_its_metrics
     held_out = clips(label=0, score=range(8))
     results = {}
     for domains, year in (("together", 2023), ("each", 2021)):
-        calibration, scores = judge(held_out, clips(), {**verdict, "domains": domains})
+        features = FeatureSet({"x": np.zeros((8, 1), "f4")}, key="x")
+        calibration, scores = judge(clips(), features, held_out, clips(), {**verdict, "domains": domains})
         run = {"station": "s", "detector": "d", "seed": 0, "group": None, "year": year}
         maps = FeatureSet({"map": np.zeros((8, 0, 0), "f4")}, key="none")
-        given = (clips(), FeatureSet({"x": np.zeros((8, 1), "f4")}, key="x"), clips(), maps, scores, calibration)
+        given = (clips(), features, clips(), maps, scores, calibration)
         results[domains] = evaluate(*given, {}, {}, {}, run)[0]
     assert results["together"]["n_calibration_units_by_domain"] is None
     assert results["each"]["n_calibration_units_by_domain"] == {"source": 4, "target": 4}
     assert results["together"]["auc_target"] == 0.75  # of both domains' anomalies one is below both its normals
     assert results["each"]["auc_target"] == 1.0
-    assert judge(held_out, clips(), verdict)[0] == judge(held_out, clips(), {**verdict, "domains": "together"})[0]
+    together = {**verdict, "domains": "together"}
+    given = (clips(), features, held_out, clips())
+    assert judge(*given, verdict)[0] == judge(*given, together)[0]

@@ -29,10 +29,26 @@ def baseline_auroc(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> Auroc
         >>> baseline_auroc(samples, torque).auroc
         1.0
     """
+    scores = baseline_scores(samples, numbers)
+    if scores is None or numbers is None:
+        return None
+    tested = items_of(samples, numbers, "test")
+    return labelled_auroc(scores.loc[tested.index].to_numpy(np.float64), tested)
+
+
+def baseline_scores(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.Series | None:
+    """Score of each tested item, by item, whose AUROC `baseline_auroc` is; None where there are no numbers.
+
+    Example:
+        >>> samples = pd.DataFrame({"sample_id": list("abcd"), "split": ["train"] * 2 + ["test"] * 2})
+        >>> torque = pd.DataFrame({"minimum": [1.0, 3.0, 2.0, 9.0]}, index=list("abcd"))
+        >>> baseline_scores(samples.assign(label=[0, 0, 0, 1]), torque).to_dict()
+        {'c': 1.0, 'd': 7.0}
+    """
     if numbers is None or numbers.empty:
         return None
     training, tested = (items_of(samples, numbers, split) for split in ("train", "test"))
-    if len(training) < 2:
+    if len(training) < 2 or tested.empty:
         return None
     known, new = (numbers.loc[items.index].to_numpy(np.float64) for items in (training, tested))
     spread = known.std(0)
@@ -41,4 +57,4 @@ def baseline_auroc(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> Auroc
 
     near = min(NEIGHBOURS, len(known))
     distances = np.asarray(KDTree(known / spread).query(new / spread, k=near)[0]).reshape(len(new), near).mean(1)
-    return labelled_auroc(distances, tested)
+    return pd.Series(distances, tested.index)

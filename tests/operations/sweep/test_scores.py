@@ -10,7 +10,7 @@ import pytest
 from endline.operations.sweep.command import run_sweep
 from endline.operations.sweep.grid import parse_sweep
 from endline.operations.sweep.job import Job, Outcome
-from endline.operations.sweep.scores import ahead, kept_columns, read_scores, write_scores
+from endline.operations.sweep.scores import BASELINE, ahead, kept_columns, read_scores, write_scores
 from endline.operations.sweep.table import render_leaders
 
 SWEEP = parse_sweep(
@@ -47,6 +47,16 @@ def test_scores_of_unknown_label_are_left_out_and_ties_stay_ties() -> None:
     kept = kept_columns(pd.DataFrame({"unit": list("abcd"), "label": label, "score": [1.0, 9.0, 1.0, 0.0]}))
     assert kept["rank"].tolist() == [2.5, 2.5, 1.0]
     assert kept["anomalous"].tolist() == [False, True, False]
+    assert kept["baseline"].isna().all()
+    scores = pd.DataFrame({"unit": list("abcd"), "label": label, "score": 0.0, "baseline": [3.0, 0.0, 4.0, 5.0]})
+    assert kept_columns(scores)["baseline"].tolist() == [1.0, 2.0, 3.0]
+
+
+def test_files_from_before_there_was_a_baseline_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.scores.parquet"
+    write_scores(path, {"first": run(0, 1.0)})
+    pd.read_parquet(path).drop(columns="baseline").to_parquet(path)
+    assert read_scores(path)["first"]["baseline"].isna().all()
 
 
 def test_cells_are_compared_over_the_seeds_that_both_have() -> None:
@@ -62,6 +72,44 @@ def test_cells_are_compared_over_the_seeds_that_both_have() -> None:
     assert page[4].endswith("| – | – | – |")
     assert page[5].startswith("| poor | ")
     assert page[5].endswith("| surely |")
+
+
+def with_baseline(seed: int, quality: float) -> pd.DataFrame:
+    own = run(seed, quality)
+    ranks = np.random.default_rng(seed + 10).permutation(len(own)) + 1.0  # tells nothing
+    return own.assign(baseline=ranks)
+
+
+def test_the_baseline_is_compared_where_all_runs_have_one() -> None:
+    versions = {("poor", 0): "a", ("good", 0): "b"}
+    kept = {"a": with_baseline(0, 0.2), "b": with_baseline(0, 2.0)}
+    found = ahead(table(versions), ["detector"], ["seed"], kept)
+    assert found.index.tolist() == [("poor",), ("good",), (BASELINE,)]
+    assert found.loc[[(BASELINE,)], "behind_low"].item() > 0
+    assert "| baseline of ignorance | 0." in render_leaders(SWEEP, found)
+    alone = ahead(table({("good", 0): "b"}), ["detector"], ["seed"], kept)
+    assert alone.index.tolist() == [("good",), (BASELINE,)]
+    without = ahead(table(versions), ["detector"], ["seed"], {**kept, "a": run(0, 0.2)})
+    assert BASELINE in {name for (name,) in without.index}  # the other method's run tells it of the same test
+
+
+def test_machines_are_averaged_over_and_never_compared_with_each_other() -> None:
+    rows = [
+        {"detector": name, "group": group, "version": f"{name} {group}"}
+        for name in ("poor", "good")
+        for group in ("fan", "valve")
+    ]
+    kept = {row["version"]: run(len(row["group"]), 2.0 if row["detector"] == "good" else 0.2) for row in rows}
+    found = ahead(pd.DataFrame(rows), ["detector", "group"], [], kept)
+    assert found.index.tolist() == [("poor",), ("good",)]
+    assert found["runs"].tolist() == [2, 2]
+    assert found["auroc"].iloc[1] > 0.85
+
+
+def test_other_tested_parts_are_not_compared() -> None:
+    versions = {("poor", 0): "a", ("good", 0): "b"}
+    kept = {"a": run(0, 0.2), "b": run(0, 2.0).iloc[:-3]}
+    assert ahead(table(versions), ["detector"], ["seed"], kept).empty
 
 
 @pytest.mark.usefixtures("parents")

@@ -9,6 +9,7 @@ import pandas as pd
 from endline.operations.sweep.grid import OFFICIAL, Published, Sweep, head_of
 from endline.operations.sweep.job import DONE
 from endline.operations.sweep.results import MEAN_OF_GROUPS, kinds_of
+from endline.operations.sweep.scores import compared
 
 CONTROL = "control_auroc"
 Cell = tuple[str, ...]  # values of the varied parameters that name it
@@ -87,7 +88,7 @@ def render_leaders(sweep: Sweep, leaders: pd.DataFrame) -> str:
         sweep: the grid.
         leaders: as `ahead` gives it.
     """
-    names = [*sweep.rows, *sweep.columns]
+    names = compared([*sweep.rows, *sweep.columns])
     heads = ["AUROC", "95 % interval", "behind the first by", "95 % interval, paired", "the first is ahead"]
     lines = [[*map(_label, names), *heads]]
     for cell, row in leaders.sort_values("auroc", ascending=False, kind="stable").iterrows():

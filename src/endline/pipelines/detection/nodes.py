@@ -19,7 +19,7 @@ from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, score_rows, with_scores
-from endline.evaluation.baselines import SUMMARY, baseline_auroc
+from endline.evaluation.baselines import SUMMARY, baseline_scores
 from endline.evaluation.calibration import TOGETHER, Calibration, calibrate
 from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, labelled_auroc, missing_for_control
 from endline.evaluation.domains import YEAR
@@ -162,8 +162,13 @@ def untrained(
     return {} if area is None else {"auroc": area.auroc, "low": area.low, "high": area.high}
 
 
-def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Calibrate on the held-out normals and judge every tested item; stations without domains say nothing of them."""
+def judge(
+    samples: pd.DataFrame, features: FeatureSet, held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Calibrate on the held-out normals and judge every tested item; stations without domains say nothing of them.
+
+    The column `baseline` is what a glance at a few numbers of the evidence would say; NaN where it has none.
+    """
     rate, domains = verdict["false_alarm_rate"], verdict.get("domains", TOGETHER)
     calibration = calibrate(held_out, rate=rate, join=verdict["join"], rule=verdict["rule"], domains=domains)
     if calibration.rate_reason:
@@ -172,7 +177,10 @@ def judge(held_out: pd.DataFrame, part_scores: pd.DataFrame, verdict: Settings) 
             calibration.rate_reason,
             100 * calibration.rate,
         )
-    return calibration.as_json(), calibration.verdicts(part_scores)
+    verdicts = calibration.verdicts(part_scores)
+    glance = baseline_scores(samples, item_numbers(samples, features, SUMMARY))
+    items = verdicts["sample_id"].map({} if glance is None else glance.to_dict())
+    return calibration.as_json(), verdicts.assign(baseline=items.astype(float))
 
 
 def evaluate(
@@ -195,7 +203,8 @@ def evaluate(
     limits = Calibration.from_json(calibration)
     numbers = item_numbers(samples, features, CONTROL)
     control = control_auroc(samples, numbers)
-    baseline = baseline_auroc(samples, item_numbers(samples, features, SUMMARY))
+    glanced = scores[scores["baseline"].notna()]
+    baseline = labelled_auroc(glanced["baseline"].to_numpy(float), glanced)
     pixels = localisation(part_scores, maps, masks)
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},

@@ -44,7 +44,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
             ),
             node(
                 nodes.judge,
-                ["held_out", "part_scores", "params:verdict"],
+                ["samples", "features", "held_out", "part_scores", "params:verdict"],
                 ["calibration", "scores"],
                 name="judge",
             ),
