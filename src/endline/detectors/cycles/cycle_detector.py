@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from endline.detectors.base import ConfigT, Detector
-from endline.detectors.cycles.signals import Standardisation, masked_mean, measured
+from endline.detectors.cycles.signals import Standardisation, masked_mean, measured, signal_gradient
 from endline.detectors.scored import Scored
 from endline.detectors.statistics import BEYOND
 from endline.feature_set import Batch
@@ -30,11 +30,35 @@ class CycleDetector(Detector[ConfigT]):
         them surely, since a cycle that is over has no steps, and what never changed says nothing of its scale.
         """
         values, valid = measured(batch)
-        # The first is that of the signals; others standardise what is made of them.
-        standardise = next((one for one in self.model.modules() if isinstance(one, Standardisation)), None)
+        standardise = self._standardise
         departure = torch.zeros_like(values[:, 0]) if standardise is None else standardise.departure(values)
         beyond = masked_mean(departure, valid[:, 0])
         return BEYOND * (beyond + batch["outside"][:, 0] if "outside" in batch else beyond)
+
+    @property
+    def _standardise(self) -> Standardisation | None:
+        """That of the signals, the first; others standardise what is made of them."""
+        return next((one for one in self.model.modules() if isinstance(one, Standardisation)), None)
+
+
+class WholeCycleDetector(CycleDetector[ConfigT]):
+    """A detector that judges a cycle as a whole; its map is the gradient of the score times the signal.
+
+    Example:
+        >>> from endline.detectors.cycles.segment_gaussian import SegmentGaussian
+        >>> issubclass(SegmentGaussian, WholeCycleDetector)
+        True
+    """
+
+    @abstractmethod
+    def _scores(self, batch: Batch) -> Tensor:
+        """Differentiable scores (batch,)."""
+
+    def _score(self, batch: Batch) -> Scored:
+        """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
+        standardise = self._standardise
+        assert standardise is not None  # by it the gradient is in each signal's own unit
+        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, standardise, times_signal=True))
 
 
 class ElementDetector(CycleDetector[ConfigT]):

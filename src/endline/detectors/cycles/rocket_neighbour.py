@@ -6,19 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.cycle_detector import CycleDetector
+from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.random_kernels import PARTS, RandomKernels
 from endline.detectors.cycles.signals import (
     Standardisation,
     cycle_shape,
     measured,
     measured_batches,
-    signal_gradient,
 )
 from endline.detectors.fitting import Training
 from endline.detectors.local_density import check_names
 from endline.detectors.neighbour_score import NeighbourScore
-from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
@@ -75,7 +73,7 @@ class RandomView(nn.Module):
         return torch.cat([said, valid.sum(2).clamp(min=1).log()], 1)
 
 
-class RocketNeighbour(CycleDetector[RocketNeighbourConfig]):
+class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
     """Distance to the nearest training cycles in shares of positive values, maxima, deviations of random convolutions.
 
     ROCKET (Dempster, Petitjean and Webb 2020) without its classifier: as there is one class only, a cycle is compared
@@ -109,13 +107,6 @@ class RocketNeighbour(CycleDetector[RocketNeighbourConfig]):
         vectors = torch.cat([model.vectors(*pair) for pair in measured_batches(training.features)])
         model.known.learn(vectors, self.config)
         return ()
-
-    def _score(self, batch: Batch) -> Scored:
-        """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(
-            self._scores(batch),
-            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=True),
-        )
 
     def _scores(self, batch: Batch) -> Tensor:
         scores: Tensor = self.model.known(self.model.vectors(*measured(batch)), self.config)

@@ -6,17 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.cycle_detector import CycleDetector
+from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.segment_statistics import SHRINKAGE, StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import (
     Standardisation,
     cycle_shape,
     measured,
     measured_batches,
-    signal_gradient,
 )
 from endline.detectors.fitting import Training
-from endline.detectors.scored import Scored
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
@@ -66,7 +64,7 @@ class StandardisedStatistics(nn.Module):
         return segment_statistics(self.standardise(values, valid), valid, self.segments)
 
 
-class SegmentGaussian(CycleDetector[SegmentGaussianConfig]):
+class SegmentGaussian(WholeCycleDetector[SegmentGaussianConfig]):
     """Mahalanobis distance of means, deviations, minima and maxima in segments of a cycle.
 
     What `mts_flow` does with signals and latents, without the flow; the map too is the gradient times the signal.
@@ -96,13 +94,6 @@ class SegmentGaussian(CycleDetector[SegmentGaussianConfig]):
         statistics = torch.cat([self.model.statistics(*pair) for pair in measured_batches(training.features)])
         self.model.gaussian.fit(statistics, self.config.shrinkage)
         return ()
-
-    def _score(self, batch: Batch) -> Scored:
-        """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        return Scored(
-            self._scores(batch),
-            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=True),
-        )
 
     def _scores(self, batch: Batch) -> Tensor:
         distances: Tensor = self.model.gaussian(self.model.statistics(*measured(batch)))
