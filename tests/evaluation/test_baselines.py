@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from endline.evaluation.baselines import NEIGHBOURS, baseline_auroc
-from endline.evaluation.metrics import auroc
+from endline.evaluation import baselines
+from endline.evaluation.baselines import NEIGHBOURS, with_baseline
+from endline.evaluation.metrics import Auroc, auroc
+
+
+def baseline_auroc(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> Auroc | None:
+    """The figure of the tested items, as a run comes to it."""
+    return baselines.baseline_auroc(with_baseline(samples[samples["split"] == "test"], samples, numbers))
 
 
 def evidence(shift: float, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,7 +5,15 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.local_density import density, distances, normalised, normalised_distance, normalised_nearest
+from endline.detectors.local_density import (
+    check_names,
+    density,
+    distances,
+    normalised,
+    normalised_distance,
+    normalised_nearest,
+)
+from endline.errors import EndlineError
 
 
 class NeighbourSettings(Protocol):
@@ -42,6 +50,24 @@ class NeighbourSettings(Protocol):
     def normalisation(self) -> str:
         """See above."""
         ...
+
+
+def check_neighbours(owner: str, settings: NeighbourSettings) -> None:
+    """Refuse settings by which no distance can be told, naming their `owner`.
+
+    Raises:
+        EndlineError: for an unknown normalisation, or no neighbours.
+
+    Example:
+        >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
+        >>> check_neighbours("ranked_neighbour", RankedNeighbourConfig(density_neighbours=0))
+        Traceback (most recent call last):
+        endline.errors.EndlineError: ranked_neighbour has density_neighbours=0: choose at least 1.
+    """
+    check_names(owner, "squared_euclidean", settings.normalisation)
+    for name in ("neighbours", "density_neighbours"):
+        if getattr(settings, name) < 1:
+            raise EndlineError(f"{owner} has {name}={getattr(settings, name)}: choose at least 1.")
 
 
 class NeighbourScore(nn.Module):

@@ -10,43 +10,45 @@ SUMMARY = "summary"  # array of a few numbers of the raw evidence
 NEIGHBOURS = 5
 
 
-def baseline_auroc(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> Auroc | None:
-    """AUROC of the mean distance to the five nearest training items in the summary numbers alone, each standardised.
+def with_baseline(verdicts: pd.DataFrame, samples: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.DataFrame:
+    """Verdicts with a column `baseline`, what a glance at the summary numbers alone says of each item; NaN without any.
+
+    It is the mean distance to the five nearest training items, each number in units of its spread.
+
+    Args:
+        verdicts: one row a tested item, column `sample_id`.
+        samples: the sample table.
+        numbers: summary numbers of the items, see `item_numbers`; None where the evidence has none.
+
+    Example:
+        >>> samples = pd.DataFrame({"sample_id": list("abcd"), "split": ["train"] * 2 + ["test"] * 2, "label": 0})
+        >>> torque = pd.DataFrame({"minimum": [1.0, 3.0, 2.0, 9.0]}, index=list("abcd"))
+        >>> with_baseline(samples[2:], samples, torque)["baseline"].tolist()
+        [1.0, 7.0]
+    """
+    distances = None if numbers is None or numbers.empty else _distances(samples, numbers)
+    known = {} if distances is None else distances.to_dict()
+    return verdicts.assign(baseline=verdicts["sample_id"].map(known).astype(float))
+
+
+def baseline_auroc(scores: pd.DataFrame) -> Auroc | None:
+    """AUROC of the column `baseline`; None where there is none, or a class is not in the test set.
 
     A detector that does not beat it has found nothing that a glance at the signal would not show.
 
     Args:
-        samples: the sample table.
-        numbers: summary numbers of the items, see `item_numbers`; None where the evidence has none.
-
-    Returns:
-        None where there are no numbers, or a class is not in the test set.
+        scores: verdicts with their labels, as `with_baseline` gives them.
 
     Example:
-        >>> samples = pd.DataFrame({"sample_id": list("abcdef"), "split": ["train"] * 3 + ["test"] * 3})
-        >>> samples["label"] = [0, 0, 0, 0, 1, 1]
-        >>> torque = pd.DataFrame({"minimum": [1.0, 2.0, 3.0, 2.0, 9.0, 8.0]}, index=list("abcdef"))
-        >>> baseline_auroc(samples, torque).auroc
+        >>> baseline_auroc(pd.DataFrame({"baseline": [1.0, 7.0], "label": [0, 1]})).auroc
         1.0
     """
-    scores = baseline_scores(samples, numbers)
-    if scores is None or numbers is None:
-        return None
-    tested = items_of(samples, numbers, "test")
-    return labelled_auroc(scores.loc[tested.index].to_numpy(np.float64), tested)
+    known = scores[scores["baseline"].notna()]
+    return labelled_auroc(known["baseline"].to_numpy(np.float64), known)
 
 
-def baseline_scores(samples: pd.DataFrame, numbers: pd.DataFrame | None) -> pd.Series | None:
-    """Score of each tested item, by item, whose AUROC `baseline_auroc` is; None where there are no numbers.
-
-    Example:
-        >>> samples = pd.DataFrame({"sample_id": list("abcd"), "split": ["train"] * 2 + ["test"] * 2})
-        >>> torque = pd.DataFrame({"minimum": [1.0, 3.0, 2.0, 9.0]}, index=list("abcd"))
-        >>> baseline_scores(samples.assign(label=[0, 0, 0, 1]), torque).to_dict()
-        {'c': 1.0, 'd': 7.0}
-    """
-    if numbers is None or numbers.empty:
-        return None
+def _distances(samples: pd.DataFrame, numbers: pd.DataFrame) -> pd.Series | None:
+    """Distances of the tested items, by item."""
     training, tested = (items_of(samples, numbers, split) for split in ("train", "test"))
     if len(training) < 2 or tested.empty:
         return None

@@ -81,6 +81,7 @@ def test_an_event_may_move_but_not_be_missing():
     ("settings", "said"),
     [
         ({"kernels": 0}, "rocket_neighbour has kernels=0: choose at least 1."),
+        ({"neighbours": 0}, "rocket_neighbour has neighbours=0: choose at least 1."),
         ({"floor": 0.0}, "rocket_neighbour has floor=0.0: it must be above 0."),
         ({"normalisation": "root"}, "rocket_neighbour has no normalisation 'root'"),
     ],

@@ -106,6 +106,8 @@ def test_the_map_points_to_band_and_moment():
         ({"ranks": (1.2,)}, r"ranks=\(1.2,\) must be numbers from 0"),
         ({"ranks": ()}, r"ranks=\(\) must be numbers"),
         ({"statistics": ("median",)}, "has no statistic 'median': choose of deviation, change, shape, correlation"),
+        ({"neighbours": 0}, "RankedNeighbour has neighbours=0: choose at least 1"),
+        ({"density_neighbours": 0}, "RankedNeighbour has density_neighbours=0: choose at least 1"),
         ({"telling": 0}, "telling=0 must be 1 or more"),
         ({"floor": 0.0}, "floor=0.0 must be above 0"),
         ({"normalisation": "root"}, "has no normalisation 'root'"),

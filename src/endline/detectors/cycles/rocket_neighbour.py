@@ -15,8 +15,7 @@ from endline.detectors.cycles.signals import (
     measured_batches,
 )
 from endline.detectors.fitting import Training
-from endline.detectors.local_density import check_names
-from endline.detectors.neighbour_score import NeighbourScore
+from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
@@ -43,7 +42,7 @@ class RocketNeighbourConfig:
     def __post_init__(self) -> None:
         if self.kernels < 1:
             raise EndlineError(f"rocket_neighbour has kernels={self.kernels}: choose at least 1.")
-        check_names("rocket_neighbour", "squared_euclidean", self.normalisation)
+        check_neighbours("rocket_neighbour", self)
         if not self.floor > 0:
             raise EndlineError(f"rocket_neighbour has floor={self.floor}: it must be above 0.")
 

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.local_density import check_names
-from endline.detectors.neighbour_score import NeighbourScore
+from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
 from endline.detectors.scored import Scored
 from endline.detectors.sound.clip_statistics import STATISTICS
 from endline.errors import EndlineError
@@ -90,7 +89,7 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
             if name not in STATISTICS:
                 known = ", ".join(STATISTICS)
                 raise EndlineError(f"RankedNeighbour has no statistic '{name}': choose of {known}.")
-        check_names("RankedNeighbour", "squared_euclidean", s.normalisation)
+        check_neighbours("RankedNeighbour", s)
         if not s.floor > 0:
             raise EndlineError(f"floor={s.floor} must be above 0: a band may be the same in all training clips.")
         if not s.telling >= 1:

@@ -1,17 +1,16 @@
 """What a sound file is apart from its sound, as its header has it."""
 
-import io
 import re
 from pathlib import Path
 
+from endline.evidence.sound.long_recordings import StoredSound
 from endline.evidence.sound.recordings import SoundStream
-from endline.evidence.sound.sound_headers import checked_header
 
 LOSSLESS = re.compile(r"(?:PCM|ALAC)_[A-Z]?(\d+)")
 
 
 def file_facts(path: Path) -> dict[str, int]:
-    """Rate in Hz, number of channels and bits of a sample of a file that can be read.
+    """Rate in Hz, number of channels and bits of a sample of a file that can be read; of its bytes the header alone.
 
     Example:
         >>> import numpy as np, soundfile, tempfile
@@ -20,8 +19,10 @@ def file_facts(path: Path) -> dict[str, int]:
         ...     file_facts(Path(file.name))
         {'rate': 16000, 'channels': 2, 'bits': 24}
     """
-    with SoundStream(io.BytesIO(checked_header(path.read_bytes()))) as file:
-        return {"rate": file.samplerate, "channels": file.channels, "bits": bits_of(file.subtype)}
+    with StoredSound(path) as content:
+        content.mend()
+        with SoundStream(content) as file:
+            return {"rate": file.samplerate, "channels": file.channels, "bits": bits_of(file.subtype)}
 
 
 def bits_of(subtype: str) -> int:

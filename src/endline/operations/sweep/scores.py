@@ -47,9 +47,8 @@ def read_scores(path: Path) -> dict[str, pd.DataFrame]:
     if not path.exists():
         return {}
     table = pd.read_parquet(path)
-    table = table.assign(baseline=table.get("baseline", np.nan)).astype(
-        {"version": str, **COLUMNS}
-    )  # older ones lack it
+    table = table.assign(baseline=table.get("baseline", np.nan))  # older files lack it
+    table = table.astype({"version": str, **COLUMNS})
     return {str(version): own[list(COLUMNS)].reset_index(drop=True) for version, own in table.groupby("version")}
 
 
@@ -61,12 +60,8 @@ def write_scores(path: Path, kept: Kept) -> None:
     """
     parts = [own.assign(version=version) for version, own in kept.items()]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["version", *COLUMNS])
-    types: dict[str, Any] = {
-        "version": "category",
-        "unit": "category",
-        "rank": np.float32,
-        "baseline": np.float32,
-    }  # to 2^23
+    ranks = dict.fromkeys(("rank", "baseline"), np.float32)  # exact to 2^23 items
+    types: dict[str, Any] = {"version": "category", "unit": "category", **ranks}
     with whole(path) as partial:
         table[["version", *COLUMNS]].astype(types).to_parquet(partial, index=False, compression="zstd")
 

@@ -19,7 +19,7 @@ from endline.detectors.cross_fitting import FitPlan, fit_detectors
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import Detectors, are_joint, detector_rows, score_batches, score_rows, with_scores
-from endline.evaluation.baselines import SUMMARY, baseline_scores
+from endline.evaluation.baselines import SUMMARY, baseline_auroc, with_baseline
 from endline.evaluation.calibration import TOGETHER, Calibration, calibrate
 from endline.evaluation.controls import CONTROL, control_auroc, item_numbers, labelled_auroc, missing_for_control
 from endline.evaluation.domains import YEAR
@@ -167,7 +167,7 @@ def judge(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Calibrate on the held-out normals and judge every tested item; stations without domains say nothing of them.
 
-    The column `baseline` is what a glance at a few numbers of the evidence would say; NaN where it has none.
+    The scores have a column `baseline`, see `with_baseline`.
     """
     rate, domains = verdict["false_alarm_rate"], verdict.get("domains", TOGETHER)
     calibration = calibrate(held_out, rate=rate, join=verdict["join"], rule=verdict["rule"], domains=domains)
@@ -178,9 +178,7 @@ def judge(
             100 * calibration.rate,
         )
     verdicts = calibration.verdicts(part_scores)
-    glance = baseline_scores(samples, item_numbers(samples, features, SUMMARY))
-    items = verdicts["sample_id"].map({} if glance is None else glance.to_dict())
-    return calibration.as_json(), verdicts.assign(baseline=items.astype(float))
+    return calibration.as_json(), with_baseline(verdicts, samples, item_numbers(samples, features, SUMMARY))
 
 
 def evaluate(
@@ -203,8 +201,7 @@ def evaluate(
     limits = Calibration.from_json(calibration)
     numbers = item_numbers(samples, features, CONTROL)
     control = control_auroc(samples, numbers)
-    glanced = scores[scores["baseline"].notna()]
-    baseline = labelled_auroc(glanced["baseline"].to_numpy(float), glanced)
+    baseline = baseline_auroc(scores)
     pixels = localisation(part_scores, maps, masks)
     known = {
         **{key: run[key] for key in ("station", "detector", "seed")},
