@@ -192,7 +192,8 @@ def main() -> None:
     options = parser.parse_args()
     configure_project("endline")
     names = Names()
-    sweeps = options.sweeps or [name for name in projects(ROOT) if (RESULTS / f"{name}.csv").exists()]
+    single = [name for name, given in projects(ROOT).items() if "of" not in given]  # the joined ones are made of these
+    sweeps = options.sweeps or [name for name in single if (RESULTS / f"{name}.csv").exists()]
     points = old_points(options.checkout.resolve(), sweeps, RESULTS / ".migration.json")
     for name in sweeps:
         table, said = migrate(name, points[name], names)
@@ -200,7 +201,7 @@ def main() -> None:
         if not options.check:
             write_table(RESULTS / f"{name}.csv", table)
     if not options.check:
-        rename_elsewhere(names, [RESULTS / f"{name}.csv" for name in projects(ROOT)])
+        rename_elsewhere(names, [RESULTS / f"{name}.csv" for name in single])
 
 
 def rename_elsewhere(names: Names, sweeps: list[Path]) -> None:

@@ -354,6 +354,16 @@ def test_images_outside_the_folders_of_a_layout_are_rows(tmp_path, layout, name)
     ]
 
 
+def test_good_ones_of_the_validation_are_tested_where_the_test_has_none(tmp_path):
+    folder = category(tmp_path / "juice")
+    shutil.rmtree(folder / "test/good")
+    photograph(folder / "validation/good/000.png")
+    found = index(folder)
+    tested = found.samples[(found.samples["split"] == "test") & (found.samples["label"] == 0)]
+    assert tested["path"].tolist() == ["validation/good/000.png"]
+    assert found.rejected.empty
+
+
 def test_other_categories_are_no_rows(tmp_path):
     for name in ("cable", "screw"):
         category(tmp_path / name)

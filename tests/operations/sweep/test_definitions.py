@@ -13,7 +13,7 @@ import yaml
 from endline.detectors.registry import build_detector
 from endline.detectors.sound.aegan import SCORES
 from endline.errors import EndlineError
-from endline.operations.sweep.definitions import PROJECTS, find_sweep, laid_over, projects, users
+from endline.operations.sweep.definitions import PROJECTS, find_joined, find_sweep, laid_over, projects, users
 from endline.operations.sweep.grid import Sweep, parse_sweep
 
 ROOT = Path(__file__).parents[3]
@@ -22,6 +22,7 @@ GIVEN = projects(ROOT)
 OWN: dict[str, Sweep] = {
     name: parse_sweep(name, {key: value for key, value in given.items() if key != "overlays"}, PROJECTS)
     for name, given in GIVEN.items()
+    if "of" not in given
 }
 OTHER = {"station": "here", "description": "Words.", "grid": {"a": [1, 2], "seed": [0]}}
 
@@ -85,6 +86,16 @@ def test_the_published_settings_go_with_nine_runs_as_published() -> None:
     assert sweep.grid["detector"] == base.grid["detector"]
     assert sweep.published == base.published
     assert "nine" in sweep.description
+
+
+def test_the_joined_sweeps_take_rows_that_their_members_have() -> None:
+    joined = find_joined("carry", ROOT)
+    assert joined is not None
+    for name, rows in joined.of.items():
+        sweep = find_sweep(name, ROOT)
+        assert "detector" in sweep.grid
+        assert all(value in sweep.grid[key] for key, value in rows.items())
+    assert find_joined("mirror42", ROOT) is None
 
 
 def test_the_users_file_shows_a_sweep_that_can_be_run() -> None:

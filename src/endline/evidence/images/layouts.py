@@ -1,5 +1,6 @@
 """Layouts of image folders: which photographs lie where, what each shows, and where its mask belongs."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from endline.evidence.labels import Own, kind_of
 from endline.samples import NORMAL
 
 MVTEC = ("train", "test", "ground_truth")  # folders of a category, whatever the user's words make of such names
+VALIDATION = "validation/good"
 ALL = "all"  # the group of all categories at once
 MAGNETIC_TILE = "magnetic_tile"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,8 @@ def _plain(folder: Path, normal: Path, group: str, own: Own | None) -> Layout:
 def _mvtec(folder: Path, categories: dict[str, Path], group: str | None, own: Own | None) -> Layout:
     """MVTec AD (Bergmann et al. 2019): `train/good`, `test/<defect or good>`, `ground_truth/<defect>/*_mask.png`.
 
-    The masks may lie in any folder of `MASK_FOLDERS`, or beside the tested photographs.
+    The masks may lie in any folder of `MASK_FOLDERS`, or beside the tested photographs. Where `test` has no normal
+    photograph, those of `validation/good` (MVTec LOCO AD, 3D-AD) are tested; else they are left out.
     """
     photographs: list[Photograph] = []
     masks: set[str] = set()
@@ -163,6 +167,11 @@ def _mvtec(folder: Path, categories: dict[str, Path], group: str | None, own: Ow
             kind = Path(path).relative_to(Path(top, "test")).parts[:-1]
             keys[path] = key
             found.append(Photograph(path, None, kind_of_folders(kind, own), name, "test"))
+        if not any(each.kind == NORMAL and each.split == "test" for each in found):
+            spare = [_inside(folder, path) for path in _images(category / VALIDATION)]
+            found += [Photograph(path, None, NORMAL, name, "test") for path in spare]
+            if spare:
+                log.info("%s has no normal photograph in test/: the %d of %s are tested.", name, len(spare), VALIDATION)
         mask_keys = {mask: mask_key(mask, f"{top}/test") for mask in beside} | {m: mask_key(m, top) for m in apart}
         paired, left = _paired(found, keys, mask_keys)
         photographs, masks, unpaired = photographs + paired, masks | beside | apart, unpaired + left

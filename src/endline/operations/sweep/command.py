@@ -9,8 +9,9 @@ from endline.errors import EndlineError
 from endline.files import locked
 from endline.operations.sweep.campaign import Campaign
 from endline.operations.sweep.data import raw_folder
-from endline.operations.sweep.definitions import find_sweep
+from endline.operations.sweep.definitions import find_joined, find_sweep
 from endline.operations.sweep.job import FAILED, RunJobs
+from endline.operations.sweep.joined import JoinedSweep, write_joined
 from endline.operations.sweep.processes import run_in_processes
 from endline.operations.sweep.table import render_tables
 
@@ -30,7 +31,8 @@ def run_sweep(
     """Run every point of a grid that is not finished yet, and write `benchmarks/results/<name>.csv` and `.md`.
 
     Each run has a process of its own. A finished row of the CSV is kept when its parameters, the digest of its resolved
-    settings and the digest of the data are still the same. Failed and skipped rows are tried again.
+    settings and the digest of the data are still the same. Failed and skipped rows are tried again. A sweep that joins
+    others runs them one after the other, and then writes its own table of theirs.
 
     Args:
         name: of a sweep in conf/base/sweeps.yml or benchmarks/sweeps.yml.
@@ -45,6 +47,9 @@ def run_sweep(
         EndlineError: for an unknown sweep, absent data, an option that nothing reads, a sweep of this name that is
             running elsewhere; and at the end, when runs have failed.
     """
+    if joined := find_joined(name, project, env):
+        _run_joined(joined, project, raw=raw, env=env, fresh=fresh, workers=workers, run=run)
+        return
     sweep = find_sweep(name, project, env)
     folder = raw_folder(sweep, project, raw)
     sweep = sweep.with_folders(folder)
@@ -65,3 +70,22 @@ def run_sweep(
         raise EndlineError(
             f"{failed} of {len(table)} runs failed: {campaign.csv} says why, and the same command tries them again."
         )
+
+
+def _run_joined(
+    joined: JoinedSweep, project: Path, *, raw: Path | None, env: str | None, fresh: bool, workers: int, run: RunJobs
+) -> None:
+    """Run all sweeps of a joined one; the failure of one stops no other, and its table says so."""
+    if raw is not None:
+        raise EndlineError(f"The sweep '{joined.name}' joins several sets, so --raw has no meaning: leave it out.")
+    members = [find_sweep(name, project, env) for name in joined.of]
+    missing: dict[str, str] = {}
+    for member in members:
+        try:
+            run_sweep(member.name, project, env=env, fresh=fresh, workers=workers, run=run)
+        except EndlineError as error:
+            log.warning("%s: %s", member.name, error)
+            missing[member.name] = str(error)
+    click.echo(write_joined(project, joined, members, missing))
+    if missing:
+        raise EndlineError(f"Not everything was run. {' '.join(missing.values())}")

@@ -10,6 +10,7 @@ from kedro.config import MissingConfigException
 
 from endline.errors import EndlineError
 from endline.operations.sweep.grid import Sweep, parse_sweep
+from endline.operations.sweep.joined import JoinedSweep, parse_joined
 from endline.operations.sweep.resolved import configuration
 
 USERS = "conf/base/sweeps.yml"
@@ -30,6 +31,26 @@ def find_sweep(name: str, project: Path, env: str | None = None) -> Sweep:
     Raises:
         EndlineError: for an unknown name, with those of both files, and for a wrong description.
     """
+    description, file = _described(name, project, env)
+    if isinstance(description, Mapping) and OVERLAYS in description:
+        rest = {key: value for key, value in description.items() if key != OVERLAYS}
+        description = laid_over(rest, description[OVERLAYS].get(env, {}))
+    return parse_sweep(name, description, file)
+
+
+def find_joined(name: str, project: Path, env: str | None = None) -> JoinedSweep | None:
+    """The joined sweep of a name, one whose description has `of`; None where the name is that of a sweep of one set.
+
+    Raises:
+        EndlineError: as `find_sweep`.
+    """
+    description, file = _described(name, project, env)
+    joins = isinstance(description, Mapping) and "of" in description
+    return parse_joined(name, description, file) if joins else None
+
+
+def _described(name: str, project: Path, env: str | None) -> tuple[Any, str]:
+    """Description of a sweep and the file that it stands in."""
     files = {USERS: users(project, env), PROJECTS: projects(project)}
     own = [file for file, descriptions in files.items() if name in descriptions]
     if not own:
@@ -37,11 +58,7 @@ def find_sweep(name: str, project: Path, env: str | None = None) -> Sweep:
         raise EndlineError(f"There is no sweep '{name}': choose one of {known or 'none, as no file describes any'}.")
     if len(own) > 1:
         log.warning("The sweep '%s' is described in %s and in %s: the first is taken.", name, *own)
-    description = files[own[0]][name]
-    if isinstance(description, Mapping) and OVERLAYS in description:
-        rest = {key: value for key, value in description.items() if key != OVERLAYS}
-        description = laid_over(rest, description[OVERLAYS].get(env, {}))
-    return parse_sweep(name, description, own[0])
+    return files[own[0]][name], own[0]
 
 
 def users(project: Path, env: str | None = None) -> dict[str, Any]:

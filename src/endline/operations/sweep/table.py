@@ -104,7 +104,7 @@ def render_leaders(sweep: Sweep, leaders: pd.DataFrame) -> str:
         f"Who is ahead: paired bootstrap of the tested parts, {leaders['runs'].iloc[0]:.0f} runs each; the same parts "
         "are drawn for all. The spread over seeds is not in it, and the first is the best of those compared."
     )
-    return f"{note}\n\n{_markdown(lines)}\n"
+    return f"{note}\n\n{as_markdown(lines)}\n"
 
 
 def figures(table: pd.DataFrame, by: Sequence[str], column: str, decimals: int = 3) -> dict[Cell, str]:
@@ -170,7 +170,7 @@ def _side_by_side(sweep: Sweep, table: pd.DataFrame) -> str:
             line += [own, *([_text(_published(sweep, sweep.rows, cell, figure))] if published else [])]
     for cell, control in figures(table, sweep.rows, CONTROL).items():
         lines[cell].append(control)
-    return _markdown([[*heads, "control AUROC"], *lines.values()])
+    return as_markdown([[*heads, "control AUROC"], *lines.values()])
 
 
 def _pivots(sweep: Sweep, table: pd.DataFrame) -> list[str]:
@@ -195,7 +195,7 @@ def _pivots(sweep: Sweep, table: pd.DataFrame) -> list[str]:
                 line += [_harmonic_mean(means)]
                 line += [_harmonic_mean([each and each.value for each in known])] if published else []
             lines.append(line)
-        blocks.append(f"{title}:\n\n{_markdown(lines)}")
+        blocks.append(f"{title}:\n\n{as_markdown(lines)}")
     return blocks
 
 
@@ -224,7 +224,7 @@ def _by_column(sweep: Sweep, table: pd.DataFrame, heads: Mapping[str, tuple[str,
     columns = [figures(done, names, column, decimals) for column, (_, decimals) in heads.items()]
     lines = [[*map(_label, names), *(head for head, _ in heads.values())]]
     lines += [[*map(_cell, cell), *(column[cell] for column in columns)] for cell in columns[0]]
-    return _markdown(lines)
+    return as_markdown(lines)
 
 
 def _label(parameter: str) -> str:
@@ -232,7 +232,15 @@ def _label(parameter: str) -> str:
     return parameter.rsplit(".", 1)[-1]
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def as_markdown(lines: Sequence[Sequence[str]]) -> str:
+    r"""Lines of cells, the first of them the heads, as a Markdown table; what Markdown would read is escaped.
+
+    Example:
+        >>> print(as_markdown([["a", "b"], ["1|2", "3"]]))
+        | a | b |
+        | --- | --- |
+        | 1\|2 | 3 |
+    """
     escaped = [[cell.replace("|", r"\|").replace("*", r"\*") for cell in line] for line in lines]
     drawn = ["| " + " | ".join(line) + " |" for line in escaped]
     return "\n".join([drawn[0], "|" + " --- |" * len(lines[0]), *drawn[1:]])
