@@ -1,7 +1,7 @@
 """PaDiM: a Gaussian of the features at every position."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.maps.positions import SUMS, moments, parts, whitening
 from endline.detectors.scored import Scored
 from endline.errors import EndlineError
-from endline.feature_set import Batch, FeatureSet
+from endline.feature_set import Batch
 
-BATCH = 16
 JOINS = ("max", "mean")
-SUMS = 2**25  # float64 values of the running sums, 256 MB: beyond it the positions are fitted part after part
 CHUNK = 2**24  # float32 values of the features that are scored at once, 64 MB
 
 
@@ -88,11 +87,6 @@ class PositionGaussians(nn.Module):
             drawn.append(batch[name].flatten(2)[:, own][:, :, here])
         return torch.cat(drawn, 1).permute(2, 0, 1)
 
-    def parts(self, values: int, limit: int) -> Iterator[slice]:
-        """All positions in parts, so that at N values a position a part stays below the limit."""
-        size = max(1, limit // values)
-        return (slice(start, min(start + size, self.positions)) for start in range(0, self.positions, size))
-
 
 class Padim(Detector[PadimConfig]):
     """Mahalanobis distance of the features of all scales to the normal ones at the same position.
@@ -128,40 +122,20 @@ class Padim(Detector[PadimConfig]):
         count = model.mean.shape[1]
         chosen = np.random.default_rng(training.seed).choice(len(model.drawn), count, replace=False)
         model.drawn.zero_()[torch.from_numpy(chosen).to(model.drawn.device)] = True
-        identity = torch.eye(count, dtype=torch.float64, device=model.mean.device)
-        for positions in model.parts(count * count, SUMS):
-            mean, covariance = _moments(model, training.features, positions)
-            factor = torch.linalg.cholesky(covariance + self.config.regularisation * identity)
+        for positions in parts(model.positions, count * count, SUMS):
+            _, mean, covariance = moments(training.features, partial(model.vectors, positions=positions))
             model.mean[positions] = mean.float()
-            model.whitening[positions] = torch.linalg.solve_triangular(factor, identity, upper=False).float()
+            model.whitening[positions] = whitening(covariance, self.config.regularisation)
         return ()
 
     def _score(self, batch: Batch) -> Scored:
         """Maximum (or mean) of the map, (batch,), and the map of distances (batch, H, W) at the finest scale."""
         model, samples = self.model, len(next(iter(batch.values())))
         distances = []
-        for positions in model.parts(samples * model.mean.shape[1], CHUNK):
+        for positions in parts(model.positions, samples * model.mean.shape[1], CHUNK):
             away = model.vectors(batch, positions) - model.mean[positions, None]
             white = model.whitening[positions] @ away.mT
             distances.append(torch.linalg.vector_norm(white, dim=1))
         anomaly_map = torch.cat(distances).T
         score = anomaly_map.amax(1) if self.config.join == "max" else anomaly_map.mean(1)
         return Scored(score, anomaly_map.reshape(samples, model.height, model.width))
-
-
-def _moments(model: PositionGaussians, features: FeatureSet, positions: slice) -> tuple[Tensor, Tensor]:
-    """Mean (p, d) and covariance (p, d, d) of the training vectors at some positions, float64."""
-    total = torch.zeros_like(model.mean[positions], dtype=torch.float64)
-    products = torch.zeros_like(model.whitening[positions], dtype=torch.float64)
-    guess: Tensor | None = None
-    for batch in features.batches(BATCH):
-        vectors = model.vectors(batch, positions).double()
-        if guess is None:  # sums are taken around a first guess of the mean, for precision
-            guess = vectors.mean(1)
-        vectors = vectors - guess[:, None]
-        total += vectors.sum(1)
-        products.baddbmm_(vectors.mT, vectors)
-    shift = total / len(features)
-    products.baddbmm_(shift[:, :, None], shift[:, None], alpha=-len(features))
-    mean = shift if guess is None else guess + shift
-    return mean, products / (len(features) - 1)

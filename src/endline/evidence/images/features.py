@@ -15,6 +15,7 @@ from torch import Tensor
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
+from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
@@ -27,6 +28,8 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 8
+LIGHTS = ("as_is", "standardised")
+MEAN, DEVIATION, LEAST_CONTRAST = 0.45, 0.225, 0.01
 FACTS = ("height", "width", "colours", "quantisation")  # columns of the sample table that make the control
 READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
 
@@ -45,6 +48,11 @@ class ImagePreparation(Preparation):
         bits: of the scale of grey and colours of more than 8 bits, fitted on the training photographs; None where none
             of them has so many.
         megapixels: largest photograph that is read, in millions of pixels.
+        light: `as_is`, or `standardised`: every photograph is brought to one brightness and contrast, see
+            `standardised`, for features alone; control and summary are of the photograph as it is.
+
+    Raises:
+        EndlineError: for another light.
 
     Example:
         >>> ImagePreparation(height=256, width=384).pyramid.backbone
@@ -57,6 +65,11 @@ class ImagePreparation(Preparation):
     arrays: ArraySettings = field(default_factory=ArraySettings)
     bits: int | None = None
     megapixels: float = MEGAPIXELS
+    light: str = "as_is"
+
+    def __post_init__(self) -> None:
+        if self.light not in LIGHTS:
+            raise EndlineError(f"There is no light '{self.light}': choose one of {', '.join(LIGHTS)}.")
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -75,7 +88,8 @@ class ImagePreparation(Preparation):
             EndlineError: for an unknown backbone or input type, a size that does not suit it, or missing weights.
         """
         digests = samples["digest"].tolist()
-        parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale), compute)
+        lit = () if self.light == "as_is" else (self.light,)
+        parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale, *lit), compute)
         known = parts.stored_maps(store)
         paths = [folder / path for path in samples["path"]]
         facts = samples[list(FACTS)].to_numpy(np.float32)
@@ -89,7 +103,7 @@ class ImagePreparation(Preparation):
                     images = self.images([paths[row] for row in rows])
                     made[SUMMARY] = summary(images)
                     maps = known.read(rows) if known is not None and FIRST_VIEW in wanted else None
-                    made |= {name: x.numpy() for name, x in parts.make(images, wanted, maps).items()}
+                    made |= {name: x.numpy() for name, x in parts.make(self.lit(images), wanted, maps).items()}
                 yield made
 
         return FeatureRecipe(
@@ -113,7 +127,7 @@ class ImagePreparation(Preparation):
         rows = index_image(path, self.megapixels)
         warn_of_depths(rows, self.bits)
         parts = self._parts("", compute)
-        made = parts.make(self.images([path]), parts.keys)
+        made = parts.make(self.lit(self.images([path])), parts.keys)
         return rows, FeatureSet(
             {name: [made[part].numpy() for part in joined] for name, joined in parts.arrays.items()}
         )
@@ -128,6 +142,10 @@ class ImagePreparation(Preparation):
         read = (read_indexed_image(file, self.scale, self.megapixels) for file in files)
         return torch.stack([image_tensor(image, size) for image in read])
 
+    def lit(self, images: Tensor) -> Tensor:
+        """Resized photographs (n, 3, H, W) as the backbone is to see them."""
+        return standardised(images) if self.light == "standardised" else images
+
     @property
     def scale(self) -> int:
         """Bits of the scale by which photographs are read."""
@@ -137,6 +155,24 @@ class ImagePreparation(Preparation):
         backbone = kept_backbone(self.pyramid.backbone, self.pyramid.weights, compute)
         check_size((self.height, self.width), backbone, self.pyramid.input_type)
         return ImageParts(self.arrays, backbone, evidence)
+
+
+def standardised(images: Tensor) -> Tensor:
+    """Images (n, 3, H, W) in [0, 1], each brought to one mean and standard deviation over all pixels and colours.
+
+    These are about the mean and deviation of the photographs that the backbones were trained on. What the exposure, the
+    lamp or the camera's gain changes in a whole photograph is gone, and so is a fault that does no more than that.
+    Values may lie outside [0, 1], down to -0.5 and up to 1.5. The deviation of an image is taken as 1 % at least, so
+    that the noise of a blank one stays noise.
+
+    Example:
+        >>> images = torch.rand(2, 3, 16, 16, generator=torch.manual_seed(0))
+        >>> bool(torch.allclose(standardised(images), standardised(0.2 + 0.5 * images), atol=1e-5))
+        True
+    """
+    mean = images.mean((1, 2, 3), keepdim=True)
+    deviation = images.std((1, 2, 3), keepdim=True, correction=0).clamp(min=LEAST_CONTRAST)
+    return (MEAN + DEVIATION * (images - mean) / deviation).clamp(-0.5, 1.5)
 
 
 def summary(images: Tensor) -> NDArray[np.float32]:

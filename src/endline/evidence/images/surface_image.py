@@ -37,7 +37,9 @@ def prepare(
     warn_of_depths(samples, bits)
     arrays = wanted_arrays(parameters, wanted)
     megapixels = checked_megapixels(parameters["max_megapixels"])
-    return ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels)
+    return ImagePreparation(
+        parameters["height"], parameters["width"], arrays, bits, megapixels, light=parameters["light"]
+    )
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:

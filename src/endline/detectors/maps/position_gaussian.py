@@ -1,0 +1,213 @@
+"""Position Gaussian: whitened features at every position, each judged by how far held-out normals lie there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from endline.detectors.base import Detector, Shapes
+from endline.detectors.fitting import Training
+from endline.detectors.maps.positions import SUMS, moments, parts, together, whitening
+from endline.detectors.scored import Scored
+from endline.errors import EndlineError
+from endline.feature_set import Batch, FeatureSet
+
+SEEN = 150  # training samples from which the common directions are found: each has hundreds of positions
+BATCH = 16
+LEAST = 1e-3  # squared distance below which the logarithm is not taken
+FLAT = 0.1  # least spread of a position, as a share of the mean one: few held-out samples may agree by chance
+
+
+@dataclass(frozen=True)
+class PositionGaussianConfig:
+    """Settings of `PositionGaussian`.
+
+    Attributes:
+        scales: the scales whose maps are taken, finest first; 0 is the finest that there is.
+        components: common directions that are kept, those of the largest variance.
+        regularisation: variance that is added to the whitened features, of 1, at each position.
+        top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the score of an image.
+
+    Example:
+        >>> PositionGaussianConfig().top_share
+        0.02
+    """
+
+    scales: tuple[int, ...] = (1, 2)
+    components: int = 100
+    regularisation: float = 0.05
+    top_share: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not self.scales or min(self.scales) < 0 or self.components < 1:
+            raise EndlineError(
+                f"position_gaussian has scales={list(self.scales)} and components={self.components}: choose at least "
+                "one scale, counted from 0, and one component."
+            )
+        if self.regularisation <= 0 or not 0 < self.top_share <= 1:
+            raise EndlineError(
+                f"position_gaussian has regularisation={self.regularisation} and top_share={self.top_share}: choose a "
+                "regularisation above 0 and a share above 0 and at most 1."
+            )
+
+
+class Positions(nn.Module):
+    """Common directions, and at each of the P positions of the finest scale taken a Gaussian and its usual distance.
+
+    Args:
+        shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
+        config: the settings.
+
+    Raises:
+        EndlineError: when a scale is not there.
+
+    Example:
+        >>> model = Positions({"scale_0": (6, 4, 4)}, PositionGaussianConfig(scales=(0,), components=3))
+        >>> model.whitening.shape
+        torch.Size([16, 3, 3])
+    """
+
+    centre: Tensor
+    directions: Tensor
+    mean: Tensor
+    whitening: Tensor
+    level: Tensor
+    spread: Tensor
+
+    def __init__(self, shapes: Shapes, config: PositionGaussianConfig) -> None:
+        super().__init__()
+        names = sorted(shapes)
+        if max(config.scales) >= len(names):
+            raise EndlineError(
+                f"position_gaussian takes the scales {list(config.scales)} and the features have only {len(names)}: "
+                "change `scales`, or choose an input type with more."
+            )
+        self.names = [names[scale] for scale in sorted(set(config.scales))]
+        channels = sum(shapes[name][0] for name in self.names)
+        count = min(config.components, channels)
+        self.height, self.width = shapes[self.names[0]][1:]
+        positions = self.height * self.width
+        self.register_buffer("centre", torch.zeros(channels))
+        self.register_buffer("directions", torch.zeros(channels, count))
+        self.register_buffer("mean", torch.zeros(positions, count))
+        self.register_buffer("whitening", torch.zeros(positions, count, count))
+        self.register_buffer("level", torch.zeros(positions))
+        self.register_buffer("spread", torch.ones(positions))
+
+    def features(self, batch: Batch) -> Tensor:
+        """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
+        raised = []
+        for name in self.names:
+            maps = functional.avg_pool2d(batch[name], 3, stride=1, padding=1, count_include_pad=False)
+            if maps.shape[2:] != (self.height, self.width):
+                maps = functional.interpolate(maps, size=(self.height, self.width), mode="bilinear")
+            raised.append(maps)
+        return torch.cat(raised, 1).flatten(2).mT
+
+    def vectors(self, batch: Batch) -> Tensor:
+        """Features along the common directions, each of variance 1 over all positions, (positions, batch, k)."""
+        return ((self.features(batch) - self.centre) @ self.directions).transpose(0, 1)
+
+
+def log_distances(vectors: Tensor, mean: Tensor, white: Tensor) -> Tensor:
+    """Logarithm of the squared distance of vectors (p, n, k) to the Gaussian at each position, (n, p).
+
+    Args:
+        vectors: at p positions.
+        mean: of the Gaussians, (p, k).
+        white: their whitening, (p, k, k).
+
+    Example:
+        >>> log_distances(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 2), torch.eye(2)[None]).exp().round()
+        tensor([[25.]])
+    """
+    return ((vectors - mean[:, None]) @ white.mT).square().sum(2).T.add(LEAST).log()
+
+
+class PositionGaussian(Detector[PositionGaussianConfig]):
+    """How much farther from the normal ones an image lies at its most anomalous positions than held-out normals do.
+
+    As in PaDiM (Defard et al. 2021) each position has a Gaussian of its own. Different are: the channels are reduced to
+    the common directions of the largest variance, whitened, instead of a random choice; a position's distance is
+    compared, in logarithms, with those of normal samples that its Gaussian has not seen (two halves of the training
+    parts judge each other), so that edges and other restless places do not decide; and the score is the mean of a share
+    of the positions, not the largest one alone. The map holds how many standard deviations each position lies above
+    the held-out normals.
+
+    Example:
+        >>> from endline.detectors.progress import Progress
+        >>> rng = np.random.default_rng(0)
+        >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4)}
+        >>> features = FeatureSet({name: rng.standard_normal(shape).astype("f4") for name, shape in shapes.items()})
+        >>> detector = PositionGaussian(PositionGaussianConfig(scales=(0, 1), components=3))
+        >>> history = detector.fit(features, seed=0, progress=Progress())
+        >>> detector.score(features.read([0, 1])).map.shape
+        torch.Size([2, 8, 8])
+    """
+
+    Config = PositionGaussianConfig
+    model: Positions
+
+    def _build(self, shapes: Shapes, samples: int) -> Positions:
+        """Directions, and Gaussian and usual distance of every position, empty."""
+        return Positions(shapes, self.config)
+
+    @torch.no_grad()
+    def _learn(self, training: Training) -> tuple[float, ...]:
+        """Closed form; no losses. Three passes: directions, Gaussians, distances of what was held out; more of the last
+        two where the sums would be too large.
+        """
+        model, features = self.model, training.features
+        rng = np.random.default_rng(training.seed)
+        seen = np.sort(rng.permutation(len(features))[:SEEN])
+        self._find_directions(features.take(seen))
+        halves = [features.take(rows) for rows in _halves(training.rows, rng) if len(rows)]
+        values = 4 * model.mean.shape[1] ** 2  # of either half, of both, and of what lies between them
+        for at in parts(len(model.mean), values, SUMS):
+            self._fit(at, halves)
+        model.spread.clamp_(min=max(FLAT * float(model.spread.mean()), LEAST))
+        return ()
+
+    def _find_directions(self, features: FeatureSet) -> None:
+        """Common mean and whitened directions of all positions."""
+        model = self.model
+        _, mean, covariance = moments(features, lambda batch: model.features(batch).flatten(0, 1)[None])
+        variances, directions = torch.linalg.eigh(covariance[0])
+        kept = model.directions.shape[1]
+        variances, directions = variances.flip(0)[:kept].clamp(min=0), directions.flip(1)[:, :kept]
+        ridge = 0.01 * variances.mean() + 1e-12
+        model.centre.copy_(mean[0])
+        model.directions.copy_(directions / (variances + ridge).sqrt())
+
+    def _fit(self, at: slice, halves: list[FeatureSet]) -> None:
+        """Gaussians of some positions, and what their distances are: of either half to the Gaussian of the other."""
+        model, regularisation = self.model, self.config.regularisation
+        of_halves = [moments(half, lambda batch: model.vectors(batch)[at]) for half in halves]
+        _, mean, covariance = of_halves[0] if len(halves) == 1 else together(*of_halves)
+        model.mean[at], model.whitening[at] = mean.float(), whitening(covariance, regularisation)
+        if len(halves) == 1:
+            return
+        logs = []
+        for half, (_, mean, covariance) in zip(halves, reversed(of_halves), strict=True):
+            other = mean.float(), whitening(covariance, regularisation)
+            logs += [log_distances(model.vectors(batch)[at], *other) for batch in half.batches(BATCH)]
+        held_out = torch.cat(logs).double()
+        model.level[at], model.spread[at] = held_out.mean(0).float(), held_out.std(0, correction=0).float()
+
+    def _score(self, batch: Batch) -> Scored:
+        """Mean of the largest share of the map, (batch,), and the map (batch, H, W)."""
+        model = self.model
+        away = (log_distances(model.vectors(batch), model.mean, model.whitening) - model.level) / model.spread
+        top = away.topk(max(1, round(self.config.top_share * away.shape[1])), dim=1).values
+        return Scored(top.mean(1), away.reshape(-1, model.height, model.width))
+
+
+def _halves(rows: pd.DataFrame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of either half of the parts, ascending; the second is empty where there is one part alone."""
+    _, part = np.unique(rows["unit" if "unit" in rows else "sample_id"].astype(str), return_inverse=True)
+    first = rng.permutation(part.max() + 1)[: (part.max() + 2) // 2]
+    inside = np.isin(part, first)
+    return np.flatnonzero(inside), np.flatnonzero(~inside)

@@ -1,0 +1,124 @@
+"""Position Gaussian: against NumPy, held out by part, restless places, few samples, positions in parts."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from endline.detectors.maps import position_gaussian
+from endline.detectors.maps.position_gaussian import LEAST, PositionGaussian, PositionGaussianConfig
+from endline.detectors.progress import Progress
+from endline.errors import EndlineError
+from endline.feature_set import FeatureSet
+
+SHAPES = {"scale_0": (6, 4, 5), "scale_1": (3, 2, 3)}
+
+
+def maps(count: int, seed: int, restless: float = 1.0) -> FeatureSet:
+    rng = np.random.default_rng(seed)
+    arrays = {name: rng.standard_normal((count, *shape)).astype("f4") for name, shape in SHAPES.items()}
+    arrays["scale_0"][:, :, 0] *= restless
+    return FeatureSet(arrays)
+
+
+def fitted(train: FeatureSet, rows: pd.DataFrame | None = None, **settings) -> PositionGaussian:
+    detector = PositionGaussian(PositionGaussianConfig(**{"scales": (0, 1), "components": 4, **settings}))
+    detector.fit(train, seed=0, progress=Progress(), rows=rows)
+    return detector
+
+
+def test_distances_are_those_of_a_gaussian_at_each_position():
+    train, test = maps(40, 0), maps(5, 1)
+    model = fitted(train).model
+    vectors = model.vectors(train.read()).double().numpy()
+    new = model.vectors(test.read()).double().numpy()
+    own = position_gaussian.log_distances(model.vectors(test.read()), model.mean, model.whitening)
+    for position in range(20):
+        covariance = np.cov(vectors[position].T) + 0.05 * np.eye(4)
+        away = new[position] - vectors[position].mean(0)
+        expected = np.log(np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away) + LEAST)
+        np.testing.assert_allclose(own[:, position], expected, rtol=1e-3)
+
+
+def test_directions_are_white_over_all_positions():
+    train = maps(60, 0)
+    vectors = fitted(train).model.vectors(train.read()).flatten(0, 1)
+    torch.testing.assert_close(torch.cov(vectors.T), torch.eye(4), atol=0.02, rtol=0)
+
+
+def test_held_out_normals_lie_about_zero_and_faults_far_above():
+    rng = np.random.default_rng(0)
+    train, normal, odd = (rng.standard_normal((150, 6, 12, 12)).astype("f4") for _ in range(3))
+    detector = fitted(FeatureSet({"scale_0": train}), scales=(0,), components=6)
+    own = detector.score(FeatureSet({"scale_0": normal}).read())
+    assert abs(float(own.map.mean())) < 0.3  # trained on all, it knows a little more than a half of it does
+    assert 0.8 < float(own.map.std()) < 1.2
+    odd[:, :, 6, 4] += 6
+    found = detector.score(FeatureSet({"scale_0": odd}).read())
+    row, column = np.unravel_index(found.map.flatten(1).argmax(1).numpy(), (12, 12))
+    assert ((abs(row - 6) <= 1) & (abs(column - 4) <= 1)).mean() > 0.95  # 3 x 3 positions are averaged
+    assert found.score.median() > own.score.quantile(0.99)
+
+
+def test_a_restless_place_does_not_decide():
+    rng = np.random.default_rng(0)
+
+    def heavy(count: int, seed: int) -> FeatureSet:
+        made = maps(count, seed).read()
+        made["scale_0"][:, :, 0, 0] *= torch.from_numpy(rng.lognormal(0, 1, (count, 1)).astype("f4"))
+        return FeatureSet({name: value.numpy() for name, value in made.items()})
+
+    spread = fitted(heavy(400, 0)).model.spread
+    assert spread[0] > 1.2 * spread[7:].median()
+
+
+def test_pictures_of_a_part_are_held_out_together():
+    rng = np.random.default_rng(0)
+    own = {name: rng.standard_normal((12, 1, *shape)).astype("f4") for name, shape in SHAPES.items()}
+    small = {name: 0.05 * rng.standard_normal((12, 6, *shape)).astype("f4") for name, shape in SHAPES.items()}
+    train = FeatureSet({name: (own[name] + small[name]).reshape(72, *shape) for name, shape in SHAPES.items()})
+    rows = pd.DataFrame({"sample_id": [str(n) for n in range(72)], "unit": np.repeat(np.arange(12), 6).astype(str)})
+    new = maps(300, 5).read()
+    by_part = fitted(train, rows).score(new).map.mean()
+    by_picture = fitted(train, rows.drop(columns="unit")).score(new).map.mean()
+    assert by_part < 1
+    assert by_picture > 2 * by_part  # what a part's other pictures have shown is not new
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_samples_give_finite_scores(count):
+    scored = fitted(maps(count, 0)).score(maps(4, 1).read())
+    assert torch.isfinite(scored.score).all()
+    assert torch.isfinite(scored.map).all()
+
+
+def test_equal_samples_give_finite_scores_and_a_change_is_seen():
+    train = FeatureSet({name: np.ones((6, *shape), "f4") for name, shape in SHAPES.items()})
+    detector = fitted(train)
+    new = train.read([0, 1])
+    new["scale_0"][1, :, 1, 1] = 2
+    same, changed = detector.score(new).score
+    assert torch.isfinite(changed)
+    assert changed > same
+
+
+def test_positions_in_many_parts_give_the_same(monkeypatch):
+    train, test = maps(20, 0), maps(6, 1).read()
+    whole = fitted(train).score(test).map
+    monkeypatch.setattr(position_gaussian, "SUMS", 4 * 4**2 * 3)
+    torch.testing.assert_close(fitted(train).score(test).map, whole)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"scales": (0, 4)}, r"takes the scales \[0, 4\] and the features have only 2"),
+        ({"scales": ()}, "choose at least one scale"),
+        ({"components": 0}, "and one component"),
+        ({"regularisation": 0.0}, "a regularisation above 0"),
+        ({"top_share": 1.5}, "a share above 0 and at most 1"),
+    ],
+)
+def test_settings_that_do_not_go_are_refused(settings, words):
+    with pytest.raises(EndlineError, match=words):
+        fitted(maps(4, 0), **settings)
