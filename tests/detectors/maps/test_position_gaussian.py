@@ -60,16 +60,15 @@ def test_held_out_normals_lie_about_zero_and_faults_far_above():
     assert found.score.median() > own.score.quantile(0.99)
 
 
-def test_a_restless_place_does_not_decide():
-    rng = np.random.default_rng(0)
-
-    def heavy(count: int, seed: int) -> FeatureSet:
-        made = maps(count, seed).read()
-        made["scale_0"][:, :, 0, 0] *= torch.from_numpy(rng.lognormal(0, 1, (count, 1)).astype("f4"))
-        return FeatureSet({name: value.numpy() for name, value in made.items()})
-
-    spread = fitted(heavy(400, 0)).model.spread
-    assert spread[0] > 1.2 * spread[7:].median()
+def test_a_change_of_the_whole_image_is_seen_by_the_pooled_statistics():
+    train, new = maps(100, 0), maps(200, 1).read()
+    swapped = {name: value.flip(2, 3) * 1.25 for name, value in new.items()}
+    gain = {}
+    for weight in (0.0, 2.0):
+        detector = fitted(train, pooled_weight=weight)
+        normal, odd = detector.score(new).score, detector.score(swapped).score
+        gain[weight] = float((odd[:, None] > normal[None]).float().mean())
+    assert gain[2.0] > gain[0.0] + 0.03
 
 
 def test_pictures_of_a_part_are_held_out_together():
@@ -117,6 +116,7 @@ def test_positions_in_many_parts_give_the_same(monkeypatch):
         ({"components": 0}, "and one component"),
         ({"regularisation": 0.0}, "a regularisation above 0"),
         ({"top_share": 1.5}, "a share above 0 and at most 1"),
+        ({"pooled_weight": -1.0}, "and a weight from 0"),
     ],
 )
 def test_settings_that_do_not_go_are_refused(settings, words):

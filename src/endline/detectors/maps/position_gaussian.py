@@ -1,4 +1,4 @@
-"""Position Gaussian: whitened features at every position, each judged by how far held-out normals lie there."""
+"""Position Gaussian: whitened features at every position, and pooled statistics of the whole image."""
 
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.maps.map_statistics import LEAST, Pooled, fitted_pooled, map_statistics
 from endline.detectors.maps.positions import SUMS, moments, parts, together, whitening
 from endline.detectors.scored import Scored
 from endline.errors import EndlineError
@@ -17,8 +18,6 @@ from endline.feature_set import Batch, FeatureSet
 
 SEEN = 150  # training samples from which the common directions are found: each has hundreds of positions
 BATCH = 16
-LEAST = 1e-3  # squared distance below which the logarithm is not taken
-FLAT = 0.1  # least spread of a position, as a share of the mean one: few held-out samples may agree by chance
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,8 @@ class PositionGaussianConfig:
         scales: the scales whose maps are taken, finest first; 0 is the finest that there is.
         components: common directions that are kept, those of the largest variance.
         regularisation: variance that is added to the whitened features, of 1, at each position.
-        top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the score of an image.
+        top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the local score.
+        pooled_weight: weight of the global score, that of the pooled statistics, beside the local one's 1; from 0.
 
     Example:
         >>> PositionGaussianConfig().top_share
@@ -40,6 +40,7 @@ class PositionGaussianConfig:
     components: int = 100
     regularisation: float = 0.05
     top_share: float = 0.02
+    pooled_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or self.components < 1:
@@ -47,15 +48,16 @@ class PositionGaussianConfig:
                 f"position_gaussian has scales={list(self.scales)} and components={self.components}: choose at least "
                 "one scale, counted from 0, and one component."
             )
-        if self.regularisation <= 0 or not 0 < self.top_share <= 1:
+        if self.regularisation <= 0 or not 0 < self.top_share <= 1 or self.pooled_weight < 0:
             raise EndlineError(
-                f"position_gaussian has regularisation={self.regularisation} and top_share={self.top_share}: choose a "
-                "regularisation above 0 and a share above 0 and at most 1."
+                f"position_gaussian has regularisation={self.regularisation}, top_share={self.top_share} and "
+                f"pooled_weight={self.pooled_weight}: choose a regularisation above 0, a share above 0 and at most 1, "
+                "and a weight from 0."
             )
 
 
 class Positions(nn.Module):
-    """Common directions, and at each of the P positions of the finest scale taken a Gaussian and its usual distance.
+    """What a fit knows: of the P positions of the finest scale taken, of the whole image, and of held-out normals.
 
     Args:
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
@@ -74,6 +76,9 @@ class Positions(nn.Module):
     directions: Tensor
     mean: Tensor
     whitening: Tensor
+    pooled_mean: Tensor
+    pooled_gain: Tensor
+    precision: Tensor
     level: Tensor
     spread: Tensor
 
@@ -89,13 +94,16 @@ class Positions(nn.Module):
         channels = sum(shapes[name][0] for name in self.names)
         count = min(config.components, channels)
         self.height, self.width = shapes[self.names[0]][1:]
-        positions = self.height * self.width
+        positions, pooled = self.height * self.width, 3 * channels
         self.register_buffer("centre", torch.zeros(channels))
         self.register_buffer("directions", torch.zeros(channels, count))
         self.register_buffer("mean", torch.zeros(positions, count))
         self.register_buffer("whitening", torch.zeros(positions, count, count))
-        self.register_buffer("level", torch.zeros(positions))
-        self.register_buffer("spread", torch.ones(positions))
+        self.register_buffer("pooled_mean", torch.zeros(pooled))
+        self.register_buffer("pooled_gain", torch.zeros(pooled))
+        self.register_buffer("precision", torch.zeros(pooled, pooled))
+        self.register_buffer("level", torch.zeros(3))  # of the map, the local score, the global score
+        self.register_buffer("spread", torch.ones(3))
 
     def features(self, batch: Batch) -> Tensor:
         """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
@@ -110,6 +118,10 @@ class Positions(nn.Module):
     def vectors(self, batch: Batch) -> Tensor:
         """Features along the common directions, each of variance 1 over all positions, (positions, batch, k)."""
         return ((self.features(batch) - self.centre) @ self.directions).transpose(0, 1)
+
+    def statistics(self, batch: Batch) -> Tensor:
+        """Pooled statistics of a batch, (batch, 3 * channels), float64."""
+        return map_statistics([batch[name] for name in self.names])
 
 
 def log_distances(vectors: Tensor, mean: Tensor, white: Tensor) -> Tensor:
@@ -128,14 +140,15 @@ def log_distances(vectors: Tensor, mean: Tensor, white: Tensor) -> Tensor:
 
 
 class PositionGaussian(Detector[PositionGaussianConfig]):
-    """How much farther from the normal ones an image lies at its most anomalous positions than held-out normals do.
+    """How far an image lies from the normal ones at its most anomalous positions, and as a whole.
 
     As in PaDiM (Defard et al. 2021) each position has a Gaussian of its own. Different are: the channels are reduced to
-    the common directions of the largest variance, whitened, instead of a random choice; a position's distance is
-    compared, in logarithms, with those of normal samples that its Gaussian has not seen (two halves of the training
-    parts judge each other), so that edges and other restless places do not decide; and the score is the mean of a share
-    of the positions, not the largest one alone. The map holds how many standard deviations each position lies above
-    the held-out normals.
+    the common directions of the largest variance, whitened, instead of a random choice; the local score is the mean of
+    a share of the positions, not the largest one alone; and a global score is added, the distance of mean, deviation
+    and maximum of every channel to their Gaussian, which sees what is wrong with a part as a whole (something missing,
+    or there twice). Both are logarithms of squared distances, standardised by those of normal samples that the Gaussian
+    has not seen: two halves of the training parts judge each other. So is the map, in standard deviations of a
+    position.
 
     Example:
         >>> from endline.detectors.progress import Progress
@@ -152,7 +165,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     model: Positions
 
     def _build(self, shapes: Shapes, samples: int) -> Positions:
-        """Directions, and Gaussian and usual distance of every position, empty."""
+        """Directions, Gaussians and what held-out normals have, empty."""
         return Positions(shapes, self.config)
 
     @torch.no_grad()
@@ -166,9 +179,13 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         self._find_directions(features.take(seen))
         halves = [features.take(rows) for rows in _halves(training.rows, rng) if len(rows)]
         values = 4 * model.mean.shape[1] ** 2  # of either half, of both, and of what lies between them
-        for at in parts(len(model.mean), values, SUMS):
-            self._fit(at, halves)
-        model.spread.clamp_(min=max(FLAT * float(model.spread.mean()), LEAST))
+        at = parts(len(model.mean), values, SUMS)
+        distances = torch.cat([self._fit_positions(positions, halves) for positions in at], 1)
+        whole = self._fit_pooled(halves)
+        if len(halves) == 2:
+            for number, held_out in enumerate((distances, self._local(distances), whole)):
+                model.level[number] = held_out.mean()
+                model.spread[number] = held_out.std(correction=0).clamp(min=LEAST)
         return ()
 
     def _find_directions(self, features: FeatureSet) -> None:
@@ -182,27 +199,43 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         model.centre.copy_(mean[0])
         model.directions.copy_(directions / (variances + ridge).sqrt())
 
-    def _fit(self, at: slice, halves: list[FeatureSet]) -> None:
-        """Gaussians of some positions, and what their distances are: of either half to the Gaussian of the other."""
+    def _fit_positions(self, at: slice, halves: list[FeatureSet]) -> Tensor:
+        """Fit the Gaussians of some positions; returns the distances (n, p) of either half to those of the other."""
         model, regularisation = self.model, self.config.regularisation
         of_halves = [moments(half, lambda batch: model.vectors(batch)[at]) for half in halves]
         _, mean, covariance = of_halves[0] if len(halves) == 1 else together(*of_halves)
         model.mean[at], model.whitening[at] = mean.float(), whitening(covariance, regularisation)
-        if len(halves) == 1:
-            return
         logs = []
         for half, (_, mean, covariance) in zip(halves, reversed(of_halves), strict=True):
             other = mean.float(), whitening(covariance, regularisation)
             logs += [log_distances(model.vectors(batch)[at], *other) for batch in half.batches(BATCH)]
-        held_out = torch.cat(logs).double()
-        model.level[at], model.spread[at] = held_out.mean(0).float(), held_out.std(0, correction=0).float()
+        return torch.cat(logs)
+
+    def _fit_pooled(self, halves: list[FeatureSet]) -> Tensor:
+        """Fit the Gaussian of the pooled statistics; returns the distances (n,) of either half to that of the other."""
+        model = self.model
+        of_halves = [torch.cat([model.statistics(batch) for batch in half.batches(BATCH)]) for half in halves]
+        pooled = fitted_pooled(torch.cat(of_halves))
+        model.pooled_mean.copy_(pooled.mean)
+        model.pooled_gain.copy_(pooled.gain)
+        model.precision.copy_(pooled.precision)
+        others = [fitted_pooled(half) for half in reversed(of_halves)]
+        return torch.cat([other.distances(half) for other, half in zip(others, of_halves, strict=True)])
+
+    def _local(self, distances: Tensor) -> Tensor:
+        """Mean (n,) of the largest share of distances (n, positions)."""
+        return distances.topk(max(1, round(self.config.top_share * distances.shape[1])), dim=1).values.mean(1)
 
     def _score(self, batch: Batch) -> Scored:
-        """Mean of the largest share of the map, (batch,), and the map (batch, H, W)."""
+        """Local score and weighted global score, (batch,), and the map (batch, H, W)."""
         model = self.model
-        away = (log_distances(model.vectors(batch), model.mean, model.whitening) - model.level) / model.spread
-        top = away.topk(max(1, round(self.config.top_share * away.shape[1])), dim=1).values
-        return Scored(top.mean(1), away.reshape(-1, model.height, model.width))
+        distances = log_distances(model.vectors(batch), model.mean, model.whitening)
+        pooled = Pooled(*(each.double() for each in (model.pooled_mean, model.pooled_gain, model.precision)))
+        raw = torch.stack([self._local(distances), pooled.distances(model.statistics(batch)).float()], 1)
+        own = (raw - model.level[1:]) / model.spread[1:]
+        away = (distances - model.level[0]) / model.spread[0]
+        score = own[:, 0] + self.config.pooled_weight * own[:, 1]
+        return Scored(score, away.reshape(-1, model.height, model.width))
 
 
 def _halves(rows: pd.DataFrame, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
