@@ -5,8 +5,11 @@ beside them. A finished row gets this code's `settings_digest` where both hold: 
 one that the old code gives for that point (a checkout of it is asked, in a process of its own), and the old settings,
 renamed, are this code's. Every other row is left as it is, and listed with the reason. A second run changes nothing.
 
-Run: `.venv/bin/python benchmarks/migrate_results.py /path/to/checkout/of/old/code`; `--check` writes nothing, names of
-sweeps behind the checkout restrict it to them.
+Without an old checkout a row gets it where its digest is that of this code's settings without those that were added
+since (`SINCE`), at values under which this code computes the same.
+
+Run: `.venv/bin/python benchmarks/migrate_results.py --checkout=/path/to/old/code`; `--check` writes nothing, names of
+sweeps restrict it to them.
 """
 
 import argparse
@@ -27,7 +30,7 @@ from kedro.framework.project import configure_project
 
 from endline.detectors.cross_fitting import PARTS
 from endline.detectors.registry import build_detector
-from endline.dotted import flatten
+from endline.dotted import flatten, nest
 from endline.files import write_whole
 from endline.operations.sweep.definitions import find_sweep, projects
 from endline.operations.sweep.job import DONE
@@ -63,6 +66,9 @@ GONE = {  # settings that this code has elsewhere or nowhere, and that change no
 ADDED: dict[str, Any] = {  # settings that the old code had not -> the value under which this code computes the same
     "settings.run.precision": "float32",
     "detector.pretrained": True,
+}
+SINCE: dict[str, Any] = {  # likewise, since digests have been what they are: dotted name in `settings_content` -> value
+    "settings.preparation.light": "auto",  # the detector's own, which is as_is for all that had been there
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.
@@ -183,24 +189,48 @@ def migrate(name: str, points: list[dict[str, Any]], names: Names) -> tuple[pd.D
     return table, said
 
 
+def completed(name: str) -> tuple[pd.DataFrame, Counter[str]]:
+    """The table of a sweep with this code's digests where only `SINCE` lies between, and what became of its rows."""
+    sweep = find_sweep(name, ROOT)
+    table = read_table(RESULTS / f"{name}.csv", list(sweep.grid))
+    current = {tuple(text(value) for value in point.values()): point for point in sweep.points()}
+    said: Counter[str] = Counter()
+    for row in table.index[table["status"] == DONE]:
+        point = current.get(tuple(table.loc[row, list(sweep.grid)]))
+        if point is None:
+            said["left: the grid has no such point"] += 1
+            continue
+        content = settings_content(ROOT, None, sweep.station, sweep.parameters(point))
+        before = nest({key: value for key, value in flatten(content).items() if SINCE.get(key, ...) != value})
+        if table.loc[row, "settings_digest"] == digest(content):
+            said["up to date"] += 1
+        elif table.loc[row, "settings_digest"] == digest(before):
+            table.loc[row, "settings_digest"] = digest(content)
+            said["migrated"] += 1
+        else:
+            said["left: other settings"] += 1
+    return table, said
+
+
 def main() -> None:
     """Migrate every sweep that has a table, and say what became of its rows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("checkout", type=Path, help="folder of the old code")
+    parser.add_argument("--checkout", type=Path, help="folder of the old code")
     parser.add_argument("sweeps", nargs="*", help="names; all that have a table, if none is given")
     parser.add_argument("--check", action="store_true", help="write nothing")
     options = parser.parse_args()
     configure_project("endline")
-    names = Names()
     single = [name for name, given in projects(ROOT).items() if "of" not in given]  # the joined ones are made of these
     sweeps = options.sweeps or [name for name in single if (RESULTS / f"{name}.csv").exists()]
-    points = old_points(options.checkout.resolve(), sweeps, RESULTS / ".migration.json")
+    names, points = Names(), {}
+    if options.checkout:
+        points = old_points(options.checkout.resolve(), sweeps, RESULTS / ".migration.json")
     for name in sweeps:
-        table, said = migrate(name, points[name], names)
+        table, said = migrate(name, points[name], names) if points else completed(name)
         print(name, *(f"  {count:4d} {what}" for what, count in said.items()), sep="\n")
         if not options.check:
             write_table(RESULTS / f"{name}.csv", table)
-    if not options.check:
+    if points and not options.check:
         rename_elsewhere(names, [RESULTS / f"{name}.csv" for name in single])
 
 

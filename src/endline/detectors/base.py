@@ -57,6 +57,7 @@ class Detector(ABC, Generic[ConfigT]):
     parts: ClassVar[str] = "each"  # how the parts of an item are best fitted, see `FitPlan.parts`
     uses_outliers: ClassVar[bool] = False  # whether `_learn` reads normal samples of other classes
     default_input_type: ClassVar[str] = "multifeature"  # the pyramid that suits best, where the settings name none
+    default_light: ClassVar[str] = "as_is"  # the light of photographs that suits best, where the settings name none
     known: ClassVar[dict[str, type["Detector[Any]"]]] = {}  # every class by its full path
     model: nn.Module
 
@@ -88,6 +89,11 @@ class Detector(ABC, Generic[ConfigT]):
     def input_type(self) -> str:
         """The feature pyramid that suits best, see `backbones.pyramids`."""
         return str(getattr(self.config, "input_type", self.default_input_type))
+
+    @property
+    def light(self) -> str:
+        """The light of photographs that suits best, see `evidence.images.features`."""
+        return str(getattr(self.config, "light", self.default_light))
 
     def untrained(self) -> Self | None:
         """The same method, unfitted, that takes no training step; None where its start is no detector.

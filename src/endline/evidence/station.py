@@ -88,6 +88,7 @@ class Arrays:
     Attributes:
         required, optional: names of arrays that the detector reads, the latter where the evidence has them.
         input_type: of the pyramid that the detector prefers.
+        light: of photographs that it prefers.
 
     Example:
         >>> Arrays(required=("scale",), optional=("mask",)).input_type
@@ -97,6 +98,7 @@ class Arrays:
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     input_type: str = "multifeature"
+    light: str = "as_is"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def prepare(
 ) -> Preparation:
     """How evidence becomes arrays: what the settings say, and what is fitted on the set."""
     detector = build_detector(run["detector"], detectors)
-    wanted = Arrays(detector.required, detector.optional, detector.input_type)
+    wanted = Arrays(detector.required, detector.optional, detector.input_type, detector.light)
     return station.prepare(samples, Path(source["folder"]), inputs["facts"], preparation, wanted)
 
 

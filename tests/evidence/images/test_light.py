@@ -10,6 +10,8 @@ from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evidence.images.features import ImagePreparation, standardised
 from endline.evidence.images.index import index_images
+from endline.evidence.images.surface_image import prepare
+from endline.evidence.station import Arrays
 
 
 @pytest.fixture
@@ -53,3 +55,12 @@ def test_a_blank_photograph_stays_blank():
 def test_another_light_is_refused():
     with pytest.raises(EndlineError, match="There is no light 'dark': choose one of as_is, standardised"):
         ImagePreparation(light="dark")
+
+
+@pytest.mark.parametrize(("given", "light"), [("auto", "standardised"), ("as_is", "as_is")])
+def test_the_light_is_that_of_the_detector_where_none_is_named(exposures, given, light):
+    samples, folder = exposures
+    parameters = {"bits": "auto", "max_megapixels": 100, "height": 64, "width": 64, "light": given, "views": 1}
+    parameters |= {"backbone": "efficientnet_lite0", "weights": None, "input_type": "auto"}
+    wanted = Arrays(("scale",), input_type="single", light="standardised")
+    assert prepare(samples, folder, {}, parameters, wanted).light == light

@@ -162,6 +162,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     """
 
     Config = PositionGaussianConfig
+    default_light = "standardised"
     model: Positions
 
     def _build(self, shapes: Shapes, samples: int) -> Positions:

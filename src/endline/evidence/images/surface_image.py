@@ -37,9 +37,8 @@ def prepare(
     warn_of_depths(samples, bits)
     arrays = wanted_arrays(parameters, wanted)
     megapixels = checked_megapixels(parameters["max_megapixels"])
-    return ImagePreparation(
-        parameters["height"], parameters["width"], arrays, bits, megapixels, light=parameters["light"]
-    )
+    light = wanted.light if parameters["light"] == "auto" else parameters["light"]
+    return ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels, light)
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
