@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from endline.errors import EndlineError
+from endline.simulation.images.placed_part import Pose
 from endline.simulation.images.surface_defects import Damage, crack, dent, pit, scratch, stain, worn
 from endline.simulation.images.surface_image import KINDS, Photograph, SurfaceSimulation, simulate, synthesise
 from endline.simulation.images.surface_texture import Shot, Surface, filtered_noise, grid
@@ -213,7 +214,8 @@ def test_the_set_is_marked_as_simulated(tmp_path: Path) -> None:
     described = json.loads((simulate(tmp_path / "raw", TINY) / "simulation.json").read_text())
     assert described["simulated"] is True
     assert described["note"] == "simulated photographs of ground metal surfaces; no real part was photographed"
-    assert described["settings"] == {"normals": 3, "test_normals": 2, "faulty": 7, "size": SIZE, "seed": 0}
+    own = {"normals": 3, "test_normals": 2, "faulty": 7, "size": SIZE, "seed": 0, "pose": "whole", "exposure": 0.0}
+    assert described["settings"] == own
 
 
 def test_stored_photographs_and_masks_are_the_synthesised_ones(tmp_path: Path) -> None:
@@ -347,3 +349,43 @@ def test_an_unknown_defect_is_refused() -> None:
     assert str(caught.value) == (
         "The simulation knows no defect 'rust'; choose good, crack, dent, pit, scratch, stain, worn."
     )
+
+
+@pytest.mark.parametrize("pose", ["aligned", "any"])
+def test_a_plate_lies_on_a_table_and_its_defect_on_the_plate(pose):
+    for number, kind in enumerate(KINDS):
+        good, odd = (synthesise(name, np.random.default_rng(number), SIZE, pose=pose) for name in ("good", kind))
+        np.testing.assert_array_equal(good.image[~odd.mask], odd.image[~odd.mask])
+        assert odd.mask.any()
+        border = np.concatenate([good.image[:4].reshape(-1, 3), good.image[-4:].reshape(-1, 3)])
+        assert border.mean() < 60  # the table is dark
+        assert good.image[odd.mask].mean() > border.mean() + 20
+
+
+def test_any_angle_is_any_and_aligned_is_none():
+    def middle(pose: str) -> list[tuple[float, float]]:
+        bright = [synthesise("good", np.random.default_rng(n), SIZE, pose=pose).image.mean(2) > 70 for n in range(8)]
+        return [tuple(np.argwhere(each).mean(0) / SIZE) for each in bright]
+
+    assert np.std(middle("aligned"), axis=0).max() < 0.01
+    assert np.std(middle("any"), axis=0).min() > 0.02
+
+
+def test_a_pose_moves_what_it_lays_by_what_it_says():
+    lit = np.full((SIZE, SIZE, 3), 0.8, np.float32)
+    upright, turned = Pose.aligned().laid(lit), Pose(np.pi / 2, 0.0, 0.0).laid(lit)
+    np.testing.assert_allclose(np.rot90(upright), turned, atol=0.02)
+    shifted = Pose(0.0, 0.1, -0.05).laid(lit)
+    moved = np.roll(upright, (round(0.1 * SIZE), round(-0.05 * SIZE)), (0, 1))
+    assert np.abs(moved - shifted).mean() < 0.01
+
+
+def test_exposures_differ_in_brightness_alone():
+    plain = [synthesise("good", np.random.default_rng(n), SIZE).image.mean() for n in range(6)]
+    spread = [synthesise("good", np.random.default_rng(n), SIZE, exposure=0.3).image.mean() for n in range(6)]
+    assert np.std(np.log(np.array(spread) / plain)) > 0.1
+
+
+def test_an_unknown_pose_is_refused():
+    with pytest.raises(EndlineError, match="knows no pose 'upside': choose one of whole, aligned, any"):
+        SurfaceSimulation(pose="upside")

@@ -11,6 +11,9 @@ Difficulty was chosen, not found: strengths are log-uniform (`KINDS`). With the 
 damaged parts from the 40 other good ones by their oddest place with AUROC 0.88 (crack 0.93, dent 0.86,
 pit 1.00, scratch 0.96, stain 0.86, worn 0.64); by a photograph's mean features with 0.71. Measured once,
 by hand, with RECIPE 1.
+
+By `pose` the surfaces are plates on a table, upright or at any angle and place; by `exposure` the photographs differ in
+brightness more than the lamp's own spread: what nobody aligned, and no camera held constant.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,10 +26,13 @@ from PIL import Image
 from scipy.ndimage import binary_closing, binary_opening, gaussian_filter
 
 from endline.errors import EndlineError
+from endline.simulation.images.placed_part import Pose
 from endline.simulation.images.surface_defects import Damage, crack, dent, pit, scratch, stain, worn
 from endline.simulation.images.surface_texture import REFERENCE, Shot, Surface, sensor_noise
 from endline.simulation.simulated_folder import SimulatedFolder, check_least
 
+POSES = ("whole", "aligned", "any")
+TRIES = 50
 RECIPE = 1  # raise it whenever the same settings would give other photographs
 CATEGORY = "surface"
 # Each kind's defect, with its least and greatest strength in its own measure: from a second look to plain.
@@ -49,6 +55,9 @@ class SurfaceSimulation:
         test_normals: photographs of good parts to test on, at least 0.
         faulty: photographs of damaged parts, at least 0, dealt evenly to the kinds of `KINDS`.
         size: height and width in pixels, at least 128, lest pits be lost; a larger photograph shows the same view.
+        pose: `whole`: the surface fills the photograph; `aligned`: a plate of it lies upright in the middle of a table;
+            `any`: it lies at any angle and place.
+        exposure: standard deviation of the logarithm of a photograph's exposure, beside that of the lamp; at least 0.
         seed: seed of the whole set, at least 0; a photograph depends on (seed, its folder, its number) alone.
 
     Example:
@@ -61,9 +70,13 @@ class SurfaceSimulation:
     faulty: int = 80
     size: int = 256
     seed: int = 0
+    pose: str = "whole"
+    exposure: float = 0.0
 
     def __post_init__(self) -> None:
-        check_least(self, normals=0, test_normals=0, faulty=0, size=128, seed=0)
+        check_least(self, normals=0, test_normals=0, faulty=0, size=128, seed=0, exposure=0)
+        if self.pose not in POSES:
+            raise EndlineError(f"The simulation knows no pose '{self.pose}': choose one of {', '.join(POSES)}.")
         if self.normals + self.test_normals + self.faulty == 0:
             raise EndlineError("The simulation has no photographs; set normals, test_normals or faulty above 0.")
 
@@ -81,26 +94,50 @@ class Photograph:
     mask: NDArray[np.bool_]
 
 
-def synthesise(kind: str, rng: np.random.Generator, size: int) -> Photograph:
+def synthesise(
+    kind: str, rng: np.random.Generator, size: int, *, pose: str = "whole", exposure: float = 0.0
+) -> Photograph:
     """Return one photograph of a part that is "good" or has a defect of a kind of `KINDS`.
 
-    The part, the shot, the sensor's noise and the defect draw from four children of `rng`: the same generator with
-    another kind gives the same part in the same light, with and without the defect.
+    The part, the shot, the sensor's noise, the defect, pose and exposure draw from children of `rng`: the same
+    generator with another kind gives the same part in the same light, with and without the defect.
+
+    Args:
+        kind: "good", or of the defect.
+        rng: is spawned from.
+        size: height and width in pixels.
+        pose: as `SurfaceSimulation` has it.
+        exposure: as `SurfaceSimulation` has it.
+
+    Raises:
+        EndlineError: for an unknown kind.
     """
     if kind != "good" and kind not in KINDS:
         raise EndlineError(f"The simulation knows no defect {kind!r}; choose good, {', '.join(KINDS)}.")
-    part_rng, shot_rng, noise_rng, defect_rng = rng.spawn(4)
+    part_rng, shot_rng, noise_rng, defect_rng, pose_rng, exposure_rng = rng.spawn(6)
     surface = Surface.draw(part_rng, size)
     shot = Shot.draw(shot_rng)
-    good = shot.take(surface)
+    gain = np.float32(np.exp(exposure * exposure_rng.standard_normal()))
+    lying = {"whole": None, "aligned": Pose.aligned(), "any": Pose.draw(pose_rng)}[pose]
+
+    def taken(seen: Surface) -> NDArray[np.float32]:
+        lit = shot.take(seen)
+        return gain * (lit if lying is None else lying.laid(lit))
+
+    good = taken(surface)
     noise = sensor_noise(good, noise_rng)
     image = _digitise(good + noise)
     if kind == "good":
         return Photograph(image, np.zeros((size, size), dtype=np.bool_))
     draw, strengths = KINDS[kind]
     strength = float(np.exp(defect_rng.uniform(*np.log(strengths))))
-    damaged = shot.take(draw(size, strength, defect_rng).apply(surface))
-    mask = _visible(np.abs(damaged - good).mean(axis=2))
+    for _ in range(TRIES):  # a defect that no part of the plate shows is none
+        damaged = taken(draw(size, strength, defect_rng).apply(surface))
+        mask = _visible(np.abs(damaged - good).mean(axis=2))
+        if mask.any():
+            break
+    else:
+        raise EndlineError(f"In {TRIES} tries no {kind} fell on the plate: choose another seed, or a larger size.")
     return Photograph(_damage(image, _digitise(damaged + noise), mask), mask)
 
 
@@ -166,7 +203,8 @@ def simulate(folder: Path, settings: SurfaceSimulation, progress: Callable[[int,
         for done, (part, kind, number) in enumerate(photographs, start=1):
             # Numbered by its folder: more photographs in one folder change none in another.
             place = ("train", "test", *KINDS).index(part if kind == "good" else kind)
-            made = synthesise(kind, np.random.default_rng([settings.seed, place, number]), settings.size)
+            rng = np.random.default_rng([settings.seed, place, number])
+            made = synthesise(kind, rng, settings.size, pose=settings.pose, exposure=settings.exposure)
             _save(made.image, beside / _image_name(part, kind, number))
             if kind != "good":
                 _save(made.mask.astype(np.uint8) * np.uint8(255), beside / _mask_name(kind, number))
