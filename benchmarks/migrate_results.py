@@ -67,8 +67,10 @@ ADDED: dict[str, Any] = {  # settings that the old code had not -> the value und
     "settings.run.precision": "float32",
     "detector.pretrained": True,
 }
-SINCE: dict[str, Any] = {  # likewise, since digests have been what they are: dotted name in `settings_content` -> value
+SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, the oldest first: dotted name -> value
     "settings.preparation.light": "auto",  # the detector's own, which is as_is for all that had been there
+    "settings.simulation.pose": "whole",
+    "settings.simulation.exposure": 0.0,
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.
@@ -201,15 +203,21 @@ def completed(name: str) -> tuple[pd.DataFrame, Counter[str]]:
             said["left: the grid has no such point"] += 1
             continue
         content = settings_content(ROOT, None, sweep.station, sweep.parameters(point))
-        before = nest({key: value for key, value in flatten(content).items() if SINCE.get(key, ...) != value})
+        added = list(SINCE)
+        before = {digest(_without(content, added[number:])) for number in range(len(added))}
         if table.loc[row, "settings_digest"] == digest(content):
             said["up to date"] += 1
-        elif table.loc[row, "settings_digest"] == digest(before):
+        elif table.loc[row, "settings_digest"] in before:
             table.loc[row, "settings_digest"] = digest(content)
             said["migrated"] += 1
         else:
             said["left: other settings"] += 1
     return table, said
+
+
+def _without(content: Mapping[str, Any], added: list[str]) -> dict[str, Any]:
+    """Content without those of the added settings that have the value of `SINCE`."""
+    return nest({key: value for key, value in flatten(content).items() if key not in added or value != SINCE[key]})
 
 
 def main() -> None:
