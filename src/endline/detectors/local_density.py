@@ -88,7 +88,7 @@ def density_and_distance(known: Tensor, k: int, neighbours: int, normalisation: 
     Example:
         >>> own, away = density_and_distance(torch.tensor([[0.0], [1.0], [3.0]]), 1, 1, "ratio")
         >>> own.tolist(), away.tolist()
-        ([1.0, 1.0, 4.0], [1.0, 1.0, 2.25])
+        ([1.0, 1.0, 4.0], [1.0, 1.0, 4.0])
     """
     kept = list(_own_distances(known)) if len(known) ** 2 <= KEPT else None
     own = _density(kept or _own_distances(known), min(k, len(known) - 1))

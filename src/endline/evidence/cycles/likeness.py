@@ -34,7 +34,7 @@ def signal_looks(cycle: Cycle) -> NDArray[np.float32]:
         >>> cycle = Cycle(("way", "force"), times, np.stack([times, 0 * times]))
         >>> looks = signal_looks(cycle)
         >>> looks.shape, [round(float(x), 1) for x in looks[0, :3]], bool(looks[1].any())
-        ((2, 64), [0.8, 0.9, 0.9], False)
+        ((2, 64), [0.8, 0.9, 1.0], False)
     """
     moments = np.linspace(cycle.times[0], cycle.times[-1], POINTS)
     points = np.array([np.interp(moments, cycle.times, values) for values in cycle.values]).reshape(-1, POINTS)
