@@ -134,6 +134,7 @@ def stream(
         check_env(project / "conf", env)
         running = opened(PublishedModel.load(latest_model(project, station, env)), file, window, hop, rate)
         click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
+        click.echo(running.promise)
         if running.reason:
             click.echo(
                 f"Beware: {running.reason}. Verdicts keep the rate that can be promised: record more good parts."

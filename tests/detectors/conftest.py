@@ -32,6 +32,21 @@ def cycles() -> Callable[..., FeatureSet]:
 
 
 @pytest.fixture(scope="session")
+def with_event() -> Callable[..., FeatureSet]:
+    """Makes cycles of quiet signals with one short peak, at a place of its own within some steps in every cycle."""
+
+    def make(count: int, seed: int, height: float = 4.0, within: tuple[int, int] = (4, 56)) -> FeatureSet:
+        rng = np.random.default_rng(seed)
+        values = 0.1 * rng.standard_normal((count, 2, 64)).astype("f4")
+        for row, place in enumerate(rng.integers(*within, count)):
+            values[row, 0, place : place + 3] += height
+        valid = np.ones((count, 64), "f4")
+        return FeatureSet({"cycle": values, "valid": valid}, key=f"{count} {seed} {height} {within}")
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def published() -> Callable[[str], Any]:
     """Makes the detector of a name with its settings in conf/paper."""
     settings = yaml.safe_load(PAPER.read_text())["detectors"]

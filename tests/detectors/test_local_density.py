@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from endline.detectors import local_density
-from endline.detectors.local_density import FLOOR, check_names, density, normalised_distance, normalised_nearest
+from endline.detectors.local_density import (
+    FLOOR,
+    check_names,
+    density,
+    density_and_distance,
+    normalised_distance,
+    normalised_nearest,
+)
 from endline.errors import EndlineError
 
 
@@ -51,6 +58,24 @@ def test_as_a_plain_loop(distance, normalisation, k, neighbours, monkeypatch):
     score = normalised_distance(new, known, found, neighbours, distance=distance, normalisation=normalisation)
     assert score.dtype == torch.float64
     np.testing.assert_allclose(score, expected, rtol=1e-11)
+
+
+@pytest.mark.parametrize("normalisation", ["ratio", "difference", "none"])
+@pytest.mark.parametrize("kept", [0, 2**24])
+def test_training_samples_are_compared_with_each_other_as_a_new_one_with_the_rest(normalisation, kept, monkeypatch):
+    monkeypatch.setattr(local_density, "ROWS", 5)
+    monkeypatch.setattr(local_density, "KEPT", kept)
+    computed = []
+    original = local_density.distances
+    monkeypatch.setattr(local_density, "distances", lambda *given: computed.append(1) or original(*given))
+    known = vectors(13, 1)
+    own, away = density_and_distance(known, 3, 2, normalisation)
+    assert len(computed) == (3 if kept else 6)  # pieces
+    torch.testing.assert_close(own, density(known, 3))
+    for row in range(13):
+        rest = torch.arange(13) != row
+        score = normalised_distance(known[row : row + 1], known[rest], own[rest], 2, normalisation=normalisation)
+        torch.testing.assert_close(away[row : row + 1], score)
 
 
 def test_equal_training_samples_stay_finite_and_an_equal_new_one_has_no_distance():

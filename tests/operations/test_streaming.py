@@ -81,9 +81,32 @@ def test_the_alarm_stays_until_the_score_is_low():
     assert course == [False, False, False, True, True, True, False, False, True]
 
 
-def test_too_few_cycles_promise_nothing(calibrated):
+def test_too_few_cycles_promise_what_they_can(calibrated):
     few = StreamScorer(dict(zip("a", calibrated.members, strict=True)), 3, calibrated.hysteresis, calibrated.settings)
-    assert few.calibrated(cycles(3, 1)).on == np.inf
+    held_out = cycles(3, 1)
+    largest = [max(v.score for v in few.score_stream([values])) for values in held_out.read()["cycle"].numpy()]
+    assert few.calibrated(held_out).on == pytest.approx(max(largest))  # stated are 10 %, kept are 25 %
+
+
+class Loudness:
+    """Each step's value of the first signal as its score."""
+
+    def step_scores(self, batch):
+        return batch["cycle"][:, 0], batch["valid"]
+
+
+@pytest.mark.parametrize(("held_out", "rate", "kept"), [(19, 0.05, 0.05), (19, 0.1, 0.1), (9, 0.05, 0.1)])
+def test_the_rate_is_kept_of_cycles_however_many_windows_they_have(held_out, rate, kept):
+    """On average over calibrations, as split conformal prediction promises: floor((n + 1) rate) / (n + 1)."""
+    rng, alarms = np.random.default_rng(0), []
+    made = StreamScorer({"a": Loudness()}, 1, Hysteresis(np.inf, np.inf), StreamSettings(4, 4, 0, rate))
+    for _ in range(60):
+        drawn = rng.standard_normal((held_out + 5, 1, 16)).astype("f4")
+        made.hysteresis = made.calibrated(
+            FeatureSet({"cycle": drawn[5:], "valid": np.ones((held_out, 16), "f4")}, key="noise")
+        )
+        alarms += [any(v.alarm for v in made.score_stream([values])) for values in drawn[:5]]
+    assert np.mean(alarms) == pytest.approx(kept, abs=0.04)  # 300 cycles, 60 calibrations
 
 
 def test_a_cycle_shorter_than_a_window_is_told(calibrated):

@@ -135,6 +135,11 @@ def test_the_command_line_words_of_a_recording(model, night, tmp_path):
     running = opened(model, path, None, 2.0, None)
     first = next(running.verdicts)
     assert running.where(first) == "seconds     0.0 to     2.0"
+    assert running.promise == (
+        "Of the windows of a sound machine at most 5 % are flagged: on average 90 of the 1800 an hour, one every 2 s. "
+        "For one an hour 1799 held-out clips are needed, and --rate=0.000556; there are 30."
+    )
+    assert "on average 180 of the 3600 an hour, one every 1 s" in opened(model, path, None, None, None).promise
     assert running.hysteresis.on == model.calibration.threshold > running.hysteresis.off
     with pytest.raises(EndlineError, match="window=16 is of cycles, and one of machine_audio is as long as the clips"):
         opened(model, path, 16, None, None)

@@ -82,6 +82,7 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     assert "score" in verdict.output
     assert stream.exit_code == 0, stream.output
     assert "alarm on above" in stream.output
+    assert "Of normal cycles at most 50 % raise the alarm in any of their windows" in stream.output
     assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
 
 

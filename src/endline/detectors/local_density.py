@@ -6,6 +6,8 @@ clips of one working condition and ten of another then share one threshold, and 
 new clip is of.
 """
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +19,7 @@ DISTANCES = ("squared_euclidean", "cosine")
 NORMALISATIONS = ("ratio", "difference", "none")
 FLOOR = 1e-3  # least density, as a share of the mean one: equal training samples are no reason to divide by zero
 ROWS = 256  # training samples whose distances to all others are in memory at once
+KEPT = 2**24  # distances of training samples to each other that are kept rather than computed twice, 64 MiB
 
 
 def check_names(owner: str, distance: str, normalisation: str) -> None:
@@ -67,13 +70,47 @@ def density(known: Tensor, k: int, distance: str = "squared_euclidean") -> Tenso
         >>> density(torch.tensor([[0.0], [1.0], [3.0]]), k=1)
         tensor([1., 1., 4.])
     """
-    means = []
+    return _density(_own_distances(known, distance), min(k, len(known) - 1))
+
+
+def density_and_distance(known: Tensor, k: int, neighbours: int, normalisation: str) -> tuple[Tensor, Tensor]:
+    """`density` of training vectors, and the normalised distance of each to its nearest other ones, (n,) each.
+
+    The squared distances to each other are computed once, piece by piece; of more than `KEPT` of them a piece is not
+    kept but computed again, so that memory stays bounded.
+
+    Args:
+        known: training vectors (n, d), at least 2.
+        k: neighbours that tell the density.
+        neighbours: whose normalised distances are averaged.
+        normalisation: as in `normalised_nearest`.
+
+    Example:
+        >>> own, away = density_and_distance(torch.tensor([[0.0], [1.0], [3.0]]), 1, 1, "ratio")
+        >>> own.tolist(), away.tolist()
+        ([1.0, 1.0, 4.0], [1.0, 1.0, 4.0])
+    """
+    kept = list(_own_distances(known)) if len(known) ** 2 <= KEPT else None
+    own = _density(kept or _own_distances(known), min(k, len(known) - 1))
+    count = min(neighbours, len(known) - 1)
+    away = [
+        normalised(piece, own, normalisation).topk(count, largest=False).values.mean(1)
+        for piece in kept or _own_distances(known)
+    ]
+    return own, torch.cat(away)
+
+
+def _own_distances(known: Tensor, distance: str = "squared_euclidean") -> Iterator[Tensor]:
+    """Distances (rows, n) of vectors (n, d) to each other, `ROWS` at a time; infinite to themselves."""
     for start in range(0, len(known), ROWS):
         away = distances(known[start : start + ROWS], known, distance)
         own = torch.arange(len(away), device=known.device)
         away[own, start + own] = torch.inf
-        means.append(away.topk(min(k, len(known) - 1), largest=False).values.mean(1))
-    mean = torch.cat(means)
+        yield away
+
+
+def _density(pieces: Iterable[Tensor], k: int) -> Tensor:
+    mean = torch.cat([away.topk(k, largest=False).values.mean(1) for away in pieces])
     level = mean.mean()
     return torch.where(level > 0, mean.clamp(min=FLOOR * level), 1.0)
 

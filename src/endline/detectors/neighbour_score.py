@@ -7,9 +7,7 @@ from torch import Tensor, nn
 
 from endline.detectors.local_density import (
     check_names,
-    density,
-    distances,
-    normalised,
+    density_and_distance,
     normalised_distance,
     normalised_nearest,
 )
@@ -105,8 +103,9 @@ class NeighbourScore(nn.Module):
         level = settings.floor * spread.mean().clamp(min=1e-6)
         self.spread = (spread.square() + level.square()).sqrt()
         self.vectors = vectors / self.spread
-        self.density = density(self.vectors, settings.density_neighbours)
-        own = _compared(self._others(settings), settings)
+        s = settings
+        self.density, away = density_and_distance(self.vectors, s.density_neighbours, s.neighbours, s.normalisation)
+        own = _compared(away, s)
         self.mean, self.deviation = own.mean(), own.std(correction=0).clamp(min=1e-3)
 
     def forward(self, vectors: Tensor, settings: NeighbourSettings) -> Tensor:
@@ -128,12 +127,6 @@ class NeighbourScore(nn.Module):
         normalisation = settings.normalisation
         _, rows = normalised_nearest(new[None], self.vectors, self.density, 1, normalisation=normalisation)
         return new - self.vectors[rows[0, 0]]
-
-    def _others(self, settings: NeighbourSettings) -> Tensor:
-        """Normalised distance (samples,) of each training vector to its nearest other ones."""
-        away = normalised(distances(self.vectors, self.vectors), self.density, settings.normalisation)
-        away.fill_diagonal_(torch.inf)
-        return away.topk(min(settings.neighbours, len(away) - 1), largest=False).values.mean(1)
 
 
 def _compared(distance: Tensor, settings: NeighbourSettings) -> Tensor:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from endline.detectors.scoring import fold_scores
 from endline.errors import EndlineError
 from endline.evaluation.rankings import Ranking, rankings
-from endline.evaluation.thresholds import INTERPOLATED, gamma_threshold, normals_needed, promisable
+from endline.evaluation.thresholds import INTERPOLATED, gamma_threshold, promisable, unkept_rate
 from endline.samples import item_of
 
 RULES = ("conformal", INTERPOLATED, "gamma")
@@ -123,14 +123,10 @@ class Calibration:
     @property
     def rate_reason(self) -> str | None:
         """Why `rate` is not the stated one; None where it is."""
-        if self.rate <= self.stated_rate:
+        if self.rule == "gamma":
             return None
         of_domain = f" of {self.limiting.domain}" if self.domains else ""
-        return (
-            f"{self.limiting.units} calibrating parts{of_domain} can promise no false-alarm rate below "
-            f"{100 * self.rate:.3g} %: "
-            f"at least {normals_needed(self.stated_rate)} are needed for {100 * self.stated_rate:.3g} %"
-        )
+        return unkept_rate(self.stated_rate, self.limiting.units, f"calibrating parts{of_domain}")
 
     @property
     def bound(self) -> float | None:

@@ -75,6 +75,23 @@ def promisable(rate: float, parts: int) -> float:
     return max(rate, 1 / (parts + 1))
 
 
+def unkept_rate(rate: float, parts: int, name: str = "calibrating parts") -> str | None:
+    """Why N calibrating parts, called by a name, cannot promise a false-alarm rate; None where they can.
+
+    Example:
+        >>> unkept_rate(0.05, 19)
+        >>> unkept_rate(0.05, 4, "held-out cycles")
+        '4 held-out cycles can promise no false-alarm rate below 20 %: at least 19 are needed for 5 %'
+    """
+    least = promisable(rate, parts)
+    if least <= rate:
+        return None
+    return (
+        f"{parts} {name} can promise no false-alarm rate below {100 * least:.3g} %: at least {normals_needed(rate)} "
+        f"are needed for {100 * rate:.3g} %"
+    )
+
+
 def conformal_threshold(held_out: Numbers, rate: float) -> float:
     """Scores above it are flagged: the ceil((1 - rate)(n + 1))-th smallest held-out score.
 

@@ -49,6 +49,11 @@ class Preparation(ABC):
         """How feature maps were made; None where there are none of a backbone."""
         return None
 
+    @property
+    def hop(self) -> float | None:
+        """Seconds from one window to the next of something longer; None where items are no windows."""
+        return None
+
     @abstractmethod
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all samples.
@@ -196,8 +201,8 @@ class Station:
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, batch after batch; None without masks.
-        windows: a file of any length as windows that each could be an item, one every so many seconds (None: as the
-            station thinks best); None where items are no pieces of something longer.
+        windows: a file of any length as windows that each could be an item, one every so many seconds (None: the
+            preparation's `hop`); None where items are no pieces of something longer.
 
     Example:
         >>> find_station("robot_cycle").title

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from endline.errors import EndlineError
+from endline.evaluation.thresholds import unkept_rate
 from endline.evidence.station import find_station
-from endline.operations.streaming import Hysteresis, StreamScorer, StreamSettings, WindowVerdict, replay
+from endline.operations.stream_promise import cycle_promise, window_promise
+from endline.operations.streaming import (
+    Hysteresis,
+    StreamScorer,
+    StreamSettings,
+    WindowVerdict,
+    held_out_cycles,
+    replay,
+)
 from endline.operations.window_judge import WindowJudge
 from endline.published import PublishedModel
 
@@ -19,10 +28,11 @@ class Running:
         verdicts: on its windows, as they come.
         hysteresis: of the alarm.
         unit: what windows are counted in: `steps` or `seconds`.
+        promise: what share of false alarms is promised, of what, and how many an hour that is, as a sentence.
         reason: why another rate than the stated one is kept; None where it is kept.
 
     Example:
-        >>> running = Running(iter(()), Hysteresis(2.0, 1.0), "seconds")
+        >>> running = Running(iter(()), Hysteresis(2.0, 1.0), "seconds", "Nothing is promised.")
         >>> running.where(WindowVerdict(3.0, 6.0, 0.5, False, 1.0))
         'seconds     3.0 to     6.0'
     """
@@ -30,6 +40,7 @@ class Running:
     verdicts: Iterator[WindowVerdict]
     hysteresis: Hysteresis
     unit: str
+    promise: str
     reason: str | None = None
 
     def where(self, verdict: WindowVerdict) -> str:
@@ -59,11 +70,18 @@ def opened(model: PublishedModel, file: Path, window: int | None, hop: float | N
                 "leave out --window."
             )
         judge = WindowJudge(model, rate)
-        reason = judge.inspector.model.calibration.rate_reason
-        return Running(judge.judge(file, hop), judge.hysteresis, "seconds", reason)
+        calibration = judge.inspector.model.calibration
+        promise = window_promise(calibration, hop if hop and hop > 0 else model.preparation.hop)
+        return Running(judge.judge(file, hop), judge.hysteresis, "seconds", promise, calibration.rate_reason)
     if hop is not None and not hop.is_integer():
         raise EndlineError(f"hop={hop:g} is no whole number of steps: give one to --hop.")
     given = {"window": window, "hop": None if hop is None else int(hop), "rate": rate}
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     scorer = StreamScorer.of_model(model, settings)
-    return Running(scorer.score_stream(replay(model, file, settings.hop)), scorer.hysteresis, "steps")
+    verdicts = scorer.score_stream(replay(model, file, settings.hop))
+    cycles, seconds = held_out_cycles(model)
+    promise, reason = (
+        cycle_promise(settings.rate, cycles, seconds),
+        unkept_rate(settings.rate, cycles, "held-out cycles"),
+    )
+    return Running(verdicts, scorer.hysteresis, "steps", promise, reason)

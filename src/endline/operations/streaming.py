@@ -13,7 +13,7 @@ from torch import Tensor
 
 from endline.detectors.scoring import Detectors
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import conformal_threshold
+from endline.evaluation.thresholds import conformal_threshold, promisable
 from endline.evidence.cycles.features import CyclePreparation
 from endline.feature_set import Batch, FeatureSet
 from endline.published import PublishedModel
@@ -43,7 +43,7 @@ class StreamSettings:
         hop: steps from one window to the next.
         context: steps before the window that the detector sees too.
         rate: stated rate of false alarms a cycle; the alarm goes on above the window score that no larger share of
-            normal cycles ever reaches.
+            normal cycles ever reaches. Few held-out cycles promise a larger one, see `promisable`.
 
     Example:
         >>> StreamSettings(window=32).context
@@ -149,8 +149,8 @@ class StreamScorer:
     def calibrated(self, held_out: FeatureSet) -> Hysteresis:
         """Hysteresis from normal cycles (arrays `cycle`, `valid`) that the detectors have not seen.
 
-        `on` is the conformal threshold on the cycles' largest window scores; `off` is their median, which half of all
-        normal cycles reach.
+        `on` is the conformal threshold on the cycles' largest window scores, at the smallest rate that so many can
+        promise where they cannot promise the stated one; `off` is their median, which half of all normal cycles reach.
 
         Raises:
             EndlineError: when a cycle is shorter than a window.
@@ -165,7 +165,8 @@ class StreamScorer:
                 )
             largest.append(max(verdict.score for verdict in self.score_stream([values])))
         scores = np.asarray(largest)
-        return Hysteresis(conformal_threshold(scores, self.settings.rate), float(np.median(scores)))
+        rate = promisable(self.settings.rate, len(scores))
+        return Hysteresis(conformal_threshold(scores, rate), float(np.median(scores)))
 
     def score_stream(self, chunks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[WindowVerdict]:
         """Verdicts on a running cycle, as soon as each window is complete.
@@ -223,6 +224,15 @@ def replay(model: PublishedModel, file: Path, steps: int) -> list[NDArray[np.flo
     arrays = {name: values.numpy()[0] for name, values in features.only(("cycle", "valid")).read().items()}
     values = arrays["cycle"][:, arrays["valid"] > 0]
     return [values[:, start : start + steps] for start in range(0, values.shape[1], steps)]
+
+
+def held_out_cycles(model: PublishedModel) -> tuple[int, float]:
+    """Number of normal cycles that the detectors of a model have not seen, and the seconds that one of them lasts."""
+    preparation = _cycles(model)
+    assert model.normals is not None
+    assert preparation.rate is not None  # else `of_model` has refused it
+    steps = model.normals.only(("valid",)).read()["valid"].sum(1)
+    return len(steps), float(steps.mean()) / preparation.rate
 
 
 def _cycles(model: PublishedModel) -> CyclePreparation:

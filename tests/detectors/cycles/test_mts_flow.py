@@ -6,8 +6,9 @@ import torch
 
 from endline.detectors.cycles.mts_ast import MTSAST, MTSASTConfig
 from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
-from endline.detectors.cycles.signals import Standardisation, downsampled, signal_gradient, window_spectra
+from endline.detectors.cycles.signals import downsampled, signal_gradient, window_spectra
 from endline.detectors.progress import Progress
+from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

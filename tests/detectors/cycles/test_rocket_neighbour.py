@@ -9,7 +9,6 @@ from endline.detectors.cycles.random_kernels import LENGTH, PARTS, RandomKernels
 from endline.detectors.cycles.rocket_neighbour import RocketNeighbour, RocketNeighbourConfig
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import FeatureSet
 
 
 def kernels(signals=3, steps=40, number=10, seed=0):
@@ -57,16 +56,7 @@ def test_memory_is_bounded_by_pieces_that_change_nothing(monkeypatch):
     assert sorted(made(x, valid)[0].tolist()) == pytest.approx(sorted(whole[0].tolist()))
 
 
-def with_event(count: int, seed: int, height: float = 4.0) -> FeatureSet:
-    """Quiet signals with one short peak, at a place of its own in every cycle."""
-    rng = np.random.default_rng(seed)
-    values = 0.1 * rng.standard_normal((count, 2, 64)).astype("f4")
-    for row, place in enumerate(rng.integers(4, 56, count)):
-        values[row, 0, place : place + 3] += height
-    return FeatureSet({"cycle": values, "valid": np.ones((count, 64), "f4")}, key=f"{count} {seed} {height}")
-
-
-def test_an_event_may_move_but_not_be_missing():
+def test_an_event_may_move_but_not_be_missing(with_event):
     new = {height: with_event(8, 1, height).read(range(8)) for height in (4.0, 0.0)}
     detector = RocketNeighbour(RocketNeighbourConfig(kernels=60))
     detector.fit(with_event(40, 0), seed=0, progress=Progress())

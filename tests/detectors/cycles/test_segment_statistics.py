@@ -1,6 +1,7 @@
 """Statistics of segments: by hand, under masks, and what they see that a likelihood does not."""
 
-import numpy as np
+from functools import partial
+
 import pytest
 import torch
 
@@ -9,16 +10,12 @@ from endline.detectors.cycles.segment_gaussian import SegmentGaussian, SegmentGa
 from endline.detectors.cycles.segment_statistics import StatisticsGaussian, segment_statistics
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
-from endline.feature_set import FeatureSet
 
 
-def with_event(count: int, seed: int, height: float = 4.0) -> FeatureSet:
-    """Quiet signals with one short peak in the first quarter, at a place of its own in every cycle."""
-    rng = np.random.default_rng(seed)
-    values = 0.1 * rng.standard_normal((count, 2, 64)).astype("f4")
-    for row, place in enumerate(rng.integers(2, 12, count)):
-        values[row, 0, place : place + 3] += height
-    return FeatureSet({"cycle": values, "valid": np.ones((count, 64), "f4")}, key=f"{count} {seed} {height}")
+@pytest.fixture(scope="module")
+def early(with_event):
+    """Cycles whose event lies in the first quarter."""
+    return partial(with_event, within=(2, 12))
 
 
 def test_the_statistics_by_hand():
@@ -58,8 +55,8 @@ def test_the_distance_is_mahalanobis():
     torch.testing.assert_close(made(vectors).double(), expected, rtol=1e-2, atol=1e-3)
 
 
-def test_mts_flow_scores_the_statistics_of_its_latents_and_of_the_signals():
-    train = with_event(60, 0)
+def test_mts_flow_scores_the_statistics_of_its_latents_and_of_the_signals(early):
+    train = early(60, 0)
     flow = MTSFlow(MTSFlowConfig(score="statistics", segments=2, epochs=1, min_hidden=8, blocks=1))
     flow.fit(train, seed=0, progress=Progress())
     x, valid = flow.model.prepared(train.read())
@@ -76,32 +73,32 @@ def test_no_segments_are_told(segments):
         SegmentGaussianConfig(segments=segments)
 
 
-def auroc(made) -> float:
+def auroc(made, early) -> float:
     """Of cycles whose event is missing against usual ones."""
-    usual, missing = (made.score(with_event(40, seed, height).read()).score for seed, height in ((1, 4.0), (2, 0.0)))
+    usual, missing = (made.score(early(40, seed, height).read()).score for seed, height in ((1, 4.0), (2, 0.0)))
     return float((missing[:, None] > usual).float().mean())
 
 
-def test_a_missing_event_is_seen_by_statistics_and_taken_for_likely_by_a_likelihood():
+def test_a_missing_event_is_seen_by_statistics_and_taken_for_likely_by_a_likelihood(early):
     plain = SegmentGaussian(SegmentGaussianConfig())
-    plain.fit(with_event(120, 0), seed=0, progress=Progress())
-    assert auroc(plain) > 0.95
+    plain.fit(early(120, 0), seed=0, progress=Progress())
+    assert auroc(plain, early) > 0.95
     found = {}
     for score in ("statistics", "likelihood"):
         config = MTSFlowConfig(
             score=score, epochs=20, batch_size=8, learning_rate=5e-3, min_hidden=16, kernel=5, blocks=2
         )
         flow = MTSFlow(config)
-        flow.fit(with_event(120, 0), seed=0, progress=Progress())
-        found[score] = auroc(flow)
+        flow.fit(early(120, 0), seed=0, progress=Progress())
+        found[score] = auroc(flow, early)
     assert found["statistics"] > 0.8
     assert found["likelihood"] < 0.5
 
 
-def test_the_map_shows_when_something_strange_happens():
+def test_the_map_shows_when_something_strange_happens(early):
     made = SegmentGaussian(SegmentGaussianConfig())
-    made.fit(with_event(60, 0), seed=0, progress=Progress())
-    arrays = with_event(4, 3).read()
+    made.fit(early(60, 0), seed=0, progress=Progress())
+    arrays = early(4, 3).read()
     arrays["cycle"][:, 1, 40] = 3.0
     heat = made.score(arrays).map
     assert (heat[:, 1].argmax(1) == 40).all()

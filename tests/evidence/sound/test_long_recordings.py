@@ -32,6 +32,9 @@ def written(folder, values, name="long.wav", rate=RATE, **options):
         ("a.mp3", None),
         ("a.aiff", "PCM_24"),
         ("a.au", None),
+        ("a.paf", "PCM_16"),
+        ("a.pvf", "PCM_16"),
+        ("a.ircam", "FLOAT"),
     ],
 )
 @pytest.mark.parametrize("hop", [1.0, 0.37])

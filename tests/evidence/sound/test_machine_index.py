@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from endline.errors import EndlineError
+from endline.evidence.near_duplicates import near_duplicates
 from endline.evidence.sound.clip_names import ClipName
 from endline.evidence.sound.machine_index import Reading, index_clip, index_clips
 from endline.samples import OUTLIER, TEST, TRAIN
@@ -54,6 +55,20 @@ def index(folder, **changes):
 )  # fmt: skip
 def test_names_of_all_years(stem, expected):
     assert ClipName.of(stem) == expected
+
+
+def test_a_quieter_copy_of_a_training_clip_is_found_and_outliers_have_no_look(tmp_path):
+    folder = machine(tmp_path / "fan")
+    machine(tmp_path / "pump")
+    known, copy = (folder / name for name in ("train/section_00_source_train_normal_0001_vel_6.wav", "test/section_00_"
+        "source_test_normal_0001_vel_6.wav"))  # fmt: skip
+    soundfile.write(copy, 0.3 * soundfile.read(known)[0], RATE)
+    samples = index(tmp_path, group="fan", outliers=["pump"]).samples
+    assert (samples["look_hash"].isna() == (samples["split"] == OUTLIER)).all()
+    found = near_duplicates(samples.assign(part=None))
+    assert found[["training", "tested"]].to_numpy().tolist() == [
+        [path.relative_to(tmp_path).as_posix() for path in (known, copy)]
+    ]
 
 
 def test_the_layout_of_2023_is_read_with_its_split(tmp_path):

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from endline.detectors.base import ConfigT, Detector
-from endline.detectors.cycles.signals import Standardisation, masked_mean, measured, signal_gradient
+from endline.detectors.cycles.signals import masked_mean, measured, signal_gradient
 from endline.detectors.scored import Scored
+from endline.detectors.standardisation import Standardisation
 from endline.detectors.statistics import BEYOND
 from endline.feature_set import Batch
 

@@ -14,16 +14,10 @@ from torch.nn import functional
 
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import StepwiseDetector
-from endline.detectors.cycles.signals import (
-    DEVIATION_FLOOR,
-    Standardisation,
-    cycle_shape,
-    masked_mean,
-    measured_batches,
-    prepared,
-)
+from endline.detectors.cycles.signals import DEVIATION_FLOOR, cycle_shape, masked_mean, measured_batches, prepared
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
+from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 

@@ -7,14 +7,9 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import StepDetector
-from endline.detectors.cycles.signals import (
-    DEVIATION_FLOOR,
-    Standardisation,
-    cycle_shape,
-    measured_batches,
-    prepared,
-)
+from endline.detectors.cycles.signals import DEVIATION_FLOOR, cycle_shape, measured_batches, prepared
 from endline.detectors.fitting import Training
+from endline.detectors.standardisation import Standardisation
 from endline.detectors.statistics import bounded_normal_nll
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError

@@ -12,7 +12,6 @@ from endline.detectors.cycles.cycle_detector import StepwiseDetector
 from endline.detectors.cycles.segment_statistics import StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import (
     BATCH,
-    Standardisation,
     cycle_shape,
     masked_mean,
     measured_batches,
@@ -22,6 +21,7 @@ from endline.detectors.cycles.signals import (
 )
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
+from endline.detectors.standardisation import Standardisation
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet

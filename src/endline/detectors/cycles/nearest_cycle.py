@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import CycleDetector
-from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured_batches, prepared
+from endline.detectors.cycles.signals import cycle_shape, measured_batches, prepared
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
+from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import ElementDetector
-from endline.detectors.cycles.signals import Standardisation, cycle_shape, measured, measured_batches
+from endline.detectors.cycles.signals import cycle_shape, measured, measured_batches
 from endline.detectors.fitting import Training
+from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 

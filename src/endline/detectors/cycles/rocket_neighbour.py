@@ -8,14 +8,10 @@ from torch import Tensor, nn
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.random_kernels import PARTS, RandomKernels
-from endline.detectors.cycles.signals import (
-    Standardisation,
-    cycle_shape,
-    measured,
-    measured_batches,
-)
+from endline.detectors.cycles.signals import cycle_shape, measured, measured_batches
 from endline.detectors.fitting import Training
 from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
+from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from endline.detectors.cycles.signals import Standardisation
+from endline.detectors.standardisation import Standardisation
 from endline.feature_set import Batch, FeatureSet
 
 BATCH = 32

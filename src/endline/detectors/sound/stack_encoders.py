@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from endline.backbones.networks import Trunk
 from endline.detectors.base import Shapes
-from endline.detectors.cycles.signals import Standardisation
+from endline.detectors.standardisation import Standardisation
 from endline.feature_set import Batch, FeatureSet
 
 BATCH = 16

@@ -15,6 +15,7 @@ from endline.array_store import ArrayStore, FeatureRecipe
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
+from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.index import index_cycle, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
@@ -23,9 +24,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 16
-MARGIN = 0.1  # of the longest training cycle: by so much a good one may be longer or shorter than all of them
 ARRAYS = ("cycle", "valid", "outside", "scale")
-ROUNDING = 1e-9  # of durations, which are differences of times
 log = logging.getLogger(__name__)
 
 
@@ -43,7 +42,7 @@ class CyclePreparation(Preparation):
             is always made.
         form: where the signals of a cycle's own file are found.
         offsets: what each signal is less of in the arrays; empty for nothing.
-        durations: seconds of the shortest and the longest training cycle; None where they are not known.
+        durations: of the training cycles; None where they are not known.
 
     Example:
         >>> CyclePreparation(("torque",), length=100, rate=50.0).arrays
@@ -58,18 +57,18 @@ class CyclePreparation(Preparation):
     arrays: tuple[str, ...] = ("cycle", "valid")
     form: CycleFormat = field(default_factory=CycleFormat)
     offsets: tuple[float, ...] = ()
-    durations: tuple[float, float] | None = None
+    durations: Durations | None = None
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
         form = CycleFormat(**{**plain["form"], "normal": tuple(plain["form"]["normal"])})
-        lists = {
-            key: tuple(plain[key])
-            for key in ("signals", "arrays", "offsets", "durations")
-            if plain.get(key) is not None
-        }
-        return cls(**{**plain, **lists, "form": form})
+        lists = {key: tuple(plain[key]) for key in ("signals", "arrays", "offsets") if key in plain}
+        durations = plain.get("durations")
+        if durations is not None:
+            # Of runs from before their count was kept there are two numbers.
+            durations = Durations(**durations) if isinstance(durations, Mapping) else Durations(*durations)
+        return cls(**{**plain, **lists, "form": form, "durations": durations})
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all cycles."""
@@ -123,25 +122,8 @@ class CyclePreparation(Preparation):
         return {**wanted, SUMMARY: np.stack([summary(cycle.values) for cycle in cycles])}
 
     def outside(self, cycle: Cycle) -> float:
-        """How far the cycle's duration lies beyond those of training: 0 within their range and a margin on either side,
-        then the excess in margins. The margin is half the range, and at least a tenth of the longest. Where the longest
-        training cycle lasts more than twice as long as the shortest, half the range would reach down to nothing: below,
-        the margin then leaves the ratio of the two, so that a cycle is too short where it is to the shortest as that is
-        to the longest.
-
-        Example:
-            >>> preparation = CyclePreparation(("torque",), length=101, rate=100.0, durations=(1.0, 1.0))
-            >>> [round(preparation.outside(Cycle((), np.array([0.0, end]), np.zeros((0, 2)))), 6) for end in (1.1, 1.8)]
-            [0.0, 7.0]
-        """
-        if self.durations is None:
-            return 0.0
-        (shortest, longest), duration = self.durations, float(cycle.times[-1] - cycle.times[0])
-        least, half = MARGIN * longest, (longest - shortest) / 2
-        above = max(least, half)
-        below = max(least, min(half, shortest - shortest**2 / longest))
-        excess = max((duration - longest) / above, (shortest - duration) / below) - 1
-        return excess if excess > ROUNDING else 0.0
+        """How far the cycle's duration lies beyond those of training, see `Durations.beyond`; 0 where it does not."""
+        return 0.0 if self.durations is None else self.durations.beyond(float(cycle.times[-1] - cycle.times[0]))
 
     def _say_length(self, name: str, cycle: Cycle) -> None:
         duration = float(cycle.times[-1] - cycle.times[0])
@@ -150,7 +132,8 @@ class CyclePreparation(Preparation):
                 "%s lasts %.4g s, the training cycles %.4g to %.4g s: that counts as an anomaly by itself.",
                 name,
                 duration,
-                *self.durations,
+                self.durations.shortest,
+                self.durations.longest,
             )
         beyond = 0 if self.rate is None else steps_at(duration, len(cycle.times), self.rate) - self.length
         if beyond > 0:

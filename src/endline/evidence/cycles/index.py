@@ -22,6 +22,7 @@ from endline.evidence.cycles.layouts import (
     named_signals,
     robot_files,
 )
+from endline.evidence.cycles.likeness import cycle_look, signal_looks
 from endline.evidence.cycles.robot_files import check_columns, check_labels, cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.evidence.decoded import DECODED
@@ -78,8 +79,8 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
 
     Returns:
         The sample table, with the columns `first_row, rows` (position in a file of many cycles, else missing), `steps`,
-        `duration` in seconds and `rate` in Hz; the fact `signals` names those that all cycles have, and `offsets` says
-        what each is less of before it becomes float32.
+        `duration` in seconds, `rate` in Hz and `look_hash` (`cycle_look`); the fact `signals` names those that all
+        cycles have, and `offsets` says what each is less of before it becomes float32.
 
     Raises:
         EndlineError: as `find_layout` and `check_columns`; for unknown signals; when no cycle can be used, or
@@ -158,6 +159,7 @@ class _Read(NamedTuple):
     repeated: int
     measured: Row
     spans: NDArray[np.float64]
+    looks: NDArray[np.float32]
 
 
 def _of_files(
@@ -168,9 +170,8 @@ def _of_files(
     for file in track(layout.files, "Reading the cycles", transient=True):
         with rejections.instead(file.path):
             cycle = decoded_cycle(folder / file.path, settings.form, named_signals(settings.signals))
-            read[file] = _Read(
-                cycle.names, cycle.available, cycle.left_out, cycle.repeated, _measured(cycle), _spans(cycle)
-            )
+            told = (cycle.names, cycle.available, cycle.left_out, cycle.repeated)
+            read[file] = _Read(*told, _measured(cycle), _spans(cycle), signal_looks(cycle))
     normals = [one for file, one in read.items() if file.kind == NORMAL]
     names = _usual_names(normals or list(read.values()), settings.signals) if read else ()
     rows: dict[CycleFile, Row] = {}
@@ -181,7 +182,9 @@ def _of_files(
             digest = rejections.digest(file.path)
             group = settings.group or folder.resolve().name
             row = _row(file.path, group, file.kind, file.split == "train")
-            rows[file] = {**row, "simulated": settings.simulated, "digest": digest, **one.measured}
+            about = {"simulated": settings.simulated, "digest": digest}
+            look = cycle_look(one.looks[[one.names.index(name) for name in names]])
+            rows[file] = {**row, **about, **one.measured, "look_hash": look}
     _say_left_out(Counter(name for one in read.values() for name in one.left_out))
     _say_repeated({file.path: one.repeated for file, one in read.items() if one.repeated})
     learns = "train" if layout.published_split else "test"  # the split that the layout gives to those that may train
@@ -251,7 +254,8 @@ def _of_robot(
             kind = CATEGORIES[labels.category]
             row = _row(name, settings.group or path.stem, kind, labels.setting == TRAINING_SETTING)
             where = {"path": path.name, "first_row": segment.first, "rows": segment.rows}
-            about = {"simulated": settings.simulated, "digest": cycle.digest}
+            look = cycle_look(signal_looks(cycle))
+            about = {"simulated": settings.simulated, "digest": cycle.digest, "look_hash": look}
             rows.append({**row, **about, **_measured(cycle), **where})
             if kind == NORMAL:
                 spans[labels.setting == TRAINING_SETTING].append(_spans(cycle))

@@ -9,6 +9,7 @@ import pandas as pd
 from endline.errors import EndlineError
 from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
+from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.values import CycleFormat
@@ -51,11 +52,12 @@ def prepare(
             "such as mts_flow, pca, nearest_cycle or gaussian."
         )
     steps, rate = parameters["steps"], parameters["rate"]
+    training = samples[samples["split"] == TRAIN]
     rate = None if steps is not None else rate or float(samples["rate"].median())
-    length = steps if rate is None else common_length(samples[samples["split"] == TRAIN], rate)
+    length = steps if rate is None else common_length(training, rate)
     # The exhibits show every cycle beside its nearest normal one.
     arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})
-    durations = samples.loc[samples["split"] == TRAIN, "duration"]
+    durations, parts = training["duration"], training["unit"].nunique()
     return CyclePreparation(
         tuple(facts["signals"]),
         length,
@@ -63,7 +65,7 @@ def prepare(
         arrays,
         _format(parameters),
         offsets=tuple(facts["offsets"]),
-        durations=(float(durations.min()), float(durations.max())),
+        durations=Durations(float(durations.min()), float(durations.max()), parts),
     )
 
 

@@ -16,7 +16,6 @@ from endline.evidence.sound.machine_index import clip_row
 from endline.evidence.sound.recordings import Signal, check_samples, one_channel, resample
 from endline.evidence.station import Window
 
-HOP = 0.5  # of a window, where none is given: a short fault lies whole in one of two windows
 log = logging.getLogger(__name__)
 
 
@@ -39,7 +38,7 @@ def clip_windows(
     """
     seconds = preparation.samples / preparation.reading.sample_rate
     remarks = _Remarks(path)
-    step = HOP * seconds if hop is None else hop
+    step = preparation.hop if hop is None else hop
     for cut in cut_windows(path, seconds, step, preparation.reading.sample_rate):
         start, stop = cut.seconds
         if cut.problem is not None:

@@ -1,5 +1,6 @@
 """Recordings of hours, read block by block: windows as if each had been cut out, and what is wrong where."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ from endline.evidence.sound.recordings import (
     UNKNOWN,
     Channels,
     SoundStream,
+    check_coding,
     check_rate,
     checked_size,
     missing_by_log,
+    unsure_end,
 )
 from endline.evidence.sound.sound_headers import true_lengths
 
 BLOCK = 2**14  # samples that are read at once
 COPY = "copy it again from its source"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,8 @@ def cut_windows(path: Path, seconds: float, hop: float, lowest_rate: int) -> Ite
         checked_size(path)
         content = StoredSound(path)
     with content:
+        for remark in unsure_end(content):
+            log.warning("%s: %s", path, remark)
         with one_file(path):
             problem = content.mend()
             try:
@@ -174,6 +180,7 @@ def cut_windows(path: Path, seconds: float, hop: float, lowest_rate: int) -> Ite
             except soundfile.LibsndfileError as error:
                 raise problem or FileRejected("no sound file that libsndfile can read", REMEDY) from error
             rate, count = int(file.samplerate), int(file.channels)
+            check_coding(file)
             check_rate(rate, lowest_rate)
             if rate * count > DENSEST:
                 raise FileRejected(f"it has {count} channels at {rate} Hz", "export fewer of them")

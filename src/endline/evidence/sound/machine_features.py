@@ -34,6 +34,7 @@ SHIFTED, SECTION, LOG_MEL = "stft_shifted", "section", "log_mel"
 CLIP_ARRAYS = (*MAKERS, SHIFTED, SECTION)
 FACTS = ("seconds", "rate", "channels", "bits")  # columns of the sample table that make the control
 BATCH = 16  # clips in memory at once
+WINDOW_HOP = 0.5  # of a clip, from one window of a recording to the next: a short fault lies whole in one of two
 LOOKED_AT = 64  # training clips from which the range of the mel picture is taken
 DARKEST, BRIGHTEST = 0.01, 0.999  # shares of their values below which the picture is 0, and above which it is 1
 
@@ -76,6 +77,11 @@ class ClipPreparation(Preparation):
     def pyramid(self) -> PyramidSettings:
         """How feature maps are made, by the station or by a detector that has a network of its own for other arrays."""
         return self.arrays.pyramid
+
+    @property
+    def hop(self) -> float:
+        """Seconds from one window of a recording to the next: half a window, which is as long as a clip."""
+        return WINDOW_HOP * self.samples / self.reading.sample_rate
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:

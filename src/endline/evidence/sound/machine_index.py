@@ -15,10 +15,12 @@ from endline.evidence.decoded import DECODED
 from endline.evidence.folders import left_out, list_folder, other_endings
 from endline.evidence.label_table import find_label_table
 from endline.evidence.labels import Own
+from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.clip_names import EXAMPLE, TARGET, ClipName, follows_nearly
 from endline.evidence.sound.condition_table import contradiction, read_conditions
 from endline.evidence.sound.file_facts import file_facts
+from endline.evidence.sound.likeness import clip_look
 from endline.evidence.sound.mirror_index import READABLE, TABLE_BELOW, kinds_of_files
 from endline.evidence.sound.recordings import Signal, read_recording, resample, sound_endings
 from endline.files import file_digest
@@ -73,8 +75,9 @@ def index_clips(
         labels: the user's own words, see `own_labels`.
 
     Returns:
-        One row a clip, with its `digest` and `seconds`, and `rate`, `channels` and `bits` of its file; `domain`,
-        `section` and `attributes` as far as names and `attributes_*.csv` tell them. The split is published where some
+        One row a clip, with its `digest` and `seconds`, `rate`, `channels` and `bits` of its file, and `look_hash`
+        (`clip_look`) but of outliers; `domain`, `section` and `attributes` as far as names and `attributes_*.csv` tell
+        them. The split is published where some
         clips train and others are tested.
 
     Raises:
@@ -108,7 +111,8 @@ def index_clips(
         with rejections.instead(name):
             seconds = _seconds(folder / name, reading)
             facts = {"digest": rejections.digest(name), "seconds": seconds, **file_facts(folder / name)}
-            rows.append({**row, "simulated": simulated, **facts})
+            look = None if row["split"] == OUTLIER else _look(folder / name, reading)
+            rows.append({**row, "simulated": simulated, **facts, "look_hash": look})
     table = find_label_table(folder)
     taken = {*clips} if in_layout or table is None else {*clips, table.name}
     rejections.rows += left_out(folder, listing, taken, endings, READABLE, labels=TABLE_BELOW)
@@ -154,6 +158,11 @@ def clip_signal(path: Path, reading: Reading) -> Signal:
 def _decoded(path: Path, reading: Reading) -> tuple[Signal, NDArray[np.int64]]:
     signal, rate = read_recording(path, channel=reading.channel, lowest_rate=reading.sample_rate)
     return signal, np.array(rate)
+
+
+def _look(path: Path, reading: Reading) -> str:
+    signal, rate = DECODED.read(path, lambda path: _decoded(path, reading), reading)
+    return look_hash(clip_look(signal, int(rate)))
 
 
 def _seconds(path: Path, reading: Reading) -> float:

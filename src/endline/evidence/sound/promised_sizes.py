@@ -1,7 +1,7 @@
 """How many bytes sound files of rarer formats must have by their headers: libsndfile reads what is there, in silence.
 
 Read after the formats' definitions: AVR (Audio Visual Research), Creative Voice, NIST SPHERE, MIDI Sample Dump
-Standard, Akai MPC2000, MATLAB 5 (level 5 MAT-file), FastTracker 2 instruments, and RFC 3533 (2003) of Ogg.
+Standard, Akai MPC2000, MATLAB 5 (level 5 MAT-file), and RFC 3533 (2003) of Ogg.
 """
 
 import re
@@ -15,6 +15,7 @@ from endline.errors import FileRejected
 REMEDY = "export it as WAV, FLAC or another sound format"
 PACKET, PACKET_DATA = 127, 120  # bytes of a packet of a sample dump, and those of its samples
 LAST_PAGE = 4  # flag of an Ogg page: its stream ends here
+NIST_HEADER = 1024  # bytes; by its definition a header has 1024, of which libsndfile reads no more
 START = 64  # bytes that are looked at to know a format
 
 
@@ -42,16 +43,13 @@ def check_size(content: Content) -> None:
     """Refuse the content of a sound file that is shorter than its header promises, where the format is one of these.
 
     Raises:
-        FileRejected: when bytes are missing, or when the format says nothing of its length.
+        FileRejected: when bytes are missing.
 
     Example:
-        >>> check_size(b"PVF1" + bytes(9))
+        >>> check_size(b"2BIT" + bytes(22) + bytes([0, 0, 0, 9]))
         Traceback (most recent call last):
-        endline.errors.FileRejected: a PVF file does not say how long it is, and may lack its end: export it as WAV, ...
+        endline.errors.FileRejected: the file is truncated, 98 bytes that its header promises are missing: copy it ...
     """
-    for start, name in LENGTHLESS.items():
-        if re.match(start, content[:START], re.DOTALL):
-            raise no_length(name)
     for start, size in SIZES.items():
         if re.match(start, content[:START], re.DOTALL):
             try:
@@ -66,16 +64,28 @@ def check_size(content: Content) -> None:
         )
 
 
+def lengthless(content: Content) -> str:
+    r"""What a file is called that libsndfile reads, but that does not say how long it is; "" for one that does.
+
+    Half of such a file looks as whole as all of it does.
+
+    Example:
+        >>> lengthless(b"PVF1\n1 44100 16\n"), lengthless(b"RIFF")
+        ('a PVF file', '')
+    """
+    for start, name in LENGTHLESS.items():
+        if re.match(start, content[:START], re.DOTALL):
+            return name
+    if content[:8] == b"NIST_1A\n" and b"sample_count" not in content[:NIST_HEADER]:
+        return "this NIST file"
+    return ""
+
+
 def truncated(missing: int) -> FileRejected:
     """What is wrong with a file that lacks some bytes."""
     return FileRejected(
         f"the file is truncated, {missing} bytes that its header promises are missing", "copy it again from its source"
     )
-
-
-def no_length(name: str) -> FileRejected:
-    """What is wrong with a file of a format that has no length in its header, or none in this file."""
-    return FileRejected(f"{name} file does not say how long it is, and may lack its end", REMEDY)
 
 
 def _avr(content: Content) -> int:
@@ -92,15 +102,13 @@ def _voc(content: Content) -> int:
 
 
 def _nist(content: Content) -> int:
-    """Lines of a name, a type and a value; without a count of samples there is no length."""
+    """Lines of a name, a type and a value; without a count of samples there is no promise."""
     header = int(content[8:16])
     lines = re.findall(rb"^(\w+) -i (\d+)", content[:header], re.MULTILINE)
     values = {name: int(value) for name, value in lines}
-    if b"sample_count" not in values:
-        raise no_length("this NIST")
     companded = re.search(rb"^sample_coding -s\d+ [au]-?law", content[:header], re.MULTILINE)
     size = 1 if companded else values.get(b"sample_n_bytes", 2)  # libsndfile writes 2 of both
-    return header + values[b"sample_count"] * values.get(b"channel_count", 1) * size
+    return header + values.get(b"sample_count", 0) * values.get(b"channel_count", 1) * size
 
 
 def _sds(content: Content) -> int:
@@ -122,14 +130,6 @@ def _mat5(content: Content) -> int:
     return at - 8
 
 
-def _xi(content: Content) -> int:
-    count = int.from_bytes(content[296:298], "little")
-    sizes = [struct.unpack("<I", content[at : at + 4])[0] for at in range(298, 298 + 40 * count, 40)]
-    if not any(sizes):  # as libsndfile writes it
-        raise no_length("this XI")
-    return 298 + 40 * count + sum(map(int, sizes))
-
-
 def _is_ended(content: Content) -> bool:
     """Whether an Ogg file ends with a whole page that is the last one of a stream."""
     at, flags = 0, 0
@@ -141,9 +141,9 @@ def _is_ended(content: Content) -> bool:
 
 # By how such a file begins.
 LENGTHLESS = {
-    rb" paf|fap ": "a PAF",
-    rb"PVF1": "a PVF",
-    rb"\x64\xa3[\x01-\x04]\x00|\x00[\x01-\x04]\xa3\x64": "an IRCAM",
+    rb" paf|fap ": "a PAF file",
+    rb"PVF1": "a PVF file",
+    rb"\x64\xa3[\x01-\x04]\x00|\x00[\x01-\x04]\xa3\x64": "an IRCAM file",
 }
 SIZES: dict[bytes, Callable[[Content], int]] = {
     rb"2BIT": _avr,
@@ -152,5 +152,4 @@ SIZES: dict[bytes, Callable[[Content], int]] = {
     rb"\xf0\x7e.\x01": _sds,
     rb"\x01\x04[ -~]{16}": _mpc2000,
     rb"MATLAB 5\.0": _mat5,
-    rb"Extended Instrument: ": _xi,
 }

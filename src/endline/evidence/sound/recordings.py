@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.sound.promised_sizes import REMEDY
+from endline.evidence.sound.promised_sizes import REMEDY, Content, lengthless
 from endline.evidence.sound.sound_headers import checked_header
 
 LOWEST_RATE = 16_000  # Hz; below it the upper half of the mel image could only be guessed
@@ -36,7 +36,7 @@ Span = tuple[float, float]
 
 
 class SoundStream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A sound file that is read without a seek where its length is not known, for there it fails.
+    """A sound file that is read without a seek where that fails: its length is not known, or its coding is DWVW.
 
     Example:
         >>> file = io.BytesIO()
@@ -46,14 +46,15 @@ class SoundStream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
     """
 
     def seekable(self) -> bool:
-        """Whether its length is known; a FLAC that was written to a pipe has none."""
-        return bool(super().seekable()) and self.frames != UNKNOWN
+        """Whether it may be sought: a FLAC that was written to a pipe has no length, and DWVW only runs forward."""
+        return bool(super().seekable()) and self.frames != UNKNOWN and not self.subtype.startswith("DWVW")
 
 
 def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST_RATE) -> tuple[Signal, int]:
     """Read any file that libsndfile knows as one channel.
 
-    A constant offset is taken away and a silent channel left out, each with a warning in the log. The header of a
+    A constant offset is taken away and a silent channel left out, each with a warning in the log, and so is a format
+    that does not say how long it is, for nothing tells whether its end is missing. The header of a
     file that a program wrote to a pipe, with no true length in it, is mended in memory. A recording may last 60 s; the
     environment variable ENDLINE_LONGEST_RECORDING gives another limit in seconds. Nothing beyond it is read.
 
@@ -94,7 +95,7 @@ def read_recording(path: Path, *, channel: str = MEAN, lowest_rate: int = LOWEST
     check_samples(channels)
     check_rate(rate, lowest_rate)
     signal, remarks = one_channel(channels, channel)
-    for remark in remarks:
+    for remark in [*unsure_end(content), *remarks]:
         log.warning("%s: %s", path, remark)
     return signal, rate
 
@@ -117,6 +118,20 @@ def checked_size(path: Path) -> int:
             "a Sound Designer II file keeps its header outside of its data, where nothing reads it", REMEDY
         )
     return size
+
+
+def unsure_end(content: Content) -> list[str]:
+    """Remark on a file whose end may be missing without a sign of it; none on others."""
+    name = lengthless(content)
+    return [f"{name} does not say how long it is: if its end is missing, nothing tells."] if name else []
+
+
+def check_coding(file: SoundStream) -> None:
+    """Refuse an opened file whose format leaves out what must be known, or whose samples libsndfile reads wrongly."""
+    if file.format == "XI":  # libsndfile takes 44100 Hz for each
+        raise FileRejected("an XI file does not say its rate", REMEDY)
+    if file.subtype == "ALAC_20" and file.channels > 1:  # loud ones come back with other samples, up to full scale
+        raise FileRejected("20-bit Apple Lossless sound of several channels is read wrongly by libsndfile", REMEDY)
 
 
 def check_rate(rate: int, lowest: int) -> None:
@@ -183,6 +198,7 @@ def _too_long(reason: str, longest: float) -> FileRejected:
 def _read_channels(file: SoundStream, longest: float, most: int) -> tuple[Channels, int, int]:
     """Channels, rate, and the number of samples that the header promises (0: it does not know)."""
     rate, count, promised = int(file.samplerate), int(file.channels), int(file.frames)
+    check_coding(file)
     missing = missing_by_log(file.extra_info)
     if missing:
         raise FileRejected(

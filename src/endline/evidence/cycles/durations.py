@@ -1,0 +1,66 @@
+"""How far the duration of a cycle lies beyond those of the training: by so much it counts as an anomaly by itself."""
+
+from dataclasses import dataclass
+from functools import cache
+from math import lgamma, log
+
+LEAST = 0.1  # of the longest training cycle: by so much a good one may be longer or shorter than all of them
+HALF = 0.5  # of the range of the training cycles, as well
+SHARE = 0.2  # of the rate 1 / (n + 1), the smallest that n cycles can promise, at which durations flag good cycles
+ROUNDING = 1e-9  # of durations, which are differences of times
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Durations of the training cycles.
+
+    Attributes:
+        shortest, longest: in seconds.
+        count: parts that were recorded; 0 where it is not known.
+
+    Example:
+        >>> Durations(1.0, 1.0).beyond(1.1), round(Durations(1.0, 1.0).beyond(1.8), 6)
+        (0.0, 7.0)
+    """
+
+    shortest: float
+    longest: float
+    count: int = 0
+
+    def beyond(self, seconds: float) -> float:
+        """How far a duration lies beyond those of the training, in margins: 0 within their range and one margin.
+
+        The margin is `range_share` of the range, and at least a tenth of the longest. Where the longest training cycle
+        lasts more than twice as long as the shortest, that would reach down to nothing: below, the margin then leaves
+        the ratio of the two, so that a cycle is too short where it is to the shortest as that is to the longest.
+        """
+        least, share = LEAST * self.longest, range_share(self.count) * (self.longest - self.shortest)
+        above = max(least, share)
+        below = max(least, min(share, self.shortest - self.shortest**2 / self.longest))
+        excess = max((seconds - self.longest) / above, (self.shortest - seconds) / below) - 1
+        return excess if excess > ROUNDING else 0.0
+
+
+@cache
+def range_share(count: int) -> float:
+    """Share of the range of N durations by which a good one may lie beyond it: half, and more of few.
+
+    The calibrating cycles lie within the range, so what durations flag comes on top of the stated rate. With no margin
+    it would be 2 / (n + 1), whatever the durations. Where they exceed their least by exponentially distributed times,
+    as waiting times do, a new one is beyond the longest and k ranges more with a probability of n! Γ(2 + k) /
+    ((n + 1) Γ(n + 1 + k)) (by Rényi's representation of order statistics, 1953); k is chosen for a fifth of
+    1 / (n + 1). Normal and lognormal durations have lighter tails. Where durations are of two kinds and training has
+    seen one, no margin helps: there the bound without a margin is all that holds.
+
+    Example:
+        >>> [round(range_share(count), 2) for count in (10, 14, 20, 60, 1000)]
+        [0.94, 0.78, 0.66, 0.5, 0.5]
+    """
+    if count < 2:  # of one the range is 0
+        return HALF
+    low, high = 0.0, 10.0  # 10 is more than two durations need
+    while high - low > 1e-6:
+        k = (low + high) / 2
+        tail = lgamma(count + 1) + lgamma(2 + k) - lgamma(count + 1 + k)
+        low, high = (k, high) if tail > log(SHARE) else (low, k)
+    return max(HALF, high)
