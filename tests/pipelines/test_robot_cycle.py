@@ -167,7 +167,7 @@ def test_of_several_robots_the_group_names_the_folder(cells, folder):
         (folder / robot).mkdir()
     for kind in ("normal", "stuck"):
         (folder / kind).rename(folder / "left" / kind)
-    cells.run(raw=str(folder), group="left", detector="statistics_neighbour")
+    cells.run(raw=str(folder), group="left", detector="cycle_neighbour")
     samples = cells.load("samples")
     assert set(samples["group"]) == {"left"}
     assert samples["path"].str.startswith("left/").all()

@@ -63,7 +63,9 @@ class CyclePreparation(Preparation):
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
-        named = {key: tuple(value) if isinstance(value, list) else value for key, value in plain["form"].items()}
+        named: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain["form"].items()
+        }
         form = CycleFormat(**named)
         lists = {
             key: tuple(plain[key])

@@ -315,10 +315,11 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
         EndlineError: when a file cannot be read any more.
     """
     if form.of_tables:
-        for path, rows in groupby(samples.itertuples(), lambda row: str(row.path)):
+        places = zip(samples["path"], samples["first_row"].astype(int), samples["rows"].astype(int), strict=True)
+        for path, inside in groupby(places, lambda place: str(place[0])):
             with _still_there(folder / path):
                 table = read_long_table(folder / path, form, signals)
-                yield from (only(table.at(int(row.first_row), int(row.rows)), signals) for row in rows)
+                yield from (only(table.at(first, rows), signals) for _, first, rows in inside)
         return
     if samples["first_row"].notna().any():  # then all lie in one file
         positions = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))

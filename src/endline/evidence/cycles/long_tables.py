@@ -104,8 +104,8 @@ class LongTable:
     def _named(self, names: NDArray[np.object_]) -> Iterator[Piece]:
         blank = np.flatnonzero(names == "")
         if len(blank):
-            problem = f"row {self.times.index[blank[0]]} names no cycle in its column '{self.form.cycle}'"
-            raise FileRejected(problem, "say there which cycle each row belongs to")
+            said = f"row {self.times.index[blank[0]]} names no cycle in its column '{self.form.cycle}'"
+            raise FileRejected(said, "say there which cycle each row belongs to")
         starts = np.flatnonzero(np.r_[True, names[1:] != names[:-1]]) if len(names) else np.zeros(0, int)
         ends = np.r_[starts[1:], len(names)]
         runs = pd.Series(names[starts]).value_counts()
@@ -115,7 +115,8 @@ class LongTable:
             if name in seen:
                 continue
             seen.add(name)
-            problem, labels = None, self._labels(start, end)
+            labels = self._labels(start, end)
+            problem: FileRejected | None = None
             if runs[name] > 1:
                 problem = FileRejected(f"its rows lie in {runs[name]} places, between those of others", SORT)
             elif len(set(labels)) > 1:

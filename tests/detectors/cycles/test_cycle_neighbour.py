@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.stats import kurtosis, skew
 
+from endline.detectors.cycles.cycle_neighbour import CycleNeighbour, CycleNeighbourConfig
 from endline.detectors.cycles.cycle_statistics import NUMBERS, QUANTILES, cycle_statistics
-from endline.detectors.cycles.statistics_neighbour import StatisticsNeighbour, StatisticsNeighbourConfig
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
@@ -71,9 +71,9 @@ def measured(count: int, seed: int, **faults) -> FeatureSet:
     return FeatureSet({**arrays, "duration": duration.astype("f4")}, key=f"{count} {seed} {faults}")
 
 
-@pytest.fixture(scope="module")
-def fitted() -> StatisticsNeighbour:
-    detector = StatisticsNeighbour(StatisticsNeighbourConfig())
+@pytest.fixture(scope="module", params=[0, 60])
+def fitted(request) -> CycleNeighbour:
+    detector = CycleNeighbour(CycleNeighbourConfig(kernels=request.param))
     detector.fit(measured(14, 0), seed=0, progress=Progress())
     return detector
 
@@ -88,14 +88,24 @@ def test_the_map_shows_the_signal_that_changed(fitted):
     assert fitted.score(measured(1, 1, steady=0.5).read()).map[0].sum(1).argmax() == 1
 
 
+def test_the_larger_score_of_the_views_counts():
+    detector, new = CycleNeighbour(CycleNeighbourConfig(kernels=20)), measured(5, 1, missing=1.0).read()
+    detector.fit(measured(14, 0), seed=0, progress=Progress())
+    with torch.no_grad():
+        views = zip(detector.model.known, detector.model.views(new), strict=True)
+        each = [known(view, detector.config) for known, view in views]
+    torch.testing.assert_close(detector.score(new).score, torch.maximum(*each))
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"neighbours": 0}, "statistics_neighbour has neighbours=0: choose at least 1."),
-        ({"floor": 0.0}, "statistics_neighbour has floor=0.0: it must be above 0."),
-        ({"normalisation": "root"}, "statistics_neighbour has no normalisation 'root'"),
+        ({"kernels": -1}, "cycle_neighbour has kernels=-1: choose at least 1, or 0 for none."),
+        ({"neighbours": 0}, "cycle_neighbour has neighbours=0: choose at least 1."),
+        ({"floor": 0.0}, "cycle_neighbour has floor=0.0: it must be above 0."),
+        ({"normalisation": "root"}, "cycle_neighbour has no normalisation 'root'"),
     ],
 )
 def test_settings_that_cannot_be_are_sentences(settings, said):
     with pytest.raises(EndlineError, match=said):
-        StatisticsNeighbourConfig(**settings)
+        CycleNeighbourConfig(**settings)
