@@ -95,22 +95,27 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
         _check_names(files)
         check_env(project_folder() / "conf", env)
         inspector = Inspector.of_latest_run(project_folder(), station, env=env)
-        refused = 0
+        judged, refused = 0, 0
         for file in files:
             try:
-                verdict = inspector.inspect(file).iloc[0]
-            except EndlineError as problem:  # one bad file keeps no other from its verdict
+                for name, verdict in inspector.inspect_each(file):
+                    judged += 1
+                    if isinstance(verdict, EndlineError):  # one bad cycle of a table keeps no other from its verdict
+                        refused += 1
+                        click.echo(f"NONE       {verdict}", err=True)
+                        continue
+                    word = "ANOMALOUS" if verdict["flagged"] else "normal"
+                    click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {name}")
+            except EndlineError as problem:  # nor does a bad file
                 if len(files) == 1:
                     raise
-                refused += 1
+                judged, refused = judged + 1, refused + 1
                 click.echo(f"NONE       {problem}", err=True)
-                continue
-            word = "ANOMALOUS" if verdict["flagged"] else "normal"
-            click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {file}")
         if reason := inspector.model.calibration.rate_reason:
             click.echo(f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts.")
         if refused:
-            raise EndlineError(f"{refused} of {len(files)} files have no verdict, see above: they are not normal.")
+            items = "files" if judged == len(files) else "items"
+            raise EndlineError(f"{refused} of {judged} {items} have no verdict, see above: they are not normal.")
 
 
 @cli.command()

@@ -154,10 +154,22 @@ def test_what_is_fitted_does_not_depend_on_any_tested_cycle(cells, folder):
         ({"detector": "patchcore", "signals": "gearbox"}, "There is no signal 'gearbox': choose a group"),
         ({"detector": "cutpaste"}, "The detector reads 'image', which is made of images, not of cycles: choose one"),
         ({"rate": 400}, "None of the 13 cycles"),
-        ({"format": "xml"}, "robot_cycle.preparation.formats has no 'xml': choose one of plain, unscrewing"),
+        ({"format": "xml"}, "robot_cycle.preparation.formats has no 'xml': choose one of cycles, plain, recordings"),
         ({"train_fraction": 0.1}, "1 normal item(s) would train, at least 3 are needed"),
         ({"raw": "/nowhere"}, "There is no folder /nowhere"),
     ],
 )
 def test_wrong_options_end_in_a_sentence(cells, run, sentence, params, said):
     assert said in sentence(cells.command(**params))
+
+
+def test_of_several_robots_the_group_names_the_folder(cells, folder):
+    for robot in ("left", "right"):
+        (folder / robot).mkdir()
+    for kind in ("normal", "stuck"):
+        (folder / kind).rename(folder / "left" / kind)
+    cells.run(raw=str(folder), group="left", detector="cycle_neighbour")
+    samples = cells.load("samples")
+    assert set(samples["group"]) == {"left"}
+    assert samples["path"].str.startswith("left/").all()
+    assert len(samples) == 12

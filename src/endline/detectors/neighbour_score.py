@@ -97,11 +97,16 @@ class NeighbourScore(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def learn(self, vectors: Tensor, settings: NeighbourSettings) -> None:
-        """Keep the training vectors (samples, numbers)."""
-        spread = vectors.std(0, correction=0)
-        level = settings.floor * spread.mean().clamp(min=1e-6)
-        self.spread = (spread.square() + level.square()).sqrt()
+    def learn(self, vectors: Tensor, settings: NeighbourSettings, spread: Tensor | None = None) -> None:
+        """Keep the training vectors (samples, numbers).
+
+        `spread` (numbers,) is what each number is divided by; None: its deviation, with the settings' floor.
+        """
+        if spread is None:
+            own = vectors.std(0, correction=0)
+            level = settings.floor * own.mean().clamp(min=1e-6)
+            spread = (own.square() + level.square()).sqrt()
+        self.spread = spread
         self.vectors = vectors / self.spread
         s = settings
         self.density, away = density_and_distance(self.vectors, s.density_neighbours, s.neighbours, s.normalisation)

@@ -55,7 +55,14 @@ class Rejections:
         Raises:
             FileRejected: for a copy of a file that was taken before.
         """
-        digest = file_digest(self.folder / name)
+        return self.first_of(file_digest(self.folder / name), name, among)
+
+    def first_of(self, digest: str, name: str, among: str = "") -> str:
+        """The digest of what `name` holds, which must be the first of its contents; see `digest`.
+
+        Raises:
+            FileRejected: for a copy of what was taken before.
+        """
         other = self._names.setdefault((among, digest), name)
         if other != name:
             raise FileRejected(f"the same {self.contents} as {other}", "keep one of them, with the right label")

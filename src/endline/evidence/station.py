@@ -76,6 +76,14 @@ class Preparation(ABC):
             EndlineError: when the file cannot be used.
         """
 
+    def inspect_each(self, path: Path, compute: Compute = CPU) -> Iterator[tuple[str, Inspected | EndlineError]]:
+        """What `inspect` gives of each item of a new file, by name, or what is wrong with it: most files are one item.
+
+        Raises:
+            EndlineError: when the file cannot be used at all.
+        """
+        yield str(path), self.inspect(path, compute)
+
     def plain(self) -> dict[str, Any]:
         """The preparation as JSON can write it."""
         return asdict(self)  # type: ignore[call-overload, no-any-return]  # subclasses are dataclasses

@@ -19,7 +19,8 @@ def with_units(samples: pd.DataFrame, folder: Path, setting: str | None) -> pd.D
     r"""The sample table with its `unit` column filled.
 
     Args:
-        samples: the sample table; an item whose part is not known stays a part of its own, which is said.
+        samples: the sample table; an item whose part is not known stays a part of its own, which is said. What its
+            index says of the parts holds where neither a table nor a setting does.
         folder: raw folder; its table `units.csv` (columns `path, unit`) says which part each file shows.
         setting: a regular expression that is searched for in each path and whose groups together name the part, as
             `exp\d_num_(\d+)`, or `([^/]+)/[^/]+$` for the folder that a file lies in; `item` for each item a part of
@@ -35,6 +36,8 @@ def with_units(samples: pd.DataFrame, folder: Path, setting: str | None) -> pd.D
         ['a', 'a']
     """
     items = item_of(samples)
+    if setting is None and "unit" in samples and not (folder / UNITS).exists():
+        return samples
     if setting == ITEM or (setting is None and not (folder / UNITS).exists()):
         return samples.assign(unit=items)
     known = _by_table(samples, folder / UNITS) if setting is None else _by_expression(samples, setting)

@@ -1,6 +1,7 @@
 """Inspect new files with the published model of a station's latest run."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ class Inspector:
             EndlineError: when the file cannot be used.
         """
         return self.judge(*self.model.preparation.inspect(path, self.compute))
+
+    def inspect_each(self, path: Path) -> Iterator[tuple[str, pd.Series | EndlineError]]:
+        """Verdict on each item of a file, by name: a row of `inspect`, or what is wrong with the item.
+
+        Raises:
+            EndlineError: when the file cannot be used at all.
+        """
+        for name, found in self.model.preparation.inspect_each(path, self.compute):
+            yield name, found if isinstance(found, EndlineError) else self.judge(*found).iloc[0]
 
     def judge(self, rows: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
         """Verdicts on rows of the sample table with their arrays, columns as those of `inspect`."""

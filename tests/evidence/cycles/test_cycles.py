@@ -18,7 +18,7 @@ from endline.evidence.cycles.cycle_files import read_cycle
 from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.features import CyclePreparation, common_length
 from endline.evidence.cycles.index import READABLE, CycleIndexing, index_cycle, index_cycles, read_cycles
-from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
+from endline.evidence.cycles.resampling import at_rate, common_rate, steps_at, to_steps
 from endline.evidence.cycles.robot_files import cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.robot_signals import CATEGORIES, GROUPS, META, SIGNALS, axis_of, stem
@@ -459,11 +459,18 @@ def test_arrays_are_padded_cut_and_masked(tmp_path):
     assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
 
 
-@pytest.mark.parametrize("rate", [0.0, -1.0, np.inf, np.nan])
+@pytest.mark.parametrize("rate", [0.0, -1.0, np.inf, np.nan, "slow"])
 def test_rates_that_are_none(tmp_path, rate):
-    samples = index_cycles(folder_of(tmp_path), CycleIndexing(rate=50)).samples.assign(split="train")
-    with pytest.raises(EndlineError, match="is no rate: choose a positive one, or null"):
-        common_length(samples, rate)
+    with pytest.raises(EndlineError, match="is no rate: choose a positive one, auto, or null"):
+        index_cycles(folder_of(tmp_path), CycleIndexing(rate=rate))
+
+
+def test_by_default_cycles_keep_their_own_rate_up_to_50_hz():
+    assert common_rate("auto", pd.Series([0.1, 0.1, 47.6])) == 0.1
+    assert common_rate("auto", pd.Series([100.0, 99.0])) == 50
+    assert common_rate(None, pd.Series([100.0, 98.0])) == 99
+    with pytest.raises(EndlineError, match="rate=fast is no rate"):
+        common_rate("fast", pd.Series([100.0]))
 
 
 def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog):

@@ -198,6 +198,7 @@ def test_signals_of_any_rate_are_served(tmp_path):
     folder = folder_of(tmp_path, rate=1.0)
     with pytest.raises(EndlineError, match=r"recorded at 1 Hz, too slowly for 50 Hz .*choose rate=1\)"):
         index_cycles(folder, CycleIndexing(rate=50.0))
+    assert len(index_cycles(folder, CycleIndexing(rate="auto")).samples) == 5
     samples = index_cycles(folder, CycleIndexing(rate=1.0)).samples
     assert len(samples) == 5
     assert common_length(samples, 1.0) == STEPS

@@ -24,7 +24,7 @@ class CycleDetector(Detector[ConfigT]):
     """
 
     required = ("cycle", "valid")
-    optional = ("outside",)
+    optional: tuple[str, ...] = ("outside",)
 
     def _beyond(self, batch: Batch) -> Tensor:
         """Durations beyond those of training, and what signals do that never changed there: no method sees either of

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.random_kernels import PARTS, RandomKernels
-from endline.detectors.cycles.signals import cycle_shape, measured, measured_batches
+from endline.detectors.cycles.signals import BATCH, cycle_shape, log_duration, measured, measured_batches
 from endline.detectors.fitting import Training
 from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
 from endline.detectors.standardisation import Standardisation
@@ -62,10 +62,10 @@ class RandomView(nn.Module):
         self.kernels = RandomKernels(signals, steps, kernels)
         self.known = NeighbourScore(samples, PARTS * kernels + 1)
 
-    def vectors(self, values: Tensor, valid: Tensor) -> Tensor:
-        """What the kernels say, and the logarithm of the duration in steps, (batch, numbers)."""
-        said = self.kernels(self.standardise(values, valid), valid)
-        return torch.cat([said, valid.sum(2).clamp(min=1).log()], 1)
+    def vectors(self, batch: Batch) -> Tensor:
+        """What the kernels say, and the logarithm of the duration, (batch, numbers)."""
+        values, valid = measured(batch)
+        return torch.cat([self.kernels(self.standardise(values, valid), valid), log_duration(batch)], 1)
 
 
 class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
@@ -89,6 +89,7 @@ class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
     """
 
     Config = RocketNeighbourConfig
+    optional = ("outside", "duration")
     model: RandomView
 
     def _build(self, shapes: Shapes, samples: int) -> RandomView:
@@ -99,10 +100,10 @@ class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
         """Closed form; no losses."""
         model = self.model
         model.standardise.fit(measured_batches(training.features))
-        vectors = torch.cat([model.vectors(*pair) for pair in measured_batches(training.features)])
+        vectors = torch.cat([model.vectors(batch) for batch in training.features.batches(BATCH)])
         model.known.learn(vectors, self.config)
         return ()
 
     def _scores(self, batch: Batch) -> Tensor:
-        scores: Tensor = self.model.known(self.model.vectors(*measured(batch)), self.config)
+        scores: Tensor = self.model.known(self.model.vectors(batch), self.config)
         return scores

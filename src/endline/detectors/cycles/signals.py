@@ -20,6 +20,19 @@ def measured(batch: Batch) -> tuple[Tensor, Tensor]:
     return batch["cycle"], batch["valid"][:, None]
 
 
+def log_duration(batch: Batch) -> Tensor:
+    """Logarithm (batch, 1) of the cycles' durations: of their seconds where these are known, else of their steps.
+
+    Stretched cycles all have the same steps.
+
+    Example:
+        >>> log_duration({"cycle": torch.ones(1, 2, 4), "valid": torch.ones(1, 4)}).exp().tolist()
+        [[4.0]]
+    """
+    duration = batch["duration"] if "duration" in batch else batch["valid"].sum(1, keepdim=True)
+    return duration.clamp(min=1e-6).log()
+
+
 def measured_batches(features: FeatureSet) -> Iterator[tuple[Tensor, Tensor]]:
     """`measured` of a feature set, batch after batch."""
     return (measured(batch) for batch in features.batches(BATCH))

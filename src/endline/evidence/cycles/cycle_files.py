@@ -4,13 +4,14 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from endline.errors import FileRejected
 from endline.evidence import tables
@@ -41,22 +42,54 @@ def read_cycle(path: Path, form: CycleFormat, signals: Collection[str] | None = 
         KeyError: for another kind of file.
     """
     suffix = path.suffix.lower()
-    reader = {**dict.fromkeys(tables.SUFFIXES, _of_text), ".json": _of_json, ".parquet": _of_parquet}[suffix]
+    reader = {**dict.fromkeys((*tables.SUFFIXES, ".parquet"), _of_frame), ".json": _of_json}[suffix]
     if path.stat().st_size == 0:
         raise FileRejected("the file is empty (0 bytes)", "record the cycle again")
     return checked(reader(path, form, signals))
 
 
-def _of_text(path: Path, form: CycleFormat, signals: Collection[str] | None) -> Cycle:
-    return _of_table(tables.read_table(path), form, signals)
+def read_frame(path: Path) -> pd.DataFrame:
+    """Table of a CSV, Excel or Parquet file: columns as text, numbers or dates; errors as `read_cycle`."""
+    if path.suffix.lower() == ".json":
+        raise FileRejected("JSON holds one cycle a file", "export the table as CSV, Excel or Parquet")
+    return _frame_of_parquet(path) if path.suffix.lower() == ".parquet" else tables.read_table(path)
+
+
+def _of_frame(path: Path, form: CycleFormat, signals: Collection[str] | None) -> Cycle:
+    return _of_table(read_frame(path), form, signals)
 
 
 def _of_table(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] | None) -> Cycle:
+    read = signals_of(table, form, signals)
+    return Cycle(
+        read.names, in_seconds(table[read.time], read.unit, read.time), read.values, read.available, read.left_out
+    )
+
+
+class Signals(NamedTuple):
+    """Columns of a table: names, the column of the time, its unit, what `Cycle` says of the others, and the values.
+
+    Example:
+        >>> signals_of(pd.DataFrame({"time": [0.0, 0.1], "torque": ["1,5", "2,5"]}), CycleFormat()).values.tolist()
+        [[1.5, 2.5]]
+    """
+
+    names: tuple[str, ...]
+    time: str
+    unit: str | None
+    available: tuple[str, ...]
+    left_out: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def signals_of(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] | None = None) -> Signals:
+    """The signals (signals, rows) of a table as numbers; arguments and errors as `read_cycle`."""
     time, unit = time_column(table.columns.tolist(), form.time)
     if time is None:
-        raise _missing(form.time, table.columns)
+        raise missing(form.time, table.columns)
     if form.signals is None:
-        columns = {name: name for name in table.columns if name != time and not INDEX.fullmatch(name)}
+        others = {time, form.cycle, form.label, *form.ignore}
+        columns = {name: name for name in table.columns if name not in others and not INDEX.fullmatch(name)}
     else:
         columns = dict(form.signals)
     available = tuple(columns)
@@ -64,18 +97,18 @@ def _of_table(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] |
         columns = {name: column for name, column in columns.items() if name in signals}
     for column in columns.values():
         if column not in table:
-            raise _missing(column, table.columns)
+            raise missing(column, table.columns)
     left_out = [] if form.signals else [name for name in columns.values() if not _may_be_signal(table[name])]
     columns = {name: column for name, column in columns.items() if column not in left_out}
     if not columns and signals is None:
         raise FileRejected("it has no column of numbers besides the time", "export the signals as numbers")
-    times = in_seconds(table[time], form.unit or unit or table.attrs.get("units", {}).get(time), time)
     texts = [column for column in dict.fromkeys(columns.values()) if not _is_numeric(table[column])]
     read = as_numbers(table, texts)
-    values = np.zeros((len(columns), len(times)))
+    values = np.zeros((len(columns), len(table)))
     for row, column in enumerate(columns.values()):
         values[row] = (read if column in texts else table)[column].to_numpy(np.float64)
-    return Cycle(tuple(columns), times, values, available, tuple(left_out))
+    unit = form.unit or unit or table.attrs.get("units", {}).get(time)
+    return Signals(tuple(columns), time, unit, available, tuple(left_out), values)
 
 
 def _is_numeric(column: pd.Series) -> bool:
@@ -94,7 +127,13 @@ def _all_dates(column: pd.Series) -> bool:
     return bool(DATE.match(str(column.iloc[0])) and column.astype(str).str.match(DATE).all())
 
 
-def _missing(column: str, columns: Sequence[str] | pd.Index) -> FileRejected:
+def missing(column: str, columns: Sequence[str] | pd.Index) -> FileRejected:
+    """What is wrong with a file of these columns that lacks one.
+
+    Example:
+        >>> missing("time", ["t", "torque"]).reason
+        "it has no column 'time' (it has t, torque)"
+    """
     listed = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
     return FileRejected(
         f"it has no column '{column}' (it has {listed})",
@@ -105,16 +144,15 @@ def _missing(column: str, columns: Sequence[str] | pd.Index) -> FileRejected:
 # Parquet
 
 
-def _of_parquet(path: Path, form: CycleFormat, signals: Collection[str] | None) -> Cycle:
+def _frame_of_parquet(path: Path) -> pd.DataFrame:
     try:
-        table = _columns(path)
+        return _columns(path)
     except FileRejected:
         raise
     except Exception as error:  # pyarrow raises its own kinds, some of them OSErrors without a number
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise FileRejected("the Parquet file is damaged or cut short", "copy it again from its source") from error
-    return _of_table(table, form, signals)
 
 
 def _columns(path: Path) -> pd.DataFrame:

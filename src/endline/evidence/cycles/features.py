@@ -16,7 +16,7 @@ from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evidence.cycles.durations import Durations
-from endline.evidence.cycles.index import index_cycle, read_cycles
+from endline.evidence.cycles.index import index_cycle, index_table, read_cycles
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
 from endline.evidence.station import Inspected, Preparation
@@ -24,7 +24,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 16
-ARRAYS = ("cycle", "valid", "outside", "scale")
+ARRAYS = ("cycle", "valid", "outside", "duration", "scale")
 log = logging.getLogger(__name__)
 
 
@@ -37,9 +37,9 @@ class CyclePreparation(Preparation):
         length: steps of the arrays; a shorter cycle is padded with zeros at its end, a longer one is cut.
         rate: Hz, or None where each cycle is stretched to `length` steps.
         arrays: `cycle` (signals, length) in the signals' own units, `valid` (length,), 1 where the cycle lasts,
-            `outside` (1,), as the method of that name, and `scale` (signals, 1, length), the cycle as the map of one
-            row that image detectors read. The array `summary` (smallest value and standard deviation of each signal)
-            is always made.
+            `outside` (1,), as the method of that name, `duration` (1,), seconds, and `scale` (signals, 1, length), the
+            cycle as the map of one row that image detectors read. The array `summary` (smallest value and standard
+            deviation of each signal) is always made.
         form: where the signals of a cycle's own file are found.
         offsets: what each signal is less of in the arrays; empty for nothing.
         durations: of the training cycles; None where they are not known.
@@ -62,7 +62,10 @@ class CyclePreparation(Preparation):
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
-        form = CycleFormat(**{**plain["form"], "normal": tuple(plain["form"]["normal"])})
+        named: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in plain["form"].items()
+        }
+        form = CycleFormat(**named)
         lists = {key: tuple(plain[key]) for key in ("signals", "arrays", "offsets") if key in plain}
         durations = plain.get("durations")
         if durations is not None:
@@ -97,11 +100,34 @@ class CyclePreparation(Preparation):
         """Row of the sample table, and arrays, of one new file of a cycle.
 
         Raises:
-            EndlineError: when it cannot be used.
+            EndlineError: when it cannot be used, or is a table of several cycles.
         """
+        if self.form.of_tables:
+            (name, found), *others = self.inspect_each(path)
+            if others:
+                raise EndlineError(
+                    f"{path} is a table of {1 + len(others)} cycles, the first of which is {name}: here one is wanted, "
+                    "so put it into a table of its own."
+                )
+            if isinstance(found, EndlineError):
+                raise found
+            return found
         rows, cycle = index_cycle(path, self.form, self.signals)
         self._say_length(path.name, cycle)
         return rows, FeatureSet(self.made([cycle]))
+
+    def inspect_each(self, path: Path, compute: Compute = CPU) -> Iterator[tuple[str, Inspected | EndlineError]]:
+        """`inspect` of the file of a cycle, or of each cycle of a table."""
+        if not self.form.of_tables:
+            yield str(path), self.inspect(path, compute)
+            return
+        for name, found in index_table(path, self.form, self.signals):
+            if isinstance(found, EndlineError):
+                yield name, found
+                continue
+            rows, cycle = found
+            self._say_length(name, cycle)
+            yield name, (rows, FeatureSet(self.made([cycle])))
 
     def made(self, cycles: Sequence[Cycle]) -> dict[str, NDArray[np.float32]]:
         """Arrays of some cycles, which have the preparation's signals: name -> (cycles, ...)."""
@@ -117,16 +143,18 @@ class CyclePreparation(Preparation):
             values[number, :, : resampled.shape[1]] = resampled
             valid[number, : resampled.shape[1]] = 1
         outside = np.array([[self.outside(cycle)] for cycle in cycles], np.float32).reshape(-1, 1)
-        made = {"cycle": values, "valid": valid, "outside": outside, "scale_0": values[:, :, np.newaxis]}
+        durations = np.array([[cycle.duration] for cycle in cycles], np.float32).reshape(-1, 1)
+        about = {"outside": outside, "duration": durations}
+        made = {"cycle": values, "valid": valid, **about, "scale_0": values[:, :, np.newaxis]}
         wanted = {name: array for name, array in made.items() if name.split("_")[0] in self.arrays}
         return {**wanted, SUMMARY: np.stack([summary(cycle.values) for cycle in cycles])}
 
     def outside(self, cycle: Cycle) -> float:
         """How far the cycle's duration lies beyond those of training, see `Durations.beyond`; 0 where it does not."""
-        return 0.0 if self.durations is None else self.durations.beyond(float(cycle.times[-1] - cycle.times[0]))
+        return 0.0 if self.durations is None else self.durations.beyond(cycle.duration)
 
     def _say_length(self, name: str, cycle: Cycle) -> None:
-        duration = float(cycle.times[-1] - cycle.times[0])
+        duration = cycle.duration
         if self.durations is not None and self.outside(cycle):
             log.warning(
                 "%s lasts %.4g s, the training cycles %.4g to %.4g s: that counts as an anomaly by itself.",
@@ -151,12 +179,6 @@ def summary(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
 
 
 def common_length(samples: pd.DataFrame, rate: float) -> int:
-    """Steps of the longest of some cycles at a rate (Hz), at least 2.
-
-    Raises:
-        EndlineError: for a rate that is not positive.
-    """
-    if not 0 < rate < np.inf:
-        raise EndlineError(f"rate={rate:g} Hz is no rate: choose a positive one, or null for that of the cycles.")
+    """Steps of the longest of some cycles at a rate (Hz), at least 2."""
     lengths = (steps_at(d, s, rate) for d, s in zip(samples["duration"], samples["steps"], strict=True))
     return max(2, *lengths)

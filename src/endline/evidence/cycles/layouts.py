@@ -56,13 +56,15 @@ class CycleLayout:
     left_out: tuple[tuple[str, str | None], ...] = ()
 
 
-def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
+def find_layout(folder: Path, own: Own, file: str | None, *, tables: bool = False) -> CycleLayout:
     """Recognise a file in the layout of voraus-AD, `train/` and `test/`, or a plain folder with `normal/`.
 
     Args:
         folder: raw folder.
         own: the user's words for folders, among them those of normal cycles.
         file: name of the robot file where the folder holds several; None for the only one.
+        tables: whether every file is a table of many cycles, whose rows may say what they show: then no file is one of
+            voraus-AD, and none is left out for its folder.
 
     Raises:
         EndlineError: when the folder is missing or empty, has none of the layouts, or holds several robot files; as
@@ -71,7 +73,7 @@ def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
     if not folder.is_dir():
         raise EndlineError(f"There is no folder {folder}: give the folder of the cycles (--params=raw=<folder>).")
     robot = robot_files(folder)
-    if file is not None or robot:
+    if not tables and (file is not None or robot):
         return CycleLayout(_chosen(folder, robot, file))
     published = (folder / "train").is_dir() and (folder / "test").is_dir()
     files: list[CycleFile] = []
@@ -84,7 +86,7 @@ def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
         if published and folders[:1] in (("train",), ("test",)):
             split, folders = folders[0], folders[1:]
         shown = kind_of_folders(folders, own)
-        if split == "train" and shown != NORMAL:
+        if split == "train" and shown != NORMAL and not tables:
             left_out.append((relative.as_posix(), shown))
             continue
         files.append(CycleFile(relative.as_posix(), shown, split))
@@ -96,7 +98,7 @@ def find_layout(folder: Path, own: Own, file: str | None) -> CycleLayout:
             f"{folder} holds no cycle{others}: put normal ones into {folder / NORMAL} (csv, xlsx, parquet, json), or a "
             "Parquet file in the layout of voraus-AD there."
         )
-    if not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
+    if not tables and not any(one.kind == NORMAL and (one.split == "train" or not published) for one in files):
         raise EndlineError(
             f"{folder} holds no normal cycle to learn from: put normal ones into {folder / NORMAL}, or name their "
             "folder in robot_cycle.preparation.formats (normal: [...])."

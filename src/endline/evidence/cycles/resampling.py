@@ -1,11 +1,38 @@
 """Resampling of signals, with a low-pass filter where steps are left out."""
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from endline.errors import EndlineError
+
+AUTO, MOST = "auto", 50.0  # the rate of the cycles themselves, up to this (Hz): more costs, and tells little
 SAME = 0.01  # relative difference of two rates that is rounding, not another rate
 UNEVEN = 0.1  # relative deviation of a step from the mean one beyond which steps are first made even
 TAPS = 20  # of the filter, for each step that becomes one: the transition is then a tenth of the band
+
+
+def common_rate(wanted: float | str | None, recorded: pd.Series) -> float:
+    """Rate (Hz) that all cycles are resampled to.
+
+    Args:
+        wanted: Hz; None for the rate that they were recorded at (the median); `auto` for that too, but 50 Hz at most.
+        recorded: rate of each cycle, Hz.
+
+    Raises:
+        EndlineError: for a rate that is not positive, or another word.
+
+    Example:
+        >>> [common_rate(rate, pd.Series([99.0, 101.0])) for rate in ("auto", None, 25)]
+        [50.0, 100.0, 25.0]
+    """
+    if wanted is None or wanted == AUTO:
+        own = float(recorded.median())
+        return own if wanted is None else min(own, MOST)
+    if isinstance(wanted, str) or not 0 < wanted < np.inf:
+        shown = wanted if isinstance(wanted, str) else f"{wanted:g} Hz"
+        raise EndlineError(f"rate={shown} is no rate: choose a positive one, auto, or null for that of the cycles.")
+    return float(wanted)
 
 
 def at_rate(times: NDArray[np.float64], values: NDArray[np.float64], rate: float) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """The station `robot_cycle`: cycles of many signals, of a robot or another machine."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from endline.evaluation.nearest_cycles import nearest_training_cycles
 from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
+from endline.evidence.cycles.resampling import common_rate
 from endline.evidence.cycles.values import CycleFormat
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
 from endline.reporting.exhibit import Exhibit
@@ -19,10 +21,12 @@ from endline.samples import TRAIN, Index
 
 
 def index(folder: Path, request: IndexRequest) -> Index:
-    """Sample table of a folder of cycles, see `index_cycles`."""
+    """Sample table of a folder of cycles, see `index_cycles`; where it has a folder a robot, of that named `group`."""
     cycles = request.preparation
-    return index_cycles(
-        folder,
+    own = folder / request.group if request.group else folder
+    within = own != folder and own.is_dir() and any(path.is_dir() for path in own.iterdir())
+    found = index_cycles(
+        own if within else folder,
         CycleIndexing(
             group=request.group,
             simulated=request.simulated,
@@ -36,6 +40,14 @@ def index(folder: Path, request: IndexRequest) -> Index:
             labels=cycles["labels"],
         ),
     )
+    return _below(found, str(request.group)) if within else found
+
+
+def _below(found: Index, name: str) -> Index:
+    """The index of a sub-folder as that of the folder above it."""
+    names = {column: f"{name}/" + found.samples[column] for column in ("sample_id", "path", "unit")}
+    rejected = found.rejected.assign(path=f"{name}/" + found.rejected["path"])
+    return replace(found, samples=found.samples.assign(**names), rejected=rejected)
 
 
 def prepare(
@@ -51,9 +63,8 @@ def prepare(
             f"The detector reads '{missing[0]}', which is made of images, not of cycles: choose one that reads cycles, "
             "such as mts_flow, pca, nearest_cycle or gaussian."
         )
-    steps, rate = parameters["steps"], parameters["rate"]
-    training = samples[samples["split"] == TRAIN]
-    rate = None if steps is not None else rate or float(samples["rate"].median())
+    steps, training = parameters["steps"], samples[samples["split"] == TRAIN]
+    rate = None if steps is not None else common_rate(parameters["rate"], samples["rate"])
     length = steps if rate is None else common_length(training, rate)
     # The exhibits show every cycle beside its nearest normal one.
     arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from endline.errors import FileRejected
+from endline.errors import EndlineError, FileRejected
 
 MIN_STEPS = 2
 LARGEST = 1e15  # of a value: no sensor gives more, and the squares of larger ones leave the range of float32
@@ -16,13 +16,21 @@ REPEATED = 0.05  # share of the steps that may repeat the time before them: slip
 
 @dataclass(frozen=True)
 class CycleFormat:
-    """Where the signals of a cycle's own file are found.
+    """Where cycles and their signals are found: in a file of its own each, or many in one table.
 
     Attributes:
         time: column of the time; in JSON a path such as `steps[0].graph.time values`.
         signals: name -> column (or path) of each signal; None takes all columns of numbers but the time.
         normal: names of folders that hold normal cycles, besides `normal`, `good`, `ok` and `0`.
         unit: of the time, such as `ms`; None: what its column says (`time [ms]`), else seconds.
+        ignore: columns of numbers that are no signals, such as a second label.
+        cycle: of tables that hold many cycles, one below the other: the column that names the cycle of each row.
+        window: of tables that hold a recording that runs on: seconds of the windows that it is cut into, each a cycle.
+        label: of tables: the column of what each row shows; None, or where a table lacks it: what its folder says.
+        share: in [0, 1): of a window's steps, above which it shows what is not normal; 0: any step.
+
+    Raises:
+        EndlineError: for settings that do not go together.
 
     Example:
         >>> CycleFormat(time="t", signals={"torque": "Md [Nm]"}).signals
@@ -33,6 +41,29 @@ class CycleFormat:
     signals: Mapping[str, str] | None = None
     normal: Sequence[str] = ()
     unit: str | None = None
+    ignore: Sequence[str] = ()
+    cycle: str | None = None
+    window: float | None = None
+    label: str | None = None
+    share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.cycle is not None and self.window is not None:
+            problem = f"cycle={self.cycle} and window={self.window:g}: a table holds cycles or is cut into windows"
+        elif self.window is not None and not 0 < self.window < np.inf:
+            problem = f"window={self.window:g}: give seconds above 0"
+        elif not 0 <= self.share < 1 or (self.share > 0 and self.window is None):
+            problem = f"share={self.share:g}: it is of the steps of a window, from 0 to below 1"
+        elif self.label is not None and not self.of_tables:
+            problem = f"label={self.label}: it is a column of tables of many cycles, so give cycle or window too"
+        else:
+            return
+        raise EndlineError(f"A format of robot_cycle.preparation.formats has {problem}.")
+
+    @property
+    def of_tables(self) -> bool:
+        """Whether a file is a table of many cycles, or of a recording that is cut into windows."""
+        return self.cycle is not None or self.window is not None
 
 
 @dataclass(frozen=True)
@@ -70,7 +101,12 @@ class Cycle:
     @property
     def rate(self) -> float:
         """Steps a second, on average."""
-        return float((len(self.times) - 1) / (self.times[-1] - self.times[0]))
+        return (len(self.times) - 1) / self.duration
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first step to the last."""
+        return float(self.times[-1] - self.times[0])
 
 
 def checked(cycle: Cycle) -> Cycle:
@@ -106,7 +142,7 @@ def checked(cycle: Cycle) -> Cycle:
         said = "goes back" if len(backward) else f"stands still at {len(repeated)} of {len(cycle.times)} steps, first"
         raise FileRejected(
             f"its time {said} at step {step} ({cycle.times[step]:g} s)",
-            "sort the steps, keep each once, and one cycle a file",
+            "sort the steps, and keep each once and no other cycle's among them",
         )
     if not len(repeated):
         return cycle
