@@ -81,12 +81,12 @@ def prepare(
     samples: pd.DataFrame,
     source: Settings,
     inputs: Settings,
-    run: Settings,
+    choice: Settings,
     preparation: Settings,
     detectors: Mapping[str, Settings],
 ) -> Preparation:
     """How evidence becomes arrays: what the settings say, and what is fitted on the set."""
-    detector = build_detector(run["detector"], detectors)
+    detector = build_detector(choice["detector"], detectors)
     wanted = Arrays(detector.required, detector.optional, detector.input_type)
     return station.prepare(samples, Path(source["folder"]), inputs["facts"], preparation, wanted)
 
@@ -149,6 +149,7 @@ def publish(
     held_out: pd.DataFrame,
     metrics: Settings,
     report: str,
+    choice: Settings,
     run: Settings,
 ) -> PublishedModel:
     """The model that `inspect` and `stream` read. It waits for metrics and report: a run that ends early has none."""
@@ -163,7 +164,7 @@ def publish(
         calibration=Calibration.from_json(calibration),
         normals=features.take(unseen) if keeps else None,
         about={
-            "detector": run["detector"],
+            "detector": choice["detector"],
             "seed": run["seed"],
             "git_commit": git_commit(),
             "versions": package_versions(),
