@@ -160,3 +160,27 @@ def test_what_is_fitted_does_not_depend_on_any_tested_cycle(cells, folder):
 )
 def test_wrong_options_end_in_a_sentence(cells, run, sentence, params, said):
     assert said in sentence(cells.command(**params))
+
+
+def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells, run, folder):
+    cells.run(detector="auto", exhibits=0)
+    metrics, choice = cells.load("metrics"), cells.load("choice")
+    assert metrics["detector"] == metrics["chosen"] == choice["detector"] != "auto"
+    assert metrics["chosen_criterion"] == choice["chosen_criterion"]
+    assert [row["detector"] for row in choice["candidates"]] == [
+        "segment_gaussian", "pca", "nearest_cycle", "rocket_neighbour", "mts_flow"
+    ]  # fmt: skip
+    tracked = cells.tracked()
+    assert tracked.data.tags["detector"] == choice["detector"]
+    assert tracked.data.params["robot_cycle.choice.detector"] == choice["detector"]
+    model = cells.load("model")
+    assert model.about["detector"] == choice["detector"]
+    page = cells.load("report")
+    assert "Why this detector" in page
+    assert "<dd>auto</dd>" not in page
+    assert choice["chosen_reason"].split(" (")[0] in page
+
+
+def test_a_candidate_that_is_not_there_is_told_before_anything_is_read(cells, sentence, monkeypatch):
+    said = sentence(cells.command(detector="auto", **{"robot_cycle.auto.candidates": "[pca,no_such]"}))
+    assert said.startswith("There is no detector 'no_such'")

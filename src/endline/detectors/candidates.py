@@ -18,31 +18,30 @@ class AutoSettings:
         candidates: names of detectors, the quickest first: of those that do equally well the first is taken.
         minutes: what the choice may take; a candidate that would need more than is left is left out, so that the same
             data give the same choice as long as there is time for all.
-        folds: parts into which the training parts are divided; one of them is held out.
-        divisions: how many of them are held out, one after the other: each candidate is fitted so often.
-        items: held-out normals of a division that are copied, about, once as they are and once with each fault.
+        folds: into which the training parts are divided; one of them is held out, the others are learned from.
+        items: held-out normals that are copied, about, once as they are and once with each fault. As many folds are
+            held out, one after the other, as have so many, two at least: of few parts every one is judged.
 
     Raises:
         EndlineError: for a value that cannot be.
 
     Example:
-        >>> AutoSettings(("gaussian", "padim"), minutes=5).divisions
-        2
+        >>> AutoSettings(("gaussian", "padim"), minutes=5).folds
+        4
     """
 
     candidates: tuple[str, ...]
     minutes: float = 10.0
     folds: int = 4
-    divisions: int = 2
-    items: int = 30
+    items: int = 60
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise EndlineError("detector=auto has no candidates: name some in the station's parameters (auto).")
-        if not 1 <= self.divisions <= self.folds or self.folds < 2 or self.items < 2 or self.minutes < 0:
+        if self.folds < 2 or self.items < 2 or self.minutes < 0:
             raise EndlineError(
                 f"auto: minutes={self.minutes} must be at least 0, folds={self.folds} and items={self.items} at least "
-                f"2, divisions={self.divisions} from 1 to the folds: correct them."
+                "2: correct them."
             )
 
 

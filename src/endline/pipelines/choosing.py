@@ -31,6 +31,7 @@ from endline.pipelines.detection.nodes import compute_of
 from endline.samples import OUTLIER, TRAIN, item_of
 
 Settings = Mapping[str, Any]
+WARM = 4  # epochs, from which it is estimated how long the others take
 FEWEST = 4  # training parts: two are held out, and two learned from
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,8 @@ def choose(
     if len(settings.candidates) == 1:
         only = settings.candidates[0]
         return {"detector": only, **_about(only, None, f"{only} is the only candidate: nothing was compared.", [])}
+    if station.synthesise is None:
+        raise EndlineError(f"The station {station.name} makes no synthetic faults: name a detector, not auto.")
     folder, clock = Path(source["folder"]), _Clock(60 * settings.minutes)
     known = _learned_from(samples)
     held_out = _divisions(known, settings, run["seed"])
@@ -76,7 +79,9 @@ def choose(
         trial = _Trial(
             known,
             held_out,
-            _Evidence(station, folder, scratch, compute_of(run), prepared, settings.items, run["seed"]),
+            _Evidence(
+                station, folder, scratch, compute_of(run), prepared, -(-settings.items // len(held_out)), run["seed"]
+            ),
             replace(FitPlan(**plan, rate=verdict["false_alarm_rate"]), ensemble_size=1),
             verdict["join"],
             clock,
@@ -97,9 +102,9 @@ class _Clock:
     """Ends a training as soon as it is known that all trainings of a candidate would take more time than is left."""
 
     budget: float  # s
-    begun: float = field(default_factory=time.monotonic)
+    begun: float = field(default_factory=lambda: time.monotonic())
     fits: int = 0  # of the candidate, after the one that goes on
-    fit_begun: float = 0.0
+    first_epoch: float = 0.0  # when it ended: it often takes longer than the others
 
     @property
     def left(self) -> float:
@@ -114,18 +119,21 @@ class _Clock:
     def progress(self, name: str) -> Progress:
         """Progress of the next fit of the candidate."""
         self.check()
-        self.fit_begun, self.fits = time.monotonic(), self.fits - 1
+        self.fits -= 1
         return Progress(on_epoch=self._epoch)
 
     def _epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        spent = time.monotonic() - self.fit_begun
-        needed = spent / epoch * epochs * (self.fits + 1) - spent
+        if epoch == 1:
+            self.first_epoch = time.monotonic()
+        self.check()
+        if epoch < WARM:
+            return
+        each = (time.monotonic() - self.first_epoch) / (epoch - 1)
+        needed = each * (epochs - epoch + epochs * self.fits)
         if needed > self.left:
             raise _OverBudget(
-                f"its training would take {needed / 60:.2g} more minutes, and {max(0.0, self.left) / 60:.2g} are left"
+                f"its training would take {needed / 60:.2g} more minutes, and {self.left / 60:.2g} are left"
             )
-        if epoch == epochs:  # a next stage of the same fit is timed by itself
-            self.fit_begun = time.monotonic()
 
 
 @dataclass
@@ -152,7 +160,7 @@ class _Evidence:
         """Rows and arrays of copies of the held-out normals of a division."""
         folder = self.scratch / f"copies_{division}"
         if division not in self.copies:
-            assert self.station.synthesise is not None  # `possible_detectors` refuses such a station
+            assert self.station.synthesise is not None  # asked before
             originals = known[_some(known, units, self.items)]
             self.copies[division] = self.station.synthesise(originals, self.folder, folder, preparation, self.seed)
         table = self.copies[division]
@@ -219,7 +227,7 @@ def _learned_from(samples: pd.DataFrame) -> pd.DataFrame:
 
 
 def _divisions(known: pd.DataFrame, settings: AutoSettings, seed: int) -> list[NDArray[Any]]:
-    """Names of the units that are held out together, of each division; two or more."""
+    """Names of the units that are held out together, of each division: two divisions or more, of two units or more."""
     training = known[known["split"] == TRAIN]
     count = training["unit"].nunique()
     if count < FEWEST:
@@ -227,17 +235,23 @@ def _divisions(known: pd.DataFrame, settings: AutoSettings, seed: int) -> list[N
             f"detector=auto compares detectors on good parts that it holds out, and {count} that train are too few: "
             f"record more (at least {FEWEST}), or name a detector."
         )
-    folds = min(settings.folds, count // 2)
-    plan = FitPlan(calibration="cross_fit", folds=folds)
-    return held_out_units(training, plan, seed)[: settings.divisions]
+    plan = FitPlan(calibration="cross_fit", folds=min(settings.folds, count // 2))
+    folds = held_out_units(training, plan, seed)
+    items = item_of(training).groupby(training["unit"]).nunique()
+    return folds[: _enough([int(items[units].sum()) for units in folds], settings.items)]
+
+
+def _enough(items: Sequence[int], wanted: int) -> int:
+    """Of how many of some lots, the first ones, the items are as many as wanted; two at least."""
+    return max(2, int(np.searchsorted(np.cumsum(items), wanted)) + 1)
 
 
 def _some(known: pd.DataFrame, units: NDArray[Any], items: int) -> NDArray[np.bool_]:
     """Training rows of the first units that have so many items together, of two units at least."""
     training = (known["split"] == TRAIN).to_numpy()
     counts = item_of(known[training]).groupby(known.loc[training, "unit"]).nunique()
-    enough = int(np.searchsorted(np.cumsum([counts[unit] for unit in units]), items)) + 1
-    return np.asarray(training & known["unit"].isin(units[: max(2, enough)]).to_numpy(), np.bool_)
+    chosen = units[: _enough([int(counts[unit]) for unit in units], items)]
+    return np.asarray(training & known["unit"].isin(chosen).to_numpy(), np.bool_)
 
 
 @contextmanager
