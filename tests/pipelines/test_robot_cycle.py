@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from endline.cli import cli
+from endline.errors import EndlineError
 from endline.evaluation.summary import METRICS
 from endline.robot_signals import SIGNALS
 from endline.samples import check_samples
@@ -162,7 +163,7 @@ def test_wrong_options_end_in_a_sentence(cells, run, sentence, params, said):
     assert said in sentence(cells.command(**params))
 
 
-def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells, run, folder):
+def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells):
     cells.run(detector="auto", exhibits=0)
     metrics, choice = cells.load("metrics"), cells.load("choice")
     assert metrics["detector"] == metrics["chosen"] == choice["detector"] != "auto"
@@ -181,6 +182,6 @@ def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells, run, f
     assert choice["chosen_reason"].split(" (")[0] in page
 
 
-def test_a_candidate_that_is_not_there_is_told_before_anything_is_read(cells, sentence, monkeypatch):
-    said = sentence(cells.command(detector="auto", **{"robot_cycle.auto.candidates": "[pca,no_such]"}))
-    assert said.startswith("There is no detector 'no_such'")
+def test_a_candidate_that_is_not_there_is_told_before_anything_is_read(cells):
+    with pytest.raises(EndlineError, match="There is no detector 'no_such'"):
+        cells.run(detector="auto", raw="/nowhere", robot_cycle={"auto": {"candidates": ["pca", "no_such"]}})

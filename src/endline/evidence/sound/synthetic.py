@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.random import Generator
 from numpy.typing import NDArray
+from scipy.io import wavfile
 
 from endline.evidence.sound.recordings import Signal, Span
 from endline.evidence.synthetic import Alter
@@ -19,7 +19,6 @@ WIDTH = 1 / 3  # octaves of a band
 LARGEST = 8.0  # standard deviations between normal recordings, by which the clearest fault raises a band
 LEAST_SPREAD, MOST_SPREAD = 0.5, 3.0  # dB, of the level of a band between normal recordings
 TILT = 0.25  # dB an octave, for each dB by which other faults raise a band; 1 kHz stays
-PEAK = 0.98  # of full scale, which a copy does not exceed
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,15 @@ def sound_faults(spread: float) -> dict[str, Alter[Sound]]:
     def altered(
         change: Callable[[Sound, float, Generator], Wave], sound: Sound, strength: float, rng: Generator
     ) -> Sound:
-        wave = change(sound, LARGEST * spread * strength, rng)
-        return replace(sound, signal=(wave * min(1.0, PEAK / max(1e-12, np.abs(wave).max()))).astype(np.float32))
+        return replace(sound, signal=change(sound, LARGEST * spread * strength, rng).astype(np.float32))
 
     return {name: partial(altered, change) for name, change in changes.items()}
 
 
 def write_sound(sound: Sound, path: Path) -> None:
-    """Write a recording as WAV of 32 bits, one channel."""
+    """Write a recording as WAV of floats, one channel: equal sounds are equal files, for libsndfile's hold the time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, sound.signal, sound.rate, subtype="FLOAT")
+    wavfile.write(path, sound.rate, sound.signal)
 
 
 def _highest(rate: int) -> float:
