@@ -179,8 +179,9 @@ def test_a_training_that_would_take_too_long_is_ended_early(monkeypatch, budget,
 def test_settings_that_cannot_be_are_sentences():
     for wrong, said in (
         ({"candidates": []}, "detector=auto has no candidates"),
-        ({"candidates": ["pca"], "folds": 1}, "folds=1 and items=60 at least 2: correct them"),
+        ({"candidates": ["pca"], "folds": 1}, "folds=1 and items=60 must be at least 2"),
         ({"candidates": ["pca"], "minutes": "ten"}, "The settings of detector=auto cannot be used"),
+        ({"candidates": ["pca"], "margin": -1}, "margin=-1 at least 0: correct them"),
         ({"candidates": ["pca"], "hours": 1}, "The settings of detector=auto cannot be used"),
     ):
         with pytest.raises(EndlineError, match=said):

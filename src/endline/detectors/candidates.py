@@ -21,6 +21,8 @@ class AutoSettings:
         folds: into which the training parts are divided; one of them is held out, the others are learned from.
         items: held-out normals that are copied, about, once as they are and once with each fault. As many folds are
             held out, one after the other, as have so many, two at least: of few parts every one is judged.
+        margin: mean AUROC of synthetic faults by which a quicker candidate may be behind the best one and is taken, if
+            that is no more than its standard error either.
 
     Raises:
         EndlineError: for a value that cannot be.
@@ -34,14 +36,15 @@ class AutoSettings:
     minutes: float = 10.0
     folds: int = 4
     items: int = 60
+    margin: float = 0.01
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise EndlineError("detector=auto has no candidates: name some in the station's parameters (auto).")
-        if self.folds < 2 or self.items < 2 or self.minutes < 0:
+        if self.folds < 2 or self.items < 2 or self.minutes < 0 or self.margin < 0:
             raise EndlineError(
-                f"auto: minutes={self.minutes} must be at least 0, folds={self.folds} and items={self.items} at least "
-                "2: correct them."
+                f"auto: folds={self.folds} and items={self.items} must be at least 2, minutes={self.minutes} and "
+                f"margin={self.margin} at least 0: correct them."
             )
 
 

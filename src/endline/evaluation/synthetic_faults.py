@@ -12,6 +12,7 @@ from endline.evaluation.metrics import unit_wins
 from endline.samples import NORMAL
 
 Numbers = NDArray[np.float64]
+MARGIN = 0.01  # AUROC
 ALIKE = 1e-9  # difference of two AUROCs that is rounding
 
 
@@ -44,7 +45,7 @@ class Decision:
     """Which candidate is taken.
 
     Attributes:
-        chosen: its name: the first of those that are not known to be worse than the best one.
+        chosen: its name: the first of those that are as good as the best one, as far as it is known.
         best: name of the candidate with the largest criterion.
         behind: criterion of the best one less that of each.
         error: standard error of that difference, of each.
@@ -106,8 +107,10 @@ def judged(divisions: Sequence[pd.DataFrame]) -> Judgement:
     return Judgement(by_kind, means, tuple(np.mean([wins.without for wins in each], 0) for each in of_divisions))
 
 
-def decided(judgements: Mapping[str, Judgement]) -> Decision:
+def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN) -> Decision:
     """The first candidate, in the order given, within one standard error of the best (Breiman et al. 1984, ch. 3.4).
+
+    It may not be behind by more than a margin either: of few parts the error is as large as what detectors differ by.
 
     The error is that of the difference to the best one on the same copies: by leaving out one held-out part after the
     other (jackknife, Efron 1982, chapter 3), or half the difference between two divisions where that is more, so that a
@@ -116,6 +119,7 @@ def decided(judgements: Mapping[str, Judgement]) -> Decision:
 
     Args:
         judgements: candidate -> its judgement, on the same copies, the quickest candidate first.
+        margin: AUROC that may be given up for a quicker candidate.
 
     Example:
         >>> half, parts = Judgement({"spike": 0.5}, (0.5,), (np.full(5, 0.5),)), (np.full(5, 0.9),)
@@ -125,7 +129,7 @@ def decided(judgements: Mapping[str, Judgement]) -> Decision:
     best = max(judgements, key=lambda name: _rank(judgements[name], judgements))
     behind = {name: judgements[best].criterion - each.criterion for name, each in judgements.items()}
     error = {name: standard_error(judgements[best], each) for name, each in judgements.items()}
-    chosen = next(name for name in judgements if behind[name] <= error[name] + ALIKE)
+    chosen = next(name for name in judgements if behind[name] <= min(error[name], margin) + ALIKE)
     return Decision(chosen, best, behind, error, judgements[best].criterion)
 
 
