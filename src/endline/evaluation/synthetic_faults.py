@@ -69,8 +69,8 @@ class Decision:
         if self.chosen == self.best:
             return f"{best}."
         return (
-            f"{best}, and {self.chosen} is behind by {self.behind[self.chosen]:.3f}, no more than the standard error "
-            f"of {self.error[self.chosen]:.3f}, and quicker by the order of the candidates."
+            f"{best}; {self.chosen} is taken: it is behind by {self.behind[self.chosen]:.3f} only (standard error "
+            f"{self.error[self.chosen]:.3f}), and is the quicker one by the order of the candidates."
         )
 
 
@@ -127,7 +127,7 @@ def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN) -> Deci
         'slow'
     """
     best = max(judgements, key=lambda name: _rank(judgements[name], judgements))
-    behind = {name: judgements[best].criterion - each.criterion for name, each in judgements.items()}
+    behind = {name: max(0.0, judgements[best].criterion - each.criterion) for name, each in judgements.items()}
     error = {name: standard_error(judgements[best], each) for name, each in judgements.items()}
     chosen = next(name for name in judgements if behind[name] <= min(error[name], margin) + ALIKE)
     return Decision(chosen, best, behind, error, judgements[best].criterion)
