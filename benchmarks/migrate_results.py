@@ -71,6 +71,19 @@ SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, th
     "settings.preparation.light": "auto",  # the detector's own, which is as_is for all that had been there
     "settings.simulation.pose": "whole",
     "settings.simulation.exposure": 0.0,
+    "settings.preparation.formats.cycles.time": "time",
+    "settings.preparation.formats.cycles.signals": None,
+    "settings.preparation.formats.cycles.ignore": [],
+    "settings.preparation.formats.cycles.cycle": "cycle",
+    "settings.preparation.formats.cycles.label": "label",
+    "settings.preparation.formats.cycles.normal": [],
+    "settings.preparation.formats.recordings.time": "time",
+    "settings.preparation.formats.recordings.signals": None,
+    "settings.preparation.formats.recordings.ignore": [],
+    "settings.preparation.formats.recordings.window": 60,
+    "settings.preparation.formats.recordings.label": "label",
+    "settings.preparation.formats.recordings.share": 0,
+    "settings.preparation.formats.recordings.normal": [],
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.

@@ -17,6 +17,7 @@ from kedro.io import AbstractVersionedDataset, DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from endline.detectors.candidates import possible_detectors
 from endline.detectors.progress import clear_checkpoints
 from endline.dotted import flatten
 from endline.errors import EndlineError
@@ -242,6 +243,9 @@ class Tracking:
         if kind == "metrics":
             mlflow.log_metrics(_numbers(data))
             mlflow.set_tag("simulated", str(data["simulated"]))
+        elif kind == "choice":  # until then the run is one of `auto`
+            mlflow.set_tag("detector", data["detector"])
+            log_parameters(run.info.run_id, {dataset_name: {"detector": data["detector"]}})
         elif kind == "history":
             _log_curves(data, run.info.run_id)
 
@@ -253,7 +257,9 @@ def _check_detectors(pipeline: Pipeline, catalog: DataCatalog) -> None:
     from endline.detectors.registry import build_detector  # imports torch: not for commands that run nothing
 
     for run in _run_settings(pipeline, catalog):
-        build_detector(run["detector"], catalog.load(DETECTORS))
+        auto = f"params:{run['station']}.auto"
+        for name in possible_detectors(run, catalog.load(auto) if auto in pipeline.inputs() else None):
+            build_detector(name, catalog.load(DETECTORS))
 
 
 def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:

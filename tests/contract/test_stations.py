@@ -28,7 +28,7 @@ from endline.pipelines.station import create_pipeline
 from endline.samples import Index, sample_table
 
 CONF = Path(__file__).parents[2] / "conf"
-SHARED = {"locate", "index", "prepare", "extract", "fit", "score", "judge", "evaluate", "report", "publish"}
+SHARED = {"locate", "index", "choose", "prepare", "extract", "fit", "score", "judge", "evaluate", "report", "publish"}
 
 
 @pytest.mark.parametrize("name", station_names())
@@ -38,7 +38,7 @@ def test_a_station_is_one_record_one_yaml_and_the_shared_pipeline(name):
     assert record.evidence
     assert record.title
     parameters = yaml.safe_load((CONF / f"base/parameters/{name}.yml").read_text())[name]
-    assert {"run", "split", "preparation", "fit", "verdict", "exhibits", "simulation"} == set(parameters)
+    assert {"run", "split", "preparation", "auto", "fit", "verdict", "exhibits", "simulation"} == set(parameters)
     pipeline = create_pipeline(record)
     assert isinstance(pipeline, Pipeline)
     assert {f"{name}.{each}" for each in SHARED} <= {node.name for node in pipeline.nodes}

@@ -96,9 +96,10 @@ def test_a_flow_without_training_says_what_its_training_adds(name, tmp_path):
     class Prepared:
         pyramid = None
 
-    run = {"detector": name, "seed": 0, "device": "cpu", "precision": "float32"}
+    run, choice = {"seed": 0, "device": "cpu", "precision": "float32"}, {"detector": name}
     plan, verdict = {"calibration": "hold_out"}, {"false_alarm_rate": 0.1, "join": "mean"}
-    found = untrained(samples, FeatureSet({"scale_0": maps}, key="maps"), Prepared(), run, plan, verdict, settings)
+    features = FeatureSet({"scale_0": maps}, key="maps")
+    found = untrained(samples, features, Prepared(), choice, run, plan, verdict, settings)
     if name == "gaussian":
         assert found == {}
     else:
@@ -137,10 +138,11 @@ def test_the_domains_of_the_verdict_reach_the_threshold_and_the_year_its_metrics
     for domains, year in (("together", 2023), ("each", 2021)):
         features = FeatureSet({"x": np.zeros((8, 1), "f4")}, key="x")
         calibration, scores = judge(clips(), features, held_out, clips(), {**verdict, "domains": domains})
-        run = {"station": "s", "detector": "d", "seed": 0, "group": None, "year": year}
+        run = {"station": "s", "seed": 0, "group": None, "year": year}
+        choice = {"detector": "d", "chosen": None, "chosen_criterion": None, "chosen_reason": None}
         maps = FeatureSet({"map": np.zeros((8, 0, 0), "f4")}, key="none")
         given = (clips(), features, clips(), maps, scores, calibration)
-        results[domains] = evaluate(*given, {}, {}, {}, run)[0]
+        results[domains] = evaluate(*given, {}, {}, {}, choice, run)[0]
     assert results["together"]["n_calibration_units_by_domain"] is None
     assert results["each"]["n_calibration_units_by_domain"] == {"source": 4, "target": 4}
     assert results["together"]["auc_target"] == 0.75  # of both domains' anomalies one is below both its normals

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from endline.cli import cli
+from endline.errors import EndlineError
 from endline.evaluation.summary import METRICS
 from endline.robot_signals import SIGNALS
 from endline.samples import check_samples
@@ -173,3 +174,27 @@ def test_of_several_robots_the_group_names_the_folder(cells, folder):
     assert set(samples["group"]) == {"left"}
     assert samples["path"].str.startswith("left/").all()
     assert len(samples) == 12
+
+
+def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells):
+    cells.run(detector="auto", exhibits=0)
+    metrics, choice = cells.load("metrics"), cells.load("choice")
+    assert metrics["detector"] == metrics["chosen"] == choice["detector"] != "auto"
+    assert metrics["chosen_criterion"] == choice["chosen_criterion"]
+    assert [row["detector"] for row in choice["candidates"]] == [
+        "segment_gaussian", "pca", "nearest_cycle", "rocket_neighbour", "mts_flow"
+    ]  # fmt: skip
+    tracked = cells.tracked()
+    assert tracked.data.tags["detector"] == choice["detector"]
+    assert tracked.data.params["robot_cycle.choice.detector"] == choice["detector"]
+    model = cells.load("model")
+    assert model.about["detector"] == choice["detector"]
+    page = cells.load("report")
+    assert "Why this detector" in page
+    assert "<dd>auto</dd>" not in page
+    assert choice["chosen_reason"].split(" (")[0] in page
+
+
+def test_a_candidate_that_is_not_there_is_told_before_anything_is_read(cells):
+    with pytest.raises(EndlineError, match="There is no detector 'no_such'"):
+        cells.run(detector="auto", raw="/nowhere", robot_cycle={"auto": {"candidates": ["pca", "no_such"]}})

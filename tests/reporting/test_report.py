@@ -418,3 +418,24 @@ def test_how_the_detector_sees_the_samples_is_shown_where_it_is_offered():
     without = render_report(**inputs())
     assert 'id="detector"' not in without
     assert '"#detector"' not in without
+
+
+def test_a_choice_of_the_detector_is_told_with_its_candidates_and_those_left_out() -> None:
+    judged = {"left_out": None, "seconds": 2.4, "leads": 0.5}
+    first = {"criterion": 0.861, "behind": 0.004, "error": 0.012, "by_division": [0.85, 0.872]}
+    second = {"criterion": 0.865, "behind": 0.0, "error": 0.0, "by_division": [0.86, 0.87]}
+    candidates = [
+        {"detector": "padim", **judged, **first, "by_kind": {"patch": 0.9, "blur": 0.822}},
+        {"detector": "patchcore", **judged, **second, "by_kind": {"patch": 0.93, "blur": 0.8}},
+        {"detector": "cs_flow", "left_out": "its training would take <7> more minutes", "seconds": 9.0},
+    ]
+    choice = {"detector": "padim", "chosen": "padim", "chosen_reason": "padim is quicker.", "candidates": candidates}
+    page = Page(render_report(**inputs(), choice=choice))
+    said = page.text["choice"]
+    assert "padim is quicker." in said
+    assert "padim (chosen) 0.861 0.004 ± 0.012 0.850, 0.872 0.900 0.822 2.4" in said
+    assert "patchcore 0.865 best 0.860, 0.870 0.930 0.800 2.4" in said
+    assert "cs_flow was left out: its training would take <7> more minutes." in said
+    assert "synthetic faults" in said
+    named = {"detector": "padim", "chosen": None, "chosen_reason": None, "candidates": []}
+    assert "choice" not in Page(render_report(**inputs(), choice=named)).text

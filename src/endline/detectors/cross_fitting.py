@@ -1,7 +1,7 @@
 """Fit what a run needs: detectors of all parts, and scores of normal items that their detector never saw."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +114,19 @@ def whole_hold_out(parts: int, share: float, rate: float) -> int:
     return next((size for size in sizes if size <= parts // 2), max(1, round(near)))
 
 
+def held_out_units(training: pd.DataFrame, plan: FitPlan, seed: int) -> list[NDArray[Any]]:
+    """Names of the units of training rows that a plan holds out together, the domains in their proportion.
+
+    Example:
+        >>> table = pd.DataFrame({"unit": ["a", "a", "b", "c"]})
+        >>> [fold.tolist() for fold in held_out_units(table, FitPlan(calibration="cross_fit", folds=3), seed=0)]
+        [['c'], ['a'], ['b']]
+    """
+    firsts = training.drop_duplicates("unit").sort_values("unit")
+    domains = firsts["domain"].to_numpy(object) if "domain" in firsts and firsts["domain"].notna().any() else None
+    return plan.held_out(firsts["unit"].to_numpy(str), seed, domains)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """Result of `fit_detectors`.
@@ -195,6 +208,7 @@ def fit_detectors(
     seed: int,
     new_progress: NewProgress = lambda name: Progress(),
     pyramid: PyramidSettings | None = None,
+    folds: Sequence[NDArray[Any]] | None = None,
 ) -> Fitted:
     """Fit on the training rows alone, and where the method uses outliers on those too: no test row is read here.
 
@@ -206,6 +220,7 @@ def fit_detectors(
         seed: of the folds and of every fit.
         new_progress: makes the progress of the fit with this name.
         pyramid: how maps and views were made, for detectors that go back to the image.
+        folds: names of the units that are held out together; None: as the plan divides them.
 
     Raises:
         EndlineError: when too few items are left to learn from.
@@ -234,12 +249,9 @@ def fit_detectors(
     outliers = rows_of((split == "outlier") & detector.uses_outliers)
     table, size, shared = training[0], plan.ensemble_size, way == "shared"
     fits = _Fits(training, outliers, new_detector, size, shared, seed, new_progress, pyramid)
-    firsts = table.drop_duplicates("unit").sort_values("unit")
-    domains = firsts["domain"].to_numpy(object) if "domain" in firsts and firsts["domain"].notna().any() else None
-    folds = plan.held_out(firsts["unit"].to_numpy(str), seed, domains)
     unit, held = table["unit"].to_numpy(str), []
     detectors: dict[str, Detector[Any]] = {}
-    for number, fold in enumerate(folds):
+    for number, fold in enumerate(held_out_units(table, plan, seed) if folds is None else folds):
         inside = np.isin(unit, fold)
         of_fold = fits.fit(np.flatnonzero(~inside), number)
         held.append(fits.scored(of_fold, np.flatnonzero(inside), number))

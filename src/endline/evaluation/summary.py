@@ -18,19 +18,19 @@ from endline.evaluation.thresholds import false_alarm_p_value
 from endline.samples import item_of
 
 METRICS = (
-    "station", "group", "detector", "seed", "n_train", "n_train_units", "n_calibration", "n_calibration_units",
-    "n_calibration_units_by_domain", "n_tested", "n_test_normal", "n_test_normal_units", "n_test_anomalous",
-    "n_flagged", "n_false_alarms", "n_detected", "auroc", "auroc_low", "auroc_high", "auroc_by_kind",
-    "auroc_mean_of_kinds", "auroc_by_domain", "auroc_by_group", "pauc", "auroc_reason", "auc_source", "auc_source_low",
-    "auc_source_high", "auc_target", "auc_target_low", "auc_target_high", "pauc_low", "pauc_high", "official_score",
-    "official_score_low", "official_score_high", "by_section", "domain_reason", "pixel_auroc", "pixel_auroc_by_kind",
-    "pixel_auroc_mean_of_kinds", "aupro", "pixel_auroc_reason", "baseline_auroc", "baseline_auroc_low",
-    "baseline_auroc_high", "untrained_auroc", "untrained_auroc_low", "untrained_auroc_high", "control_auroc",
-    "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate", "false_alarm_low",
-    "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate", "promised_false_alarm_rate",
-    "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value", "false_alarms_by_domain", "recall",
-    "recall_reason", "precision", "f1", "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample",
-    "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
+    "station", "group", "detector", "chosen", "chosen_criterion", "chosen_reason", "seed", "n_train", "n_train_units",
+    "n_calibration", "n_calibration_units", "n_calibration_units_by_domain", "n_tested", "n_test_normal",
+    "n_test_normal_units", "n_test_anomalous", "n_flagged", "n_false_alarms", "n_detected", "auroc", "auroc_low",
+    "auroc_high", "auroc_by_kind", "auroc_mean_of_kinds", "auroc_by_domain", "auroc_by_group", "pauc", "auroc_reason",
+    "auc_source", "auc_source_low", "auc_source_high", "auc_target", "auc_target_low", "auc_target_high", "pauc_low",
+    "pauc_high", "official_score", "official_score_low", "official_score_high", "by_section", "domain_reason",
+    "pixel_auroc", "pixel_auroc_by_kind", "pixel_auroc_mean_of_kinds", "aupro", "pixel_auroc_reason", "baseline_auroc",
+    "baseline_auroc_low", "baseline_auroc_high", "untrained_auroc", "untrained_auroc_low", "untrained_auroc_high",
+    "control_auroc", "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate",
+    "false_alarm_low", "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate",
+    "promised_false_alarm_rate", "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value",
+    "false_alarms_by_domain", "recall", "recall_reason", "precision", "f1", "threshold", "feature_seconds",
+    "fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
 )  # fmt: skip
 NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 

@@ -211,6 +211,9 @@ class Station:
         masks: defect masks (batch, 256, 256) of scored rows below a folder, batch after batch; None without masks.
         windows: a file of any length as windows that each could be an item, one every so many seconds (None: the
             preparation's `hop`); None where items are no pieces of something longer.
+        synthesise: copies of normal items with faults that are made, by which `detector: auto` compares detectors: rows
+            of the sample table, the raw folder, an empty folder for the copies, the preparation and a seed, to the rows
+            of the copies, see `altered_copies`; None where `auto` cannot be chosen.
 
     Example:
         >>> find_station("robot_cycle").title
@@ -229,6 +232,7 @@ class Station:
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path], Iterator[NDArray[np.bool_]]] | None = None
     windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None
+    synthesise: Callable[[pd.DataFrame, Path, Path, Any, int], pd.DataFrame] | None = None
 
 
 _REGISTERED: dict[str, Station] = {}

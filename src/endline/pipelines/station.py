@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline, node, pipeline
 from endline.evidence.station import Station
 from endline.pipelines import detection, station_nodes
 from endline.pipelines.bound import bound
+from endline.pipelines.choosing import choose
 
 
 def create_pipeline(station: Station) -> Pipeline:
@@ -26,8 +27,24 @@ def create_pipeline(station: Station) -> Pipeline:
             ),
             node(station_nodes.look_alikes, "samples", "near_duplicates", name="look_alikes"),
             node(
+                own(choose),
+                [
+                    "samples",
+                    "source",
+                    "inputs",
+                    "params:run",
+                    "params:auto",
+                    "params:preparation",
+                    "params:fit",
+                    "params:verdict",
+                    "params:detectors",
+                ],
+                "choice",
+                name="choose",
+            ),
+            node(
                 own(station_nodes.prepare),
-                ["samples", "source", "inputs", "params:run", "params:preparation", "params:detectors"],
+                ["samples", "source", "inputs", "choice", "params:preparation", "params:detectors"],
                 "preparation",
                 name="prepare",
             ),
@@ -70,6 +87,7 @@ def create_pipeline(station: Station) -> Pipeline:
                     "held_out",
                     "metrics",
                     "report",
+                    "choice",
                     "params:run",
                 ],
                 "model",

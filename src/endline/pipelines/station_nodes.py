@@ -17,9 +17,10 @@ from endline.evidence.decoded import DECODED
 from endline.evidence.near_duplicates import COLUMNS, near_duplicates
 from endline.evidence.raw_folder import locate_raw
 from endline.evidence.rejected import after_rejections
-from endline.evidence.station import Arrays, IndexRequest, Preparation, Shown, Station
+from endline.evidence.station import IndexRequest, Preparation, Shown, Station
 from endline.evidence.units import units_on_both_sides, with_units, without_mixed_units
 from endline.feature_set import FeatureSet
+from endline.pipelines.choosing import arrays_of
 from endline.pipelines.detection.nodes import compute_of
 from endline.published import PublishedModel
 from endline.reporting.exhibit import Exhibit
@@ -81,13 +82,12 @@ def prepare(
     samples: pd.DataFrame,
     source: Settings,
     inputs: Settings,
-    run: Settings,
+    choice: Settings,
     preparation: Settings,
     detectors: Mapping[str, Settings],
 ) -> Preparation:
     """How evidence becomes arrays: what the settings say, and what is fitted on the set."""
-    detector = build_detector(run["detector"], detectors)
-    wanted = Arrays(detector.required, detector.optional, detector.input_type, detector.light)
+    wanted = arrays_of(build_detector(choice["detector"], detectors))
     return station.prepare(samples, Path(source["folder"]), inputs["facts"], preparation, wanted)
 
 
@@ -149,6 +149,7 @@ def publish(
     held_out: pd.DataFrame,
     metrics: Settings,
     report: str,
+    choice: Settings,
     run: Settings,
 ) -> PublishedModel:
     """The model that `inspect` and `stream` read. It waits for metrics and report: a run that ends early has none."""
@@ -163,7 +164,7 @@ def publish(
         calibration=Calibration.from_json(calibration),
         normals=features.take(unseen) if keeps else None,
         about={
-            "detector": run["detector"],
+            "detector": choice["detector"],
             "seed": run["seed"],
             "git_commit": git_commit(),
             "versions": package_versions(),

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from endline.reporting.choice_table import choice_table
 from endline.reporting.domain_table import domain_table
 from endline.reporting.exhibit import Exhibit, known_label
 from endline.reporting.palette import DOTS_PER_INCH, INK, kind_colours, kind_name
@@ -37,6 +38,7 @@ def render_report(
     exhibits: Sequence[Exhibit],
     rejected: pd.DataFrame,
     near_duplicates: pd.DataFrame | None = None,
+    choice: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any],
     provenance: Mapping[str, Any],
     simulated: bool,
@@ -56,6 +58,7 @@ def render_report(
         exhibits: items shown in full, group by group.
         rejected: columns `path, reason, remedy`.
         near_duplicates: columns `training, tested, distance`, tested samples that look like one that trained.
+        choice: how the detector was chosen by synthetic faults, as the node `choose` says; None where it was not.
         settings: of the run, nested by section.
         provenance: as `provenance` gives it.
         simulated: whether the data are; the page then says so at its head.
@@ -96,6 +99,7 @@ def render_report(
         no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
         scale=scale,
         domains=domains,
+        choice=choice_table(choice),
         exhibits=_exhibit_groups(exhibits),
         verdicts=_verdict_rows(scores),
         show_domain="domain" in scores and scores["domain"].nunique() > 1,

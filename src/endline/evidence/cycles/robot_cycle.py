@@ -104,6 +104,15 @@ def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> P
     return robot_cycle.simulate(folder, robot_cycle.RobotSimulation(**settings), progress)
 
 
+def synthesise(
+    samples: pd.DataFrame, folder: Path, target: Path, preparation: CyclePreparation, seed: int
+) -> pd.DataFrame:
+    """Copies of cycles with faults, see `cycle_faults`."""
+    from endline.evidence.cycles import synthetic  # only a choice among detectors makes faults
+
+    return synthetic.synthesise(samples, folder, target, preparation, seed)
+
+
 def _format(parameters: Mapping[str, Any]) -> CycleFormat:
     formats = parameters["formats"]
     if parameters["format"] not in formats:
@@ -125,4 +134,5 @@ STATION = Station(
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (train_fraction)",
+    synthesise=synthesise,
 )

@@ -56,6 +56,15 @@ def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> P
     return surface_image.simulate(folder, surface_image.SurfaceSimulation(**settings), progress)
 
 
+def synthesise(
+    samples: pd.DataFrame, folder: Path, target: Path, preparation: ImagePreparation, seed: int
+) -> pd.DataFrame:
+    """Copies of photographs with faults, see `image_faults`."""
+    from endline.evidence.images import synthetic  # only a choice among detectors makes faults
+
+    return synthetic.synthesise(samples, folder, target, preparation, seed)
+
+
 STATION = Station(
     name="surface_image",
     title="Surfaces",
@@ -68,4 +77,5 @@ STATION = Station(
     simulate=simulate,
     more_training="take more of them (shots)",
     masks=defect_masks,
+    synthesise=synthesise,
 )

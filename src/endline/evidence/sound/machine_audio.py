@@ -14,10 +14,12 @@ from endline.evaluation.band_shares import band_shares
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.labels import own_labels
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
-from endline.evidence.sound.machine_index import Reading, index_clips
+from endline.evidence.sound.machine_index import Reading, clip_signal, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
 from endline.evidence.sound.recordings import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
+from endline.evidence.synthetic import altered_copies, items_of
+from endline.files import file_digest
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
@@ -110,6 +112,25 @@ def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> P
     return machine_audio.simulate(folder, machine_audio.MachineSimulation(**settings), progress)
 
 
+def synthesise(
+    samples: pd.DataFrame, folder: Path, target: Path, preparation: ClipPreparation, seed: int
+) -> pd.DataFrame:
+    """Copies of clips with faults, see `sound_faults`; the machine runs throughout."""
+    from endline.evidence.sound.synthetic import Sound, sound_faults, spread_of, write_sound  # only a choice needs it
+
+    def read(rows: pd.DataFrame) -> Sound:
+        signal = clip_signal(folder / rows["path"].iloc[0], preparation.reading)
+        return Sound(signal, preparation.reading.sample_rate, ((0.0, len(signal) / preparation.reading.sample_rate),))
+
+    def write(rows: pd.DataFrame, sound: Sound, name: str) -> pd.DataFrame:
+        write_sound(sound, path := target / f"{name}.wav")
+        return rows.assign(sample_id=f"{name}.wav", path=f"{name}.wav", digest=file_digest(path))
+
+    items = items_of(samples)
+    faults = sound_faults(spread_of([read(rows) for rows in items]))
+    return altered_copies(((rows, read(rows)) for rows in items), faults, write, seed)
+
+
 STATION = Station(
     name="machine_audio",
     title="Running machines",
@@ -122,4 +143,5 @@ STATION = Station(
     simulate=simulate,
     more_training="take more of them (shots)",
     windows=windows,
+    synthesise=synthesise,
 )

@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
-from endline.evidence.sound.mirror_index import index_recordings
+from endline.evidence.sound.mirror_index import decoded, index_recording, index_recordings
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.evidence.synthetic import altered_copies, items_of
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
@@ -46,6 +48,26 @@ def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> P
     return mirror_audio.simulate(folder, mirror_audio.MirrorSimulation(**settings), progress)
 
 
+def synthesise(
+    samples: pd.DataFrame, folder: Path, target: Path, preparation: SoundPreparation, seed: int
+) -> pd.DataFrame:
+    """Copies of recordings with faults in a motion, see `sound_faults`; one whose motions are not found is left out."""
+    from endline.evidence.sound.synthetic import Sound, sound_faults, spread_of, write_sound  # only a choice needs it
+
+    def read(rows: pd.DataFrame) -> Sound:
+        signal, rate = DECODED.read(folder / rows["path"].iloc[0], decoded)
+        return Sound(signal, int(rate), tuple(zip(rows["start"], rows["stop"], strict=True)))
+
+    def write(rows: pd.DataFrame, sound: Sound, name: str) -> pd.DataFrame:
+        write_sound(sound, path := target / f"{name}.wav")
+        seen = index_recording(path)
+        return seen.assign(path=f"{name}.wav", sample_id=f"{name}.wav#" + seen["part"].astype(str))
+
+    items = items_of(samples)
+    faults = sound_faults(spread_of([read(rows) for rows in items]))
+    return altered_copies(((rows, read(rows)) for rows in items), faults, write, seed)
+
+
 STATION = Station(
     name="mirror_audio",
     title="Mirror motors",
@@ -56,4 +78,5 @@ STATION = Station(
     attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
+    synthesise=synthesise,
 )

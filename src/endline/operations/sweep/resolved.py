@@ -13,6 +13,7 @@ from kedro.framework.project import settings
 
 from endline.backbones.architectures import ARCHITECTURES
 from endline.backbones.networks import load_backbone
+from endline.detectors.candidates import AUTO
 from endline.detectors.registry import build_detector
 from endline.errors import EndlineError
 
@@ -53,6 +54,10 @@ def settings_content(project: Path, env: str | None, station: str, parameters: M
     own = {key: value for key, value in resolved.get(station, {}).items() if key != "exhibits"}
     own["run"] = {key: value for key, value in own.get("run", {}).items() if key not in NO_FIGURE}
     name, detectors = own["run"].get("detector", ""), resolved.get("detectors", {})
+    auto = own.pop("auto", None)
+    if name == AUTO:
+        named = {each: detectors.get(each, {}) for each in (auto or {}).get("candidates", ())}
+        return {"station": station, "settings": {**own, "auto": auto}, "detector": named}
     try:
         detector = build_detector(name, detectors)
         config = asdict(detector.config)

@@ -64,13 +64,14 @@ def fit(
     samples: pd.DataFrame,
     features: FeatureSet,
     preparation: Prepared,
+    choice: Settings,
     run: Settings,
     plan: Settings,
     verdict: Settings,
     detectors: Mapping[str, Settings],
 ) -> tuple[Detectors, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Fit the chosen detector; returns detectors, history, held-out scores, and time and size of the fit."""
-    name = run["detector"]
+    """Fit the detector of the run; returns detectors, history, held-out scores, and time and size of the fit."""
+    name = choice["detector"]
     with Bars(transient=True) as bars:
 
         def new_progress(stage: str) -> Progress:
@@ -137,6 +138,7 @@ def untrained(
     samples: pd.DataFrame,
     features: FeatureSet,
     preparation: Prepared,
+    choice: Settings,
     run: Settings,
     plan: Settings,
     verdict: Settings,
@@ -145,7 +147,7 @@ def untrained(
     """AUROC of the same detector without any training step, where its start is a detector: what training adds."""
 
     def start() -> Any:
-        return build_detector(run["detector"], detectors, compute_of(run)).untrained()
+        return build_detector(choice["detector"], detectors, compute_of(run)).untrained()
 
     tested = np.flatnonzero((samples["split"] == TEST).to_numpy())
     labels = samples["label"].iloc[tested]
@@ -191,6 +193,7 @@ def evaluate(
     untrained: Settings,
     fitting: Settings,
     scoring: Settings,
+    choice: Settings,
     run: Settings,
     masks: FeatureSet | None = None,
 ) -> tuple[dict[str, Any], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -204,7 +207,8 @@ def evaluate(
     baseline = baseline_auroc(scores)
     pixels = localisation(part_scores, maps, masks)
     known = {
-        **{key: run[key] for key in ("station", "detector", "seed")},
+        **{key: run[key] for key in ("station", "seed")},
+        **{key: choice[key] for key in ("detector", "chosen", "chosen_criterion", "chosen_reason")},
         "group": run["group"] or ", ".join(sorted(samples["group"].unique())),
         **fitting,
         **scoring,
@@ -276,6 +280,7 @@ def report(
     rejected: pd.DataFrame,
     near_duplicates: pd.DataFrame,
     inputs: Settings,
+    choice: Settings,
     settings: Settings,
     detectors: Mapping[str, Settings],
     *,
@@ -295,7 +300,8 @@ def report(
         exhibits=exhibits,
         rejected=rejected,
         near_duplicates=near_duplicates,
-        settings={**settings, run["detector"]: detectors[run["detector"]]},
+        choice=choice,
+        settings={**settings, choice["detector"]: detectors[choice["detector"]]},
         provenance=provenance(inputs),
         simulated=bool(metrics["simulated"]),
         evidence=evidence,

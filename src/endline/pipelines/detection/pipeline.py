@@ -6,7 +6,16 @@ from endline.pipelines.bound import bound
 from endline.pipelines.detection import nodes
 
 # What a fit is made of, whether it trains or not.
-FITTING = ["samples", "features", "preparation", "params:run", "params:fit", "params:verdict", "params:detectors"]
+FITTING = [
+    "samples",
+    "features",
+    "preparation",
+    "choice",
+    "params:run",
+    "params:fit",
+    "params:verdict",
+    "params:detectors",
+]
 
 
 def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = False) -> Pipeline:
@@ -18,9 +27,9 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
         evidence: what its items are, in the plural.
         masks: whether the station gives `masks`, the defect masks row by row with `part_scores`.
 
-    The station gives `samples`, `rejected`, `near_duplicates`, `inputs`, `preparation`, `features`, and `exhibits` made
-    from `shortlist` and `maps`; its parameters are `params:<station>.run`, `.fit`, `.verdict` and `.exhibits`;
-    `params:detectors` is shared.
+    The station gives `samples`, `rejected`, `near_duplicates`, `inputs`, `choice` (of the detector), `preparation`,
+    `features`, and `exhibits` made from `shortlist` and `maps`; its parameters are `params:<station>.run`, `.fit`,
+    `.verdict` and `.exhibits`; `params:detectors` is shared.
     """
     return pipeline(
         [
@@ -60,6 +69,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "untrained",
                     "fitting",
                     "scoring",
+                    "choice",
                     "params:run",
                     *(["masks"] if masks else []),
                 ],
@@ -91,6 +101,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "rejected",
                     "near_duplicates",
                     "inputs",
+                    "choice",
                     "params:station",
                     "params:detectors",
                 ],
