@@ -168,7 +168,7 @@ def test_a_misspelt_option_is_told_before_anything_runs(project, sentence):
     ("option", "said"),
     [
         ("mirror_audio.run.sed", "'mirror_audio.run.sed' of --params: did you mean 'mirror_audio.run.seed'?"),
-        ("mirror_audio.mel.height", "'mirror_audio.mel' of --params: known are exhibits, fit, preparation, run"),
+        ("mirror_audio.mel.height", "'mirror_audio.mel' of --params: known are auto, exhibits, fit, preparation, run"),
         ("detectors.hybrid_flo.epochs", "of --params: did you mean 'detectors.hybrid_flow'?"),
     ],
 )

@@ -25,7 +25,7 @@ from endline.operations.inspection import Inspector
 from endline.samples import check_samples
 
 OUTPUTS = {
-    "source", "inputs", "rejected", "near_duplicates", "untrained",
+    "source", "inputs", "rejected", "near_duplicates", "choice", "untrained",
     "samples", "preparation", "features", "detectors", "history", "fitting",
     "calibration", "held_out", "part_scores", "scores", "scoring", "maps", "shortlist", "curves", "metrics", "report",
     "figures", "intervals", "score_groups", "attribution", "nearest", "embedding", "importances", "model",

@@ -182,7 +182,7 @@ def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells):
     assert metrics["detector"] == metrics["chosen"] == choice["detector"] != "auto"
     assert metrics["chosen_criterion"] == choice["chosen_criterion"]
     assert [row["detector"] for row in choice["candidates"]] == [
-        "segment_gaussian", "pca", "nearest_cycle", "rocket_neighbour", "mts_flow"
+        "segment_gaussian", "pca", "nearest_cycle", "rocket_neighbour", "cycle_neighbour", "mts_flow"
     ]  # fmt: skip
     tracked = cells.tracked()
     assert tracked.data.tags["detector"] == choice["detector"]

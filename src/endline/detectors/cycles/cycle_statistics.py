@@ -25,7 +25,7 @@ def cycle_statistics(z: Tensor, valid: Tensor) -> Tensor:
     Example:
         >>> ramp = torch.tensor([[[0.0, 1.0, 2.0, 3.0, 0.0]]])
         >>> said = cycle_statistics(ramp, torch.tensor([[[1.0, 1.0, 1.0, 1.0, 0.0]]]))
-        >>> said[0, :9].round(decimals=2).tolist()
+        >>> [round(number, 2) for number in said[0, :9].tolist()]
         [1.5, 1.12, 0.0, 3.0, 0.0, 0.75, 0.0, 3.0, 3.0]
     """
     inside, count = valid > 0, valid.sum(2).clamp(min=1)  # (batch, 1, steps), (batch, 1)
