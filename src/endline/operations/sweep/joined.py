@@ -1,6 +1,5 @@
 """Several sweeps under one name: the same detectors on many sets, and one table of who carries over."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,26 +12,16 @@ from endline.files import write_whole
 from endline.operations.sweep.grid import Sweep
 from endline.operations.sweep.job import DONE
 from endline.operations.sweep.results import DEFAULT, as_table, read_table, text, write_table
-from endline.operations.sweep.table import as_markdown, figures
+from endline.operations.sweep.table import CONTROL, COSTS, VERDICTS, as_markdown, figures
 
 SET, STATION, DETECTOR = "set", "station", "detector"
 MEAN_OF_KINDS = "auroc_mean_of_kinds"
-SHOWN = {  # column of the table -> head, decimals
-    "auroc_low": ("95 % interval of the test: from", 3),
-    "auroc_high": ("to", 3),
-    "baseline_auroc": ("baseline AUROC", 3),
-    "control_auroc": ("control AUROC", 3),
-    "recall": ("recall", 3),
-    "false_alarm_rate": ("false alarms", 3),
-    "promised_false_alarm_rate": ("promised", 3),
-    "aupro": ("AUPRO", 3),
-    "pixel_auroc_mean_of_kinds": ("pixel AUROC, mean of kinds", 3),
-    "feature_seconds": ("s of features, all samples", 0),
-    "fit_seconds": ("s of training", 1),
-    "score_ms_per_sample": ("ms a sample scored", 1),
-    "peak_memory_mb": ("peak MB", 0),
+HIDDEN = ("untrained_auroc", "pixel_auroc", "map_ms_per_sample", "parameter_count")  # they stand in the sets' own pages
+SHOWN = {
+    column: head
+    for column, head in {**VERDICTS, CONTROL: ("control AUROC", 3), **COSTS}.items()
+    if column not in HIDDEN
 }
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
