@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.maps.neighbourhoods import brought_to, locally_averaged, taken_scales
 from endline.detectors.scored import Scored
 from endline.detectors.statistics import distances_between
 from endline.errors import EndlineError
@@ -80,13 +81,7 @@ class MemoryBank(nn.Module):
 
     def __init__(self, shapes: Shapes, samples: int, config: PatchcoreConfig) -> None:
         super().__init__()
-        names = sorted(shapes)
-        if max(config.scales) >= len(names):
-            raise EndlineError(
-                f"patchcore takes the scales {list(config.scales)} and the features have only {len(names)}: change "
-                "`scales`, or choose an input type with more."
-            )
-        self.names = [names[scale] for scale in sorted(set(config.scales))]
+        self.names = taken_scales("patchcore", config.scales, shapes)
         self.height, self.width = shapes[self.names[0]][1:]
         share = config.dimensions // len(self.names)
         self.counts = [min(shapes[name][0], share) for name in self.names]
@@ -99,13 +94,11 @@ class MemoryBank(nn.Module):
         """Locally aware patch features of a batch, (batch * height * width, dimensions)."""
         raised = []
         for name, count in zip(self.names, self.counts, strict=True):
-            maps = functional.avg_pool2d(batch[name], 3, stride=1, padding=1, count_include_pad=False)
+            maps = locally_averaged(batch[name])
             if count < maps.shape[1]:  # groups of channels are averaged before the maps grow: the order is the same
                 grouped = functional.adaptive_avg_pool1d(maps.flatten(2).mT, count).mT
                 maps = grouped.reshape(len(maps), count, *maps.shape[2:])
-            if maps.shape[2:] != (self.height, self.width):
-                maps = functional.interpolate(maps, size=(self.height, self.width), mode="bilinear")
-            raised.append(maps)
+            raised.append(brought_to(maps, (self.height, self.width)))
         return torch.cat(raised, 1).permute(0, 2, 3, 1).flatten(0, 2)
 
     def nearest(self, patches: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.maps.map_statistics import LEAST, Pooled, fitted_pooled, map_statistics
+from endline.detectors.maps.neighbourhoods import brought_to, locally_averaged, taken_scales
 from endline.detectors.maps.positions import SUMS, moments, parts, together, whitening
 from endline.detectors.scored import Scored
 from endline.errors import EndlineError
@@ -84,13 +84,7 @@ class Positions(nn.Module):
 
     def __init__(self, shapes: Shapes, config: PositionGaussianConfig) -> None:
         super().__init__()
-        names = sorted(shapes)
-        if max(config.scales) >= len(names):
-            raise EndlineError(
-                f"position_gaussian takes the scales {list(config.scales)} and the features have only {len(names)}: "
-                "change `scales`, or choose an input type with more."
-            )
-        self.names = [names[scale] for scale in sorted(set(config.scales))]
+        self.names = taken_scales("position_gaussian", config.scales, shapes)
         channels = sum(shapes[name][0] for name in self.names)
         count = min(config.components, channels)
         self.height, self.width = shapes[self.names[0]][1:]
@@ -107,12 +101,8 @@ class Positions(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
-        raised = []
-        for name in self.names:
-            maps = functional.avg_pool2d(batch[name], 3, stride=1, padding=1, count_include_pad=False)
-            if maps.shape[2:] != (self.height, self.width):
-                maps = functional.interpolate(maps, size=(self.height, self.width), mode="bilinear")
-            raised.append(maps)
+        size = (self.height, self.width)
+        raised = [brought_to(locally_averaged(batch[name]), size) for name in self.names]
         return torch.cat(raised, 1).flatten(2).mT
 
     def vectors(self, batch: Batch) -> Tensor:

@@ -1,0 +1,45 @@
+"""What detectors on patches share: which scales they take, and the means over neighbouring positions."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+from torch.nn import functional
+
+from endline.detectors.base import Shapes
+from endline.errors import EndlineError
+
+
+def taken_scales(owner: str, scales: Sequence[int], shapes: Shapes) -> list[str]:
+    """Names of the scales that a detector takes, finest first.
+
+    Args:
+        owner: name of the detector, for the message.
+        scales: numbers of scales, counted from 0.
+        shapes: the arrays of the scales, the names' order being finest first.
+
+    Raises:
+        EndlineError: when a scale is not there.
+
+    Example:
+        >>> taken_scales("patchcore", (1, 0), {"scale_0": (6, 8, 8), "scale_1": (8, 4, 4), "scale_2": (9, 2, 2)})
+        ['scale_0', 'scale_1']
+    """
+    names = sorted(shapes)
+    if max(scales) >= len(names):
+        raise EndlineError(
+            f"{owner} takes the scales {list(scales)} and the features have only {len(names)}: change `scales`, or "
+            "choose an input type with more."
+        )
+    return [names[scale] for scale in sorted(set(scales))]
+
+
+def locally_averaged(maps: Tensor) -> Tensor:
+    """Maps (n, C, H, W) averaged over 3 x 3 positions; at the border over those that there are."""
+    return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def brought_to(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Maps (n, C, h, w) at another size (H, W), bilinear."""
+    if maps.shape[2:] == size:
+        return maps
+    return functional.interpolate(maps, size=size, mode="bilinear")
