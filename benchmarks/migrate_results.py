@@ -69,6 +69,7 @@ ADDED: dict[str, Any] = {  # settings that the old code had not -> the value und
 }
 SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, the oldest first: dotted name -> value
     "settings.preparation.light": "auto",  # the detector's own, which is as_is for all that had been there
+    "settings.preparation.alignment": "auto",  # of sets whose parts are not aligned by it
     "settings.simulation.pose": "whole",
     "settings.simulation.exposure": 0.0,
     "settings.preparation.formats.cycles.time": "time",

@@ -208,7 +208,8 @@ class Station:
         exhibits: what the report shows of the shortlisted items.
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         more_training: how more samples of a published split are taken, as a half sentence.
-        masks: defect masks (batch, 256, 256) of scored rows below a folder, batch after batch; None without masks.
+        masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
+            batch after batch; None without masks.
         windows: a file of any length as windows that each could be an item, one every so many seconds (None: the
             preparation's `hop`); None where items are no pieces of something longer.
         synthesise: copies of normal items with faults that are made, by which `detector: auto` compares detectors: rows
@@ -230,7 +231,7 @@ class Station:
     exhibits: Callable[[Shown, Any], list[Exhibit]]
     simulate: Callable[[Path, Settings, Progress], Path]
     more_training: str = "take more of them"
-    masks: Callable[[pd.DataFrame, Path], Iterator[NDArray[np.bool_]]] | None = None
+    masks: Callable[[pd.DataFrame, Path, Any], Iterator[NDArray[np.bool_]]] | None = None
     windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None
     synthesise: Callable[[pd.DataFrame, Path, Path, Any, int], pd.DataFrame] | None = None
 

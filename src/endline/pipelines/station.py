@@ -50,7 +50,14 @@ def create_pipeline(station: Station) -> Pipeline:
             ),
             node(station_nodes.extract, ["samples", "source", "preparation", "params:run"], "features", name="extract"),
             *(
-                [node(own(station_nodes.masks), ["part_scores", "source", "params:run"], "masks", name="masks")]
+                [
+                    node(
+                        own(station_nodes.masks),
+                        ["part_scores", "source", "preparation", "params:run"],
+                        "masks",
+                        name="masks",
+                    )
+                ]
                 if station.masks
                 else []
             ),

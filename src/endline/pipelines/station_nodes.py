@@ -99,10 +99,12 @@ def extract(samples: pd.DataFrame, source: Settings, preparation: Preparation, r
     return features
 
 
-def masks(station: Station, part_scores: pd.DataFrame, source: Settings, run: Settings) -> FeatureSet:
+def masks(
+    station: Station, part_scores: pd.DataFrame, source: Settings, preparation: Preparation, run: Settings
+) -> FeatureSet:
     """Defect masks of the scored rows, as the array `defect`."""
     assert station.masks is not None  # the node is there only then
-    made = station.masks(part_scores, Path(source["folder"]))
+    made = station.masks(part_scores, Path(source["folder"]), preparation)
     return ArrayStore(Path(run["store"])).keep("defect", made, len(part_scores), "bool")
 
 

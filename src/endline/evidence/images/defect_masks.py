@@ -7,25 +7,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from endline.evidence.images.masks import read_mask
+from endline.evidence.images.features import ImagePreparation
 
 SIZE = (256, 256)  # of every mask, so that every image has the same weight
 BATCH = 16
 
 
-def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.bool_]]:
+def defect_masks(samples: pd.DataFrame, folder: Path, preparation: ImagePreparation) -> Iterator[NDArray[np.bool_]]:
     """Masks (at most `BATCH`, 256, 256) of the rows of a table, batch after batch; all False where a row has none.
 
     Args:
         samples: rows with `path` and `mask_path`, below `folder`; missing where there is no mask.
         folder: raw folder.
+        preparation: in whose pose the photographs are judged.
 
     Raises:
         EndlineError: when a mask cannot be read.
 
     Example:
         >>> table = pd.DataFrame({"path": ["a.png", "b.png"], "mask_path": [None, None]})
-        >>> [batch.shape for batch in defect_masks(table, Path("raw"))]
+        >>> [batch.shape for batch in defect_masks(table, Path("raw"), ImagePreparation())]
         [(2, 256, 256)]
     """
     paths = list(zip(samples["path"], samples["mask_path"], strict=True))
@@ -34,5 +35,5 @@ def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.boo
         masks = np.zeros((len(batch), *SIZE), np.bool_)
         for row, (photograph, mask) in enumerate(batch):
             if not pd.isna(mask):
-                masks[row] = read_mask(folder / mask, SIZE, folder / photograph)
+                masks[row] = preparation.mask(folder / mask, folder / photograph, SIZE)
         yield masks

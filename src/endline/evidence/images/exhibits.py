@@ -10,10 +10,7 @@ from numpy.typing import NDArray
 
 from endline.evaluation.attribution import standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
-from endline.evidence.images.decoding import MEGAPIXELS
-from endline.evidence.images.depth import FULL
-from endline.evidence.images.masks import read_mask
-from endline.evidence.images.photographs import image_tensor, read_indexed_image
+from endline.evidence.images.features import ImagePreparation
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit, exhibit_of
 from endline.reporting.palette import WIDTH
@@ -31,7 +28,7 @@ def image_exhibits(
     maps: FeatureSet,
     hottest: pd.DataFrame,
     folder: Path,
-    reading: tuple[int, float] = (FULL, MEGAPIXELS),
+    preparation: ImagePreparation,
 ) -> list[Exhibit]:
     """Exhibits of the shortlisted photographs, in its order; no other map is read whole.
 
@@ -41,7 +38,7 @@ def image_exhibits(
         maps: array `map` (h, w) of each, or (0, 0) where the detector has none.
         hottest: `sample_id, row, column`, as `hottest` gives it.
         folder: raw folder.
-        reading: bits of the scale and largest megapixels, as the photographs are read.
+        preparation: by which photographs are read, and shown in their pose.
     """
     limits = shared_limits(maps) if len(shortlist) else None
     row_of = {name: row for row, name in enumerate(scored["sample_id"])}
@@ -52,7 +49,7 @@ def image_exhibits(
         name = verdict["sample_id"]
         anomaly_map = maps.read([row_of[name]])["map"].numpy()[0] if has_maps(maps) else None
         where = tuple(positions.loc[name]) if name in positions.index else None
-        shown.append(image_exhibit(verdict, anomaly_map, folder, limits=limits, hottest=where, reading=reading))
+        shown.append(image_exhibit(verdict, anomaly_map, folder, preparation, limits=limits, hottest=where))
     return shown
 
 
@@ -60,10 +57,10 @@ def image_exhibit(
     verdict: Mapping[str, Any],
     anomaly_map: NDArray[np.float32] | None,
     folder: Path,
+    preparation: ImagePreparation,
     *,
     limits: tuple[float, float] | None = None,
     hottest: tuple[float, float] | None = None,
-    reading: tuple[int, float] = (FULL, MEGAPIXELS),
 ) -> Exhibit:
     """Exhibit of one photograph.
 
@@ -71,22 +68,25 @@ def image_exhibit(
         verdict: its row of the shortlist.
         anomaly_map: (h, w), or None.
         folder: raw folder.
+        preparation: as `image_exhibits` takes it.
         limits: smallest and largest map value of the colour bar, the same for all exhibits.
         hottest: (row, column) of the map's largest value as shares of height and width, which a ring marks.
-        reading: as `image_exhibits` takes it.
     """
-    image = read_indexed_image(folder / verdict["path"], *reading)
+    image = preparation.read(folder / verdict["path"])
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
-    picture = (image_tensor(image, size).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    figures = [("photograph", encode_png(map_overlay(picture, None, width=NARROW)))]
+    if preparation.alignment is not None:
+        size = (max(size), max(size))  # the circle around a part
+    picture = (preparation.posed(image, size).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    shown = "photograph" if preparation.alignment is None else "photograph, aligned"
+    figures = [(shown, encode_png(map_overlay(picture, None, width=NARROW)))]
     if anomaly_map is not None:
         # On grey, so that the colours are the map's alone.
         grey = np.repeat(picture.mean(2, keepdims=True), 3, axis=2).round().astype(np.uint8)
         drawn = map_overlay(grey, anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
         figures.append(("anomaly map; ring: its largest value" if hottest else "anomaly map", encode_png(drawn)))
     if not pd.isna(verdict["mask_path"]):
-        mask = read_mask(folder / verdict["mask_path"], size, folder / verdict["path"])
+        mask = preparation.mask(folder / verdict["mask_path"], folder / verdict["path"], size)
         shaded = np.where(mask[..., None], picture, picture // 3).astype(np.uint8)
         figures.append(("mask: the defect as labelled", encode_png(map_overlay(shaded, None, width=NARROW))))
     return exhibit_of(verdict, figures)

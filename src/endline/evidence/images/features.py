@@ -1,7 +1,7 @@
 """From indexed photographs to the arrays that detectors read."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,9 +19,11 @@ from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
+from endline.evidence.images.alignment import Alignment
 from endline.evidence.images.decoding import MEGAPIXELS
 from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.index import index_image
+from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
@@ -31,6 +33,7 @@ BATCH = 8
 LIGHTS = ("as_is", "standardised")
 MEAN, DEVIATION, LEAST_CONTRAST = 0.45, 0.225, 0.01
 FACTS = ("height", "width", "colours", "quantisation")  # columns of the sample table that make the control
+COVERED = 0.1  # share of a pixel that a defect covers, from which an aligned mask has it
 READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
 
 
@@ -50,6 +53,7 @@ class ImagePreparation(Preparation):
         megapixels: largest photograph that is read, in millions of pixels.
         light: `as_is`, or `standardised`: every photograph is brought to one brightness and contrast, see
             `standardised`, for features alone; control and summary are of the photograph as it is.
+        alignment: the pose that every part is brought to; None: photographs are taken as they are.
 
     Raises:
         EndlineError: for another light.
@@ -66,6 +70,7 @@ class ImagePreparation(Preparation):
     bits: int | None = None
     megapixels: float = MEGAPIXELS
     light: str = "as_is"
+    alignment: Alignment | None = None
 
     def __post_init__(self) -> None:
         if self.light not in LIGHTS:
@@ -79,7 +84,9 @@ class ImagePreparation(Preparation):
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
-        return cls(**{**plain, "arrays": array_settings(plain["arrays"])})
+        pose = plain.get("alignment")
+        alignment = None if pose is None else Alignment.from_plain(pose)
+        return cls(**{**plain, "arrays": array_settings(plain["arrays"]), "alignment": alignment})
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all photographs.
@@ -88,8 +95,9 @@ class ImagePreparation(Preparation):
             EndlineError: for an unknown backbone or input type, a size that does not suit it, or missing weights.
         """
         digests = samples["digest"].tolist()
+        posed = () if self.alignment is None else (asdict(self.alignment),)
         lit = () if self.light == "as_is" else (self.light,)
-        parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale, *lit), compute)
+        parts = self._parts(content_key(READING, digests, self.height, self.width, self.scale, *lit, *posed), compute)
         known = parts.stored_maps(store)
         paths = [folder / path for path in samples["path"]]
         facts = samples[list(FACTS)].to_numpy(np.float32)
@@ -111,7 +119,7 @@ class ImagePreparation(Preparation):
             keys={
                 **parts.keys,
                 CONTROL: content_key(CONTROL, FACTS, digests),
-                SUMMARY: content_key(SUMMARY, digests, self.height, self.width),
+                SUMMARY: content_key(SUMMARY, digests, self.height, self.width, *posed),
             },
             length=len(samples),
             batches=batches,
@@ -133,14 +141,37 @@ class ImagePreparation(Preparation):
         )
 
     def images(self, files: list[Path]) -> Tensor:
-        """Photographs as they are resized, (files, 3, height, width) in [0, 1].
+        """Photographs in their pose, resized, (files, 3, height, width) in [0, 1].
 
         Raises:
             EndlineError: when one cannot be read any more.
         """
-        size = (self.height, self.width)
-        read = (read_indexed_image(file, self.scale, self.megapixels) for file in files)
-        return torch.stack([image_tensor(image, size) for image in read])
+        return torch.stack([self.posed(self.read(file), (self.height, self.width)) for file in files])
+
+    def read(self, file: Path) -> NDArray[np.uint8]:
+        """A photograph as 8-bit colours, (H, W, 3).
+
+        Raises:
+            EndlineError: when it cannot be read any more.
+        """
+        return read_indexed_image(file, self.scale, self.megapixels)
+
+    def posed(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """A photograph (H, W, 3) in its pose, resized without a crop: (3, *size) in [0, 1]."""
+        return image_tensor(image, size) if self.alignment is None else self.alignment.aligned(image, size)
+
+    def mask(self, file: Path, photograph: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+        """Defect mask of a photograph as `posed` shows it, of `size`.
+
+        Raises:
+            EndlineError: when one of the two cannot be read.
+        """
+        if self.alignment is None:
+            return read_mask(file, size, photograph)
+        image = self.read(photograph)
+        mask = read_mask(file, (image.shape[0], image.shape[1]), photograph)
+        share = self.alignment.aligned(mask[..., None].astype(np.uint8) * np.uint8(255), size, image)[0].numpy()
+        return np.asarray(share > min(COVERED, share.max() / 2), np.bool_)
 
     def lit(self, images: Tensor) -> Tensor:
         """Resized photographs (n, 3, H, W) as the backbone is to see them."""

@@ -1,12 +1,14 @@
 """The station `surface_image`: photographs of surfaces and parts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.images.alignment import fitted_alignment
 from endline.evidence.images.decoding import checked_megapixels
 from endline.evidence.images.defect_masks import defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
@@ -32,21 +34,23 @@ def index(folder: Path, request: IndexRequest) -> Index:
 def prepare(
     samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
 ) -> ImagePreparation:
-    """How photographs become arrays; fitted on the training ones is the scale of those of more than 8 bits."""
+    """How photographs become arrays; fitted on the training ones are the scale of those of more than 8 bits, and the
+    pose of the parts.
+    """
     bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
     warn_of_depths(samples, bits)
     arrays = wanted_arrays(parameters, wanted)
     megapixels = checked_megapixels(parameters["max_megapixels"])
     light = wanted.light if parameters["light"] == "auto" else parameters["light"]
-    return ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels, light)
+    made = ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels, light)
+    return replace(made, alignment=fitted_alignment(samples, folder, parameters["alignment"], made.scale, megapixels))
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
     """Photograph, anomaly map and mask of the shortlisted photographs."""
     from endline.evidence.images.exhibits import image_exhibits  # only reports draw
 
-    reading = (preparation.scale, preparation.megapixels)
-    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder, reading)
+    return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder, preparation)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
