@@ -6,8 +6,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from endline.detectors.held_back import kept_back
 from endline.detectors.progress import Progress
-from endline.detectors.sound.best_of import BestOf, BestOfConfig, auroc, better, kept_back, width
+from endline.detectors.sound.best_of import BestOf, BestOfConfig, auroc, better, width
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -45,16 +46,6 @@ def test_the_higher_auroc_wins_and_the_narrower_of_equal_ones():
     assert better([(0.904, 0.1), (0.896, 9.0)]) == 0
     assert better([(0.896, 9.0), (0.904, 0.1)]) == 1
     assert better([(1.0, 0.2), (1.0, 0.2)]) == 0
-
-
-def test_units_are_kept_back_whole_and_of_each_domain():
-    rows = pd.DataFrame({"unit": np.repeat(np.arange(50), 2).astype(str), "domain": ["source"] * 80 + ["target"] * 20})
-    back = kept_back(rows, 0.2, seed=3)
-    assert rows[back].groupby("unit").size().eq(2).all()
-    assert rows[back].groupby("domain").size().to_dict() == {"source": 16, "target": 4}
-    assert np.array_equal(back, kept_back(rows, 0.2, seed=3))
-    assert not np.array_equal(back, kept_back(rows, 0.2, seed=4))
-    assert kept_back(rows.head(4), 0.01, seed=0).sum() == 2 == kept_back(rows.head(4), 0.99, seed=0).sum()
 
 
 def test_neither_is_fitted_on_what_is_kept_back(clips, pictures, monkeypatch):
