@@ -18,7 +18,7 @@ from endline.errors import EndlineError
 from endline.evidence.station import find_station
 from endline.operations.sweep.resolved import settings_content
 from endline.pipelines import choosing
-from endline.pipelines.choosing import _Clock, choose
+from endline.pipelines.choosing import choose
 from endline.pipelines.station_nodes import index
 
 ROOT = Path(__file__).parents[2]
@@ -152,28 +152,6 @@ def test_a_named_detector_passes_through():
     assert choose(CYCLES, *given) == {
         "detector": "pca", "chosen": None, "chosen_criterion": None, "chosen_reason": None, "candidates": []
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(("budget", "reached"), [(30.0, 10), (15.0, 3)])
-def test_a_training_that_would_take_too_long_is_ended_early(monkeypatch, budget, reached):
-    """Two fits of ten epochs of a second, the first of which takes no longer: after four it is known."""
-    now, epochs = [0.0], []
-    monkeypatch.setattr(choosing.time, "monotonic", lambda: now[0])
-
-    def train(progress) -> None:
-        for epoch in range(1, 11):
-            now[0] += 1.0
-            progress.epoch(epoch, 10, 0.0)
-            epochs.append(epoch)
-
-    clock = _Clock(budget)
-    clock.fits = 2
-    if reached < 10:
-        with pytest.raises(EndlineError, match=r"its training would take 0\.27 more minutes, and 0\.18 are left"):
-            train(clock.progress("whole/0"))
-    else:
-        train(clock.progress("whole/0"))
-    assert epochs[-1] == reached
 
 
 def test_settings_that_cannot_be_are_sentences():

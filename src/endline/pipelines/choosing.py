@@ -18,7 +18,6 @@ from endline.compute import Compute
 from endline.detectors.base import Detector
 from endline.detectors.candidates import AUTO, AutoSettings, auto_settings
 from endline.detectors.cross_fitting import FitPlan, Fitted, fit_detectors, held_out_units
-from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
 from endline.detectors.scoring import are_joint, detector_rows, score_rows, with_scores
 from endline.errors import EndlineError
@@ -28,10 +27,10 @@ from endline.evidence.station import Arrays, Preparation, Station
 from endline.feature_set import FeatureSet
 from endline.files import partial_name, remove
 from endline.pipelines.detection.nodes import compute_of
+from endline.pipelines.time_budget import TimeBudget
 from endline.samples import OUTLIER, TRAIN, item_of
 
 Settings = Mapping[str, Any]
-WARM = 4  # epochs, from which it is estimated how long the others take
 FEWEST = 4  # training parts: two are held out, and two learned from
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def choose(
         return {"detector": only, **_about(only, None, f"{only} is the only candidate: nothing was compared.", [])}
     if station.synthesise is None:
         raise EndlineError(f"The station {station.name} makes no synthetic faults: name a detector, not auto.")
-    folder, clock = Path(source["folder"]), _Clock(60 * settings.minutes)
+    folder, clock = Path(source["folder"]), TimeBudget(60 * settings.minutes)
     known = _learned_from(samples)
     held_out = _divisions(known, settings, run["seed"])
 
@@ -85,7 +84,14 @@ def choose(
             known,
             held_out,
             _Evidence(
-                station, folder, scratch, compute_of(run), prepared, -(-settings.items // len(held_out)), run["seed"]
+                station,
+                folder,
+                scratch,
+                compute_of(run),
+                prepared,
+                -(-settings.items // len(held_out)),
+                run["seed"],
+                clock,
             ),
             replace(FitPlan(**plan, rate=verdict["false_alarm_rate"]), ensemble_size=1),
             verdict["join"],
@@ -96,49 +102,6 @@ def choose(
             for name in settings.candidates
         ]
     return _choice(rows, trial.judgements, settings.margin)
-
-
-class _OverBudget(EndlineError):
-    """A candidate that would take more time than is left."""
-
-
-@dataclass
-class _Clock:
-    """Ends a training as soon as it is known that all trainings of a candidate would take more time than is left."""
-
-    budget: float  # s
-    begun: float = field(default_factory=lambda: time.monotonic())
-    fits: int = 0  # of the candidate, after the one that goes on
-    first_epoch: float = 0.0  # when it ended: it often takes longer than the others
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left."""
-        return self.begun + self.budget - time.monotonic()
-
-    def check(self) -> None:
-        """Refuse whatever comes once the time is spent."""
-        if self.left <= 0:
-            raise _OverBudget(f"the {self.budget / 60:g} minutes for the choice are spent")
-
-    def progress(self, name: str) -> Progress:
-        """Progress of the next fit of the candidate."""
-        self.check()
-        self.fits -= 1
-        return Progress(on_epoch=self._epoch)
-
-    def _epoch(self, epoch: int, epochs: int, loss: float) -> None:
-        if epoch == 1:
-            self.first_epoch = time.monotonic()
-        self.check()
-        if epoch < WARM:
-            return
-        each = (time.monotonic() - self.first_epoch) / (epoch - 1)
-        needed = each * (epochs - epoch + epochs * self.fits)
-        if needed > self.left:
-            raise _OverBudget(
-                f"its training would take {needed / 60:.2g} more minutes, and {self.left / 60:.2g} are left"
-            )
 
 
 @dataclass
@@ -152,12 +115,14 @@ class _Evidence:
     prepared: Callable[[Arrays], Preparation]
     items: int
     seed: int
+    clock: TimeBudget
     copies: dict[int, pd.DataFrame] = field(default_factory=dict)
 
     def of_files(self, samples: pd.DataFrame, preparation: Preparation, folder: Path | None = None) -> FeatureSet:
         """Arrays of some samples."""
         store = ArrayStore(self.scratch / "store")
-        return store.make(preparation.recipe(samples, folder or self.folder, store, self.compute))
+        recipe = preparation.recipe(samples, folder or self.folder, store, self.compute)
+        return store.make(self.clock.timed(recipe))
 
     def of_copies(
         self, known: pd.DataFrame, units: NDArray[Any], division: int, preparation: Preparation
@@ -181,7 +146,7 @@ class _Trial:
     evidence: _Evidence
     plan: FitPlan
     join: str
-    clock: _Clock
+    clock: TimeBudget
     judgements: dict[str, Judgement] = field(default_factory=dict)
 
     def row(self, name: str, new: Callable[[], Detector[Any]]) -> dict[str, Any]:
