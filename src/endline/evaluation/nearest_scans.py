@@ -2,7 +2,7 @@
 
 Parts never lie twice in the same place, and beside a flank a shift of a pixel is millimetres of depth. So a normal scan
 is a band at every pixel: the least and the greatest depth that it has within `REACH` pixels. What lies in the band does
-not deviate.
+not deviate, and a deviation is counted from its rim: on slopes it is rather too small.
 """
 
 from collections.abc import Sequence

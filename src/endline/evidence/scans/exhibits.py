@@ -128,7 +128,8 @@ def scan_exhibit(
         figures.append(("relief; slate: not measured", _alone(shaded)))
         if anomaly_map is not None:
             over = encode_png(map_overlay(_grey(shaded), anomaly_map, **colours))
-            figures.append(("anomaly map over the relief", over))
+            first = ring if pair.photograph is None else ""  # a caption beside it has said so
+            figures.append((f"anomaly map over the relief{first}", over))
         turning = TurningView.of(pair.scan.depth, _coloured(pair, anomaly_map, limits), pitch)
     if pair.mask is not None and pair.mask.any():
         below = pair.photograph if pair.photograph is not None else shaded
@@ -141,7 +142,7 @@ def scan_exhibit(
 
 
 def pixel_pitch(scan: Scan) -> float | None:
-    """Pitch in mm from one pixel to the next: as the scan says, or the median of its lateral positions; None where unknown.
+    """Steps in mm from pixel to pixel: as the scan says, or the median of its lateral positions; None if unknown.
 
     Example:
         >>> x = np.tile(np.arange(5, dtype=np.float32) * 0.4, (3, 1))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from endline.simulation.images.surface_texture import REFERENCE, Map, Shot, Surface, cloud, grid, sensor_noise
+from endline.simulation.images.surface_texture import REFERENCE, Map, Shot, Surface, cloud, grid
 from endline.simulation.scans.parts import FIELD, Part
 
 DISTANCE = 400.0  # mm from the sensor to the support
@@ -66,18 +66,20 @@ class Scanner:
         surface = height + np.float32(self.tilt[0]) * x + np.float32(self.tilt[1]) * y
         slope = np.hypot(*np.gradient(surface, np.float32(FIELD / len(height))))
         depth = np.float32(self.distance) - surface + self.noise * (1 + np.minimum(slope, 3))
-        depth = np.round(depth / np.float32(STEP)) * np.float32(STEP)
         # A ray from the left passes a point if nothing before it reaches higher, seen along the rays.
         along_rays = surface + np.float32(PROJECTOR) * x
         shadow = np.maximum.accumulate(along_rays, axis=1) > along_rays + np.float32(0.3)
         steep = slope > np.float32(STEEP) * (1 + np.float32(0.3) * self.lost)
-        return np.where(shadow | steep | self.specks, np.float32(np.nan), depth).astype(np.float32)
+        return np.where(shadow | steep | self.specks, np.float32(np.nan), _rounded(depth))
 
 
 def positions(depth: Map) -> Map:
-    """Point (x, y, z) in mm of every pixel (size, size, 3) of a depth map, by a pinhole camera; NaN where it is."""
+    """Point (x, y, z) in mm of every pixel (size, size, 3) of a depth map, by a pinhole camera; NaN where it is.
+
+    Rounded to the scanner's resolution, as its own files would be.
+    """
     y, x = ((axis - REFERENCE / 2) * np.float32(FIELD / REFERENCE / DISTANCE) for axis in grid(len(depth)))
-    return np.stack([x * depth, y * depth, depth], axis=-1).astype(np.float32)
+    return _rounded(np.stack([x * depth, y * depth, depth], axis=-1))
 
 
 def photograph(part: Part, shot: Shot) -> Map:
@@ -100,4 +102,5 @@ def digitised(picture: Map, noise: Map) -> NDArray[np.uint8]:
     return np.round(255 * np.clip(picture + noise, 0, 1)).astype(np.uint8)
 
 
-__all__ = ["DISTANCE", "Scanner", "digitised", "photograph", "positions", "sensor_noise"]
+def _rounded(lengths: Map) -> Map:
+    return np.asarray(np.round(lengths / np.float32(STEP)) * np.float32(STEP), np.float32)

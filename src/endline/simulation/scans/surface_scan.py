@@ -11,7 +11,7 @@ depth miss many.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,13 @@ LEAST_SEEN = 0.5  # share of a mask that the scanner measures, or measured befor
 
 # Each kind's defect, with its least and greatest strength in its own measure: from a second look to plain.
 KINDS: dict[str, tuple[Callable[[Part, float, np.random.Generator], Damage], tuple[float, float]]] = {
-    "bent": (bent, (3.0, 8.0)),
-    "bump": (bump, (1.2, 3.5)),
-    "contamination": (contamination, (0.8, 2.5)),
-    "cut": (cut, (1.5, 4.0)),
-    "dent": (dent, (1.2, 3.5)),
-    "hole": (hole, (3.0, 9.0)),
-    "stain": (stain, (0.35, 0.85)),
+    "bent": (bent, (2.5, 6.0)),
+    "bump": (bump, (1.5, 4.0)),
+    "contamination": (contamination, (1.0, 2.5)),
+    "cut": (cut, (1.2, 3.0)),
+    "dent": (dent, (1.5, 4.0)),
+    "hole": (hole, (3.0, 8.0)),
+    "stain": (stain, (0.45, 0.9)),
 }
 DEPTH_ONLY = ("bent", "bump", "dent", "hole")
 COLOUR_ONLY = ("stain",)
@@ -263,7 +263,6 @@ def _deal(settings: ScanSimulation) -> Iterator[_Item]:
 
 def _plain(settings: ScanSimulation) -> dict[str, object]:
     """The settings as JSON gives them back."""
-    assert {each.name for each in fields(settings)} >= {"categories"}
     return asdict(settings) | {"categories": list(settings.chosen)}
 
 
@@ -272,6 +271,6 @@ def _write_pair(pair: Pair, paths: list[Path]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pair.image).save(paths[0], compress_level=1)  # noise cannot be compressed much, only slowly
     points = np.nan_to_num(positions(pair.depth), nan=0.0)
-    tifffile.imwrite(paths[1], points, photometric="minisblack", planarconfig="contig")
+    tifffile.imwrite(paths[1], points, photometric="minisblack", planarconfig="contig", compression="zlib")
     if len(paths) > 2:
         Image.fromarray(pair.mask.astype(np.uint8) * np.uint8(255)).save(paths[2])
