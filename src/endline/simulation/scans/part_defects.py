@@ -53,8 +53,8 @@ def bump(part: Part, strength: float, rng: np.random.Generator) -> Damage:
 
 
 def hole(part: Part, strength: float, rng: np.random.Generator) -> Damage:
-    """A round hole of 3 to 6 mm across; strength: its depth in mm."""
-    radius = rng.uniform(1.5, 3.0)
+    """A round hole of 4 to 7 mm across; strength: its depth in mm."""
+    radius = rng.uniform(2.0, 3.5)
     inside = _blotch(part, radius, 0.05, rng)
     return Damage(height=-np.float32(strength) * np.clip(inside * np.float32(radius / 0.4), 0, 1))
 

@@ -31,16 +31,16 @@ TRIES = 50
 RECIPE = 1  # raise it whenever the same settings would give other pairs
 LEAST_DEPTH = 0.08  # mm of change that belongs to a mask
 LEAST_GREY = 2.0  # grey levels of 255 that do
-LEAST_SEEN = 0.5  # share of a mask that the scanner measures, or measured before the damage
+LEAST_SEEN = 0.5  # share of a mask that the scanner measures of the whole part
 
 # Each kind's defect, with its least and greatest strength in its own measure: from a second look to plain.
 KINDS: dict[str, tuple[Callable[[Part, float, np.random.Generator], Damage], tuple[float, float]]] = {
-    "bent": (bent, (2.5, 6.0)),
-    "bump": (bump, (1.5, 4.0)),
-    "contamination": (contamination, (1.0, 2.5)),
-    "cut": (cut, (1.2, 3.0)),
-    "dent": (dent, (1.5, 4.0)),
-    "hole": (hole, (3.0, 8.0)),
+    "bent": (bent, (3.0, 7.0)),
+    "bump": (bump, (2.0, 5.0)),
+    "contamination": (contamination, (1.2, 3.0)),
+    "cut": (cut, (1.5, 3.5)),
+    "dent": (dent, (2.0, 5.0)),
+    "hole": (hole, (4.0, 10.0)),
     "stain": (stain, (0.45, 0.9)),
 }
 DEPTH_ONLY = ("bent", "bump", "dent", "hole")
