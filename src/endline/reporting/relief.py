@@ -1,5 +1,7 @@
 """Shaded relief of a depth map, as a picture: a lamp from the side shows what grey values of depth hide."""
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -55,7 +57,7 @@ def relief(
     grey = np.clip(shade * (0.86 + 0.14 * near), 0, 1)
     picture = np.round(255 * grey[:, :, None] * np.array([1.0, 0.985, 0.96])).astype(np.uint8)  # a warm lamp
     picture[~valid] = MISSING
-    return picture
+    return np.asarray(picture)
 
 
 def raking_light(depth: ArrayLike, pitch: float | None = None, *, gain: float = 1.0) -> Picture:
@@ -101,7 +103,7 @@ def _gradient(height: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 def _usual_slope(down: NDArray[np.float64], right: NDArray[np.float64], valid: NDArray[np.bool_]) -> float:
     """Pitch at which nine tenths of the surface are less steep than 60 degrees."""
     steep = float(np.quantile(np.hypot(down, right)[valid], 0.9))
-    return max(steep / np.tan(np.pi / 3), 1e-9)
+    return max(steep / math.sqrt(3), 1e-9)
 
 
 def _lambert(
@@ -112,4 +114,4 @@ def _lambert(
     to_right, to_down, to_up = np.cos(high) * np.sin(turned), -np.cos(high) * np.cos(turned), np.sin(high)
     facing = (to_up - right * to_right - down * to_down) / np.sqrt(1 + right**2 + down**2)
     lamp = np.clip(facing, 0, None) / to_up * (0.72 - AMBIENT)
-    return AMBIENT / np.sqrt(1 + 0.15 * (right**2 + down**2)) + np.minimum(lamp, 0.72)
+    return np.asarray(AMBIENT / np.sqrt(1 + 0.15 * (right**2 + down**2)) + np.minimum(lamp, 0.72))
