@@ -243,7 +243,7 @@ def _gland(place: Place, rng: np.random.Generator) -> Body:
     colour[seal] = np.array([0.11, 0.11, 0.12])
     colour[radius < hole] *= np.float32(0.25)
     height += np.where(height > 0, 0.05 * place.grain(0.6, rng), 0)
-    return Body(height, colour)
+    return Body(height, np.asarray(colour, np.float32))
 
 
 CATEGORIES: dict[str, Series] = {

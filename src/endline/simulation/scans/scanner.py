@@ -99,7 +99,7 @@ def photograph(part: Part, shot: Shot) -> Map:
 
 def digitised(picture: Map, noise: Map) -> NDArray[np.uint8]:
     """The photograph with the noise of its sensor as 8 bits."""
-    return np.round(255 * np.clip(picture + noise, 0, 1)).astype(np.uint8)
+    return np.asarray(np.round(255 * np.clip(picture + noise, 0, 1)), np.uint8)
 
 
 def _rounded(lengths: Map) -> Map:
