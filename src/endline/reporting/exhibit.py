@@ -6,6 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from endline.reporting.turning_view import TurningView
+
+Table = tuple[tuple[str, ...], ...]
+
 
 @dataclass(frozen=True)
 class Exhibit:
@@ -21,6 +25,8 @@ class Exhibit:
         sound: an encoded file of the media type `sound_type`, or None.
         sound_type: such as `audio/flac`.
         note: a sentence or two above the figures.
+        table: rows of a small table below the figures, the first its heads; () for none.
+        turning: a surface that the reader can turn, or None.
 
     Example:
         >>> Exhibit("7.png", "missed", 0.3, 0.4, False, 1, "scratch", figures=()).note
@@ -38,10 +44,18 @@ class Exhibit:
     sound: bytes | None = None
     sound_type: str = "audio/flac"
     note: str = ""
+    table: Table = ()
+    turning: TurningView | None = None
 
 
 def exhibit_of(
-    verdict: Mapping[str, Any], figures: Sequence[tuple[str, bytes]], *, sound: bytes | None = None, note: str = ""
+    verdict: Mapping[str, Any],
+    figures: Sequence[tuple[str, bytes]],
+    *,
+    sound: bytes | None = None,
+    note: str = "",
+    table: Table = (),
+    turning: TurningView | None = None,
 ) -> Exhibit:
     """Exhibit of a row of the shortlist.
 
@@ -50,6 +64,8 @@ def exhibit_of(
         figures: (caption, PNG file).
         sound: encoded as FLAC, or None.
         note: a sentence or two above the figures.
+        table: as `Exhibit` has it.
+        turning: as `Exhibit` has it.
 
     Example:
         >>> row = {"sample_id": "7.png", "why": "missed", "score": 0.3, "p_value": 0.4, "flagged": False}
@@ -67,6 +83,8 @@ def exhibit_of(
         figures=tuple(figures),
         sound=sound,
         note=note,
+        table=table,
+        turning=turning,
     )
 
 

@@ -101,6 +101,7 @@ def render_report(
         domains=domains,
         choice=choice_table(choice),
         exhibits=_exhibit_groups(exhibits),
+        turns=any(shown.turning is not None for shown in exhibits),
         verdicts=_verdict_rows(scores),
         show_domain="domain" in scores and scores["domain"].nunique() > 1,
         rejected=rejected.to_dict("records"),
@@ -155,6 +156,8 @@ def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
             "sound": sound,
             "outcome": _outcome(shown.flagged, shown.label),
             "figures": [_picture(caption, png) for caption, png in shown.figures],
+            "table": shown.table,
+            "turning": None if shown.turning is None else shown.turning.attributes,
         }
         groups.setdefault(shown.why, []).append(card)
     return [{"why": why, "words": _WHY.get(why, ""), "cards": cards} for why, cards in groups.items()]

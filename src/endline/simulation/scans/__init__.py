@@ -1,0 +1,1 @@
+"""Simulated pairs of a photograph and a scan."""
