@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.kept_back import kept_back
 from endline.detectors.scored import Scored
 from endline.detectors.sound.autoencoder_outlier_exposure import AutoencoderOutlierExposure
 from endline.detectors.sound.dense_autoencoder import DenseAutoencoderConfig
@@ -198,26 +198,3 @@ def width(normal: Tensor, anomalous: Tensor) -> float:
     """
     gap = (anomalous.mean() - normal.mean()).abs().clamp(min=1e-12)
     return float(normal.std(correction=0) / gap)
-
-
-def kept_back(rows: pd.DataFrame, share: float, seed: int) -> NDArray[np.bool_]:
-    """Which rows are kept back: a share of the units of each domain, at least one in all, never the last.
-
-    Args:
-        rows: with `unit` (else `sample_id` counts), and `domain` where there are any.
-        share: between 0 and 1.
-        seed: of the draw.
-
-    Example:
-        >>> rows = pd.DataFrame({"unit": list("aabbccdd"), "domain": ["source"] * 8})
-        >>> int(kept_back(rows, 0.5, seed=0).sum())
-        4
-    """
-    units = rows["unit"] if "unit" in rows else rows["sample_id"]
-    domains = rows["domain"].fillna("") if "domain" in rows else pd.Series("", index=rows.index)
-    firsts = pd.DataFrame({"unit": units, "domain": domains}).drop_duplicates("unit")
-    firsts = firsts.sample(frac=1, random_state=np.random.default_rng(seed))
-    place = (firsts.groupby("domain").cumcount() + 0.5) / firsts.groupby("domain")["unit"].transform("size")
-    order = firsts["unit"].to_numpy()[np.argsort(place.to_numpy(), kind="stable")]
-    count = min(max(1, round(share * len(order))), len(order) - 1)
-    return units.isin(order[:count]).to_numpy(bool)
