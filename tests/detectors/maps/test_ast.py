@@ -144,6 +144,11 @@ def test_one_scale_is_read(scale, size):
     assert built(replace(SMALL, scale=scale)).score(BATCH).map.shape[1:] == size
 
 
+@pytest.mark.parametrize("scale", [2, 1, 0, -1])
+def test_the_only_scale_is_read_whatever_its_number(scale):
+    assert built(replace(SMALL, scale=scale), {"scale_0": (4, 3, 3)}).model.scales.names == ["scale_0"]
+
+
 @pytest.mark.parametrize("scale", [2, -3])
 def test_a_scale_that_is_not_there_is_told(scale):
     with pytest.raises(EndlineError) as caught:
@@ -248,13 +253,52 @@ def test_published_settings(published):
     assert (config.teacher_epochs, config.epochs, config.learning_rate, config.weight_decay) == (240, 240, 2e-4, 1e-5)
 
 
+def test_published_settings_of_scans(published):
+    config = published("ast_scan").config
+    assert (config.hidden, config.alpha, config.teacher_epochs, config.epochs) == (64, 1.9, 72, 72)
+    assert replace(config, hidden=1024, alpha=3.0, teacher_epochs=240, epochs=240, student_factor=1) == replace(
+        published("ast").config
+    )
+
+
 def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(published):
     """Table 6.4 of the thesis, for 304 + 64 channels."""
-    config = replace(published("ast").config, hidden=64, student_factor=16)
     with torch.device("meta"):
-        model = AST(config)._build({"scale_0": (368, 24, 24)}, 10)
+        model = published("ast_scan")._build({"scale_0": (368, 24, 24)}, 10)
     sizes = [sum(each.numel() for each in part.parameters()) / 1e6 for part in (model.teacher, model.student)]
     assert sizes == pytest.approx([3.8, 82.6], rel=0.05)
+
+
+SCAN_ABLATIONS = {
+    **{f"{blocks} student blocks": {"student_blocks": blocks} for blocks in (1, 2, 4, 8, 12)},
+    "teacher only": {"score_by": "teacher"},
+    "flow student": {"student": "flow"},
+    "deeper flow student": {"student": "deep_flow"},
+    "no position code": {"code": 0},
+    "no mask": {},
+}
+
+
+@pytest.mark.parametrize(("name", "changes"), SCAN_ABLATIONS.items(), ids=SCAN_ABLATIONS)
+def test_ablations_of_tables_6_3_to_6_5_learn_depth_maps_and_score_their_foreground(name, changes):
+    """Of 64 channels at 24 x 24 positions, as a scan gives them, with its mask (1, 24, 24)."""
+    rng = np.random.default_rng(0)
+    depth, mask = rng.standard_normal((4, 64, 24, 24)).astype("f4"), np.zeros((4, 1, 24, 24), "f4")
+    mask[:, :, 6:18, 6:18] = 1
+    arrays = {"scale_0": depth, "mask": mask} if name != "no mask" else {"scale_0": depth}
+    features = FeatureSet(arrays, key=name)
+    settings = {"components": 0, "whiten": False, "hidden": 4, "teacher_epochs": 1, "epochs": 1, "student_factor": 2}
+    detector = AST(replace(SMALL, **{**settings, **changes}))
+    history = detector.fit(features, seed=0, progress=Progress())
+    assert np.isfinite(history.losses).all()
+    scored = detector.score(features.read())
+    inside = torch.from_numpy(mask[:, 0] > 0)
+    if name == "no mask":
+        torch.testing.assert_close(scored.score, scored.map.mean((1, 2)))
+        assert (scored.map[~inside] > 0).all()
+    else:
+        torch.testing.assert_close(scored.score, scored.map.masked_fill(~inside, -torch.inf).amax((1, 2)))
+        assert (scored.map[~inside] <= 0).all()
 
 
 @pytest.mark.parametrize("student", ["conv", "flow"])

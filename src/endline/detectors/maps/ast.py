@@ -30,7 +30,8 @@ class ASTConfig(TrainingSettings):
     """Settings of `AST`, and those of its training (`TrainingSettings`).
 
     Attributes:
-        scale: which of the feature maps is read, counted from the finest; -1 = the coarsest.
+        scale: which of the feature maps is read, counted from the finest; -1 = the coarsest. Where there is one alone,
+            as of a photograph joined with a scan, it is that one.
         input_type: pyramid that the maps are made of where the station's is `auto`.
         components: whitened principal components of the channels that stay; 0 = all.
         whiten: False feeds the maps to teacher and student as they are, as published.
@@ -161,12 +162,13 @@ class AST(Detector[ASTConfig]):
             EndlineError: when there is no such scale.
         """
         names = scale_names(shapes)
-        if not -len(names) <= self.config.scale < len(names):
+        scale = self.config.scale if len(names) > 1 else 0
+        if not -len(names) <= scale < len(names):
             raise EndlineError(
                 f"ast has scale={self.config.scale} and the features have {len(names)} scale(s): "
                 f"choose one of {-len(names)} to {len(names) - 1}."
             )
-        name = names[self.config.scale]
+        name = names[scale]
         return TeacherAndStudent({name: shapes[name]}, self.config)
 
     def teacher_loss(self, batch: Batch) -> Tensor:
