@@ -139,6 +139,43 @@ def test_training_with_a_mask_does_not_look_at_the_background():
         torch.testing.assert_close(states[1][name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_whitening_with_a_mask_does_not_look_at_the_background():
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((12, 4, 4, 4)).astype("f4") * np.array([1, 2, 3, 4], "f4")[:, None, None]
+    mask = np.zeros((12, 1, 4, 4), "f4")
+    mask[:, :, :2] = 1
+    maps[:, :, 2:] = 50.0
+    model = built(shapes={"scale_0": (4, 4, 4)}).model
+    model.fit(FeatureSet({"scale_0": maps, "mask": mask}, key="half"))
+    vectors = model.maps({"scale_0": torch.from_numpy(maps)})[:, :, :2].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(vectors @ vectors.T / vectors.shape[1], torch.eye(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(vectors.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
+
+
+def test_channels_of_depth_are_whitened_by_themselves():
+    """Small beside the photograph's, they keep as many components."""
+    maps = np.random.default_rng(0).standard_normal((12, 9, 4, 4)).astype("f4")
+    maps[:, 6:] *= 1e-2
+    features, shapes = FeatureSet({"scale_0": maps}, key="both"), {"scale_0": (9, 4, 4)}
+    together = built(replace(SMALL, components=4), shapes).model
+    apart = built(replace(SMALL, components=4, depth_channels=3), shapes).model
+    for model, channels in ((together, 4), (apart, 4 + 3)):
+        model.fit(features)
+        assert model.maps(features.read()).shape == (12, channels, 4, 4)
+    changed = {"scale_0": torch.from_numpy(maps)}
+    changed["scale_0"][0, 6, 2, 2] += 0.1  # ten of its deviations
+    before = features.read()
+    moved = [(model.maps(changed) - model.maps(before))[0, :, 2, 2].norm().item() for model in (together, apart)]
+    assert moved[0] < 0.2
+    assert moved[1] > 5
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_depth_alone_is_whitened_as_a_whole(channels):
+    model = built(replace(SMALL, depth_channels=3, code=0), {"scale_0": (channels, 4, 4)}).model
+    assert model.scales.sizes == [(channels, 4, 4)]
+
+
 @pytest.mark.parametrize(("scale", "size"), [(-1, (2, 2)), (1, (2, 2)), (0, (8, 8)), (-2, (8, 8))])
 def test_one_scale_is_read(scale, size):
     assert built(replace(SMALL, scale=scale)).score(BATCH).map.shape[1:] == size
@@ -146,7 +183,7 @@ def test_one_scale_is_read(scale, size):
 
 @pytest.mark.parametrize("scale", [2, 1, 0, -1])
 def test_the_only_scale_is_read_whatever_its_number(scale):
-    assert built(replace(SMALL, scale=scale), {"scale_0": (4, 3, 3)}).model.scales.names == ["scale_0"]
+    assert built(replace(SMALL, scale=scale), {"scale_2": (4, 3, 3)}).model.name == "scale_2"
 
 
 @pytest.mark.parametrize("scale", [2, -3])
@@ -162,6 +199,7 @@ def test_a_scale_that_is_not_there_is_told(scale):
         ({"student": "mlp"}, "ast has no student 'mlp': choose one of conv, deep_flow, flow."),
         ({"score_by": "student"}, "ast has no score_by 'student': choose one of distance, teacher."),
         ({"join": "sum"}, "ast has no join 'sum': choose one of auto, max, mean."),
+        ({"depth_channels": -1}, "ast has depth_channels=-1: choose 0 or more."),
     ],
 )
 def test_wrong_choices_are_told(changes, sentence):
