@@ -162,7 +162,7 @@ def test_channels_of_depth_are_whitened_by_themselves():
     for model, channels in ((together, 4), (apart, 4 + 3)):
         model.fit(features)
         assert model.maps(features.read()).shape == (12, channels, 4, 4)
-    changed = {"scale_0": torch.from_numpy(maps)}
+    changed = {"scale_0": torch.from_numpy(maps.copy())}
     changed["scale_0"][0, 6, 2, 2] += 0.1  # ten of its deviations
     before = features.read()
     moved = [(model.maps(changed) - model.maps(before))[0, :, 2, 2].norm().item() for model in (together, apart)]

@@ -34,7 +34,7 @@ def fitted(config: FusedPatchcoreConfig = CONFIG, size: float = 1.0, count: int 
 def test_either_modality_is_heard_whatever_the_size_of_its_numbers(size, fusion):
     detector = fitted(FusedPatchcoreConfig(**{**CONFIG.__dict__, "fusion": fusion}), size)
     good = detector.score(maps(20, 1, size=size).read())
-    for spots, place in (({"photograph": 4.0}, (1, 1)), ({"depth": 6.0}, (4, 4))):
+    for spots, place in (({"photograph": 12.0}, (1, 1)), ({"depth": 12.0}, (4, 4))):
         found = detector.score(maps(20, 2, **spots, size=size).read())
         assert (found.score > good.score.quantile(0.9)).float().mean() > 0.9
         row, column = np.unravel_index(int(found.map.mean(0).argmax()), (6, 6))
@@ -47,7 +47,7 @@ def test_one_bank_for_both_does_not_hear_the_modality_of_small_numbers():
     detector = Patchcore(PatchcoreConfig(scales=(0,), coreset=0.5, neighbours=1, blur=0.0))
     detector.fit(maps(40, size=1e-3), seed=0, progress=Progress())
     good = detector.score(maps(20, 1, size=1e-3).read()).score
-    found = detector.score(maps(20, 2, depth=6.0, size=1e-3).read()).score
+    found = detector.score(maps(20, 2, depth=12.0, size=1e-3).read()).score
     assert (found > good.quantile(0.9)).float().mean() < 0.5
 
 

@@ -21,7 +21,8 @@ class SurfaceSettings:
     """How the baselines on whole scans see them, and how they score.
 
     Attributes:
-        representation: `depth`, an image of one channel, or `voxel`, a grid that says where the surface is.
+        representation: `depth`, an image of one channel, or `voxel`, a grid that says which voxels the part fills,
+            from its surface on; a surface alone would leave nearly all of them empty, which is learned too easily.
         side: pixels or voxels along each side, a multiple of 32.
         layers: voxels along the depth, from the nearest to the farthest point of the training.
         top_share: share in (0, 1] of the map's positions, the most anomalous ones, whose mean is the score.
@@ -82,7 +83,7 @@ class Surfaces(nn.Module):
         self.farthest.copy_(bounds[:, 1].max())
 
     def forward(self, batch: Batch) -> Tensor:
-        """Pictures (batch, channels, side, side): mean depths, or shares of the pixels that lie in a voxel."""
+        """Pictures (batch, channels, side, side): mean depths, or how much of each voxel the part fills."""
         depth, inside = _foreground(batch)
         share = (depth - self.nearest) / (self.farthest - self.nearest).clamp(min=1e-6)  # 0 nearest, 1 farthest
         if self.settings.representation == "depth":
@@ -97,7 +98,7 @@ class Surfaces(nn.Module):
 
 
 def occupancy(share: Tensor, inside: Tensor, settings: SurfaceSettings) -> Tensor:
-    """Share (n, layers, side, side) of the pixels above a cell of the image plane whose point lies in a voxel.
+    """Share (n, layers, side, side) of the pixels of a cell whose point lies in a layer or before it.
 
     Args:
         share: (n, 1, H, W) where a point lies between the first layer, 0, and the last, 1; beyond, it is in either.
@@ -105,9 +106,10 @@ def occupancy(share: Tensor, inside: Tensor, settings: SurfaceSettings) -> Tenso
         settings: sizes of the grid.
 
     Example:
-        >>> settings = SurfaceSettings("voxel", side=32, layers=2)
-        >>> occupancy(torch.zeros(1, 1, 32, 64), torch.ones(1, 1, 32, 64) > 0, settings)[0, :, 7, 7].tolist()
-        [1.0, 0.0]
+        >>> settings = SurfaceSettings("voxel", side=32, layers=3)
+        >>> share = torch.full((1, 1, 32, 64), 0.5)
+        >>> occupancy(share, torch.ones_like(share) > 0, settings)[0, :, 7, 7].tolist()
+        [0.0, 1.0, 1.0]
     """
     side, layers = settings.side, settings.layers
     height, width = share.shape[-2:]
@@ -117,7 +119,7 @@ def occupancy(share: Tensor, inside: Tensor, settings: SurfaceSettings) -> Tenso
     grid = share.new_zeros(len(share), layers * side**2)
     grid.scatter_add_(1, (layer * side**2 + cell).flatten(1), inside.to(share.dtype).flatten(1))  # whole numbers
     pixels = torch.bincount(cell.flatten(), minlength=side**2).clamp(min=1)
-    return grid.reshape(-1, layers, side, side) / pixels.reshape(side, side)
+    return grid.reshape(-1, layers, side, side).cumsum(1) / pixels.reshape(side, side)
 
 
 def top_mean(anomaly_map: Tensor, share: float) -> Tensor:
