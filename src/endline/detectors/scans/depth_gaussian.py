@@ -15,7 +15,9 @@ from endline.feature_set import Batch
 
 BATCH = 64
 STATISTICS = 4  # of a cell
-FLOOR = 0.2  # of the mean deviation of a statistic over the cells: what hardly varies must not outweigh all others
+# Least deviation: what hardly varies, such as a cell of background alone, must not outweigh all others.
+FLOOR = 0.2  # of a statistic's mean deviation over the cells
+LEAST = 0.01  # of its mean size, where it varies in none
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class DepthGaussian(Detector[DepthGaussianConfig]):
         """Closed form; no losses."""
         vectors = torch.cat([self._statistics(batch) for batch in training.features.batches(BATCH)])
         mean, deviation = vectors.mean(0), vectors.std(0, correction=0).reshape(STATISTICS, -1)
-        least = FLOOR * deviation.mean(1, keepdim=True).clamp(min=1e-6)
+        size = mean.reshape(STATISTICS, -1).abs().mean(1, keepdim=True)
+        least = FLOOR * deviation.mean(1, keepdim=True) + LEAST * size + 1e-6
         gain = 1 / (deviation.square() + least.square()).sqrt().flatten()
         _, precision = shrunk_gaussian((vectors - mean) * gain, self.config.shrinkage)
         for name, value in (("mean", mean), ("gain", gain), ("precision", precision)):
