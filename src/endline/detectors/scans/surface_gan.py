@@ -117,7 +117,8 @@ class SurfaceGAN(Detector[SurfaceGANConfig]):
             made = self.model.made(len(real), real.device)
         true, false = self.model.critic(torch.cat([real, made]))[0].chunk(2)
         penalty = gradient_penalty(lambda x: self.model.critic(x)[0], real, made)
-        return false.mean() - true.mean() + self.config.penalty * penalty
+        loss: Tensor = false.mean() - true.mean() + self.config.penalty * penalty
+        return loss
 
     def generator_loss(self, batch: Batch) -> Tensor:
         """How little real made pictures are."""

@@ -1,7 +1,7 @@
 """Fast point feature histograms of an organised scan: how the surface bends around each point."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ REACH = 5.6  # points up to which a neighbour lies: a disc of 96
 JUMP = 2.0  # farther than this many times the disc's radius, a neighbour lies on another surface
 LEAST_SHARE = 0.25  # of the points of a position; with fewer its histogram fades, for few points are noise
 
-Floats = NDArray[np.float32] | NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -73,8 +73,10 @@ def fpfh(points: Floats, valid: Bools) -> Singles:
     pairs = _Pairs.of(points, normal.astype(points.dtype), flat)
     near = csr_array((pairs.weights.T.ravel(), _columns(pairs.steps, flat), _rows(pairs)), shape=(flat.size,) * 2)
     total = pairs.weights.sum(0)[:, None]
-    others = np.divide(near @ pairs.shares, total, out=np.zeros_like(pairs.shares), where=total > 0)
-    return ((pairs.shares + others) / 2).reshape(*valid.shape, NUMBERS)
+    sums = np.asarray(near @ pairs.shares, np.float32)
+    others = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
+    result: Singles = ((pairs.shares + others) / 2).reshape(*valid.shape, NUMBERS)
+    return result
 
 
 def normals(points: Floats, valid: Bools) -> tuple[Doubles, Bools]:
@@ -93,14 +95,14 @@ def normals(points: Floats, valid: Bools) -> tuple[Doubles, Bools]:
         >>> normal[2, 2].round(3).tolist()
         [0.707, -0.0, -0.707]
     """
-    points = points.astype(np.float64)
-    points = np.where(valid[..., None], points - points[valid].mean(0) if valid.any() else points, 0.0)
+    centre = points[valid].mean(0, dtype=np.float64) if valid.any() else 0.0
+    x: Doubles = np.where(valid[..., None], points - centre, 0.0).astype(np.float64)
     count = np.maximum(_around(valid.astype(np.float64)), 1e-12)
-    mean = np.stack([_around(points[..., axis]) for axis in range(3)], 2) / count[..., None]
+    mean = np.stack([_around(x[..., axis]) for axis in range(3)], 2) / count[..., None]
     spread = np.empty((*valid.shape, 3, 3))
     for first in range(3):
         for second in range(first, 3):
-            product = _around(points[..., first] * points[..., second]) / count
+            product = _around(x[..., first] * x[..., second]) / count
             spread[..., first, second] = product - mean[..., first] * mean[..., second]
             spread[..., second, first] = spread[..., first, second]
     normal = np.linalg.eigh(spread)[1][..., 0]
@@ -219,6 +221,8 @@ def _points(scan: Scan, mask: Bools | None, most: tuple[int, int]) -> tuple[Sing
         pitch = 1.0 if scan.pitch is None else scan.pitch
         y, x = (pitch * each[at] for each in np.mgrid[:height, :width])
     points = np.stack([x, y, scan.depth[at]], 2).astype(np.float64)
-    valid = np.isfinite(points).all(2) & (True if mask is None else mask[at])
+    valid: Bools = np.asarray(np.isfinite(points).all(2), np.bool_)
+    if mask is not None:
+        valid = valid & mask[at]
     centre = points[valid].mean(0) if valid.any() else 0.0
     return np.where(valid[..., None], points - centre, 0.0).astype(np.float32), valid
