@@ -36,6 +36,7 @@ SHAPES = {
     **{"cycle": (5, 40), "valid": (40,)},
     **{"log_mel": (64, 80), "log_mel_long": (64, 80), "stack": (158, 20), "spectrum": (256,), "section": (1,)},
     **{"stft": (1, 64, 64), "stft_shifted": (2, 64, 64)},
+    **{"depth": (1, 48, 48), "depth_mask": (1, 48, 48)},
 }
 SMALL = {
     "epochs": 3,
@@ -51,6 +52,7 @@ SMALL |= {"windows": 8, "patches": 2, "autoencoder_epochs": 3, "mobilenet_epochs
 SMALL |= {"autoencoder_min_steps": 0, "mobilenet_min_steps": 0, "autoencoder_batch_size": 6, "mobilenet_batch_size": 6}
 SMALL |= {"search_steps": 2, "kernels": 20, "iterations": 3}
 SMALL |= {"size": 64, "map_views": 2, "student_blocks": 2, "student_hidden": 8, "downsampling": 2}
+SMALL |= {"side": 32, "layers": 8, "gan_epochs": 3, "depth_channels": 2}
 # One step a training, where a test asks nothing of what is learned: all twelve samples at once.
 BRIEF = {"epochs": 1, "batch_size": 12}
 # Classifiers from random weights, which a few steps teach nothing: their own tests ask it of a longer fit.
@@ -159,6 +161,7 @@ def samples(count: int = 12, seed: int = 0, shift: float = 0.0) -> FeatureSet:
     arrays["valid"] = (np.arange(40) < lengths[:, None]).astype("f4")
     arrays["cycle"] *= arrays["valid"][:, None]
     arrays["section"] = np.arange(count, dtype="f4")[:, None] % 2
+    arrays["depth_mask"] = (arrays["depth_mask"] > -1).astype("f4")
     for array in arrays.values():
         array.flags.writeable = False  # what is read of them is a copy
     return FeatureSet(arrays, key=f"tiny {count} {seed} {shift}")

@@ -139,9 +139,51 @@ def test_training_with_a_mask_does_not_look_at_the_background():
         torch.testing.assert_close(states[1][name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_whitening_with_a_mask_does_not_look_at_the_background():
+    rng = np.random.default_rng(0)
+    maps = rng.standard_normal((12, 4, 4, 4)).astype("f4") * np.array([1, 2, 3, 4], "f4")[:, None, None]
+    mask = np.zeros((12, 1, 4, 4), "f4")
+    mask[:, :, :2] = 1
+    maps[:, :, 2:] = 50.0
+    model = built(shapes={"scale_0": (4, 4, 4)}).model
+    model.fit(FeatureSet({"scale_0": maps, "mask": mask}, key="half"))
+    vectors = model.maps({"scale_0": torch.from_numpy(maps)})[:, :, :2].transpose(0, 1).flatten(1)
+    torch.testing.assert_close(vectors @ vectors.T / vectors.shape[1], torch.eye(4), atol=1e-3, rtol=0)
+    torch.testing.assert_close(vectors.mean(1), torch.zeros(4), atol=1e-4, rtol=0)
+
+
+def test_channels_of_depth_are_whitened_by_themselves():
+    """Small beside the photograph's, they keep as many components."""
+    maps = np.random.default_rng(0).standard_normal((12, 9, 4, 4)).astype("f4")
+    maps[:, 6:] *= 1e-2
+    features, shapes = FeatureSet({"scale_0": maps}, key="both"), {"scale_0": (9, 4, 4)}
+    together = built(replace(SMALL, components=4), shapes).model
+    apart = built(replace(SMALL, components=4, depth_channels=3), shapes).model
+    for model, channels in ((together, 4), (apart, 4 + 3)):
+        model.fit(features)
+        assert model.maps(features.read()).shape == (12, channels, 4, 4)
+    changed = {"scale_0": torch.from_numpy(maps.copy())}
+    changed["scale_0"][0, 6, 2, 2] += 0.1  # ten of its deviations
+    before = features.read()
+    moved = [(model.maps(changed) - model.maps(before))[0, :, 2, 2].norm().item() for model in (together, apart)]
+    assert moved[0] < 0.2
+    assert moved[1] > 5
+
+
+@pytest.mark.parametrize("channels", [3, 2])
+def test_depth_alone_is_whitened_as_a_whole(channels):
+    model = built(replace(SMALL, depth_channels=3, code=0), {"scale_0": (channels, 4, 4)}).model
+    assert model.scales.sizes == [(channels, 4, 4)]
+
+
 @pytest.mark.parametrize(("scale", "size"), [(-1, (2, 2)), (1, (2, 2)), (0, (8, 8)), (-2, (8, 8))])
 def test_one_scale_is_read(scale, size):
     assert built(replace(SMALL, scale=scale)).score(BATCH).map.shape[1:] == size
+
+
+@pytest.mark.parametrize("scale", [2, 1, 0, -1])
+def test_the_only_scale_is_read_whatever_its_number(scale):
+    assert built(replace(SMALL, scale=scale), {"scale_2": (4, 3, 3)}).model.name == "scale_2"
 
 
 @pytest.mark.parametrize("scale", [2, -3])
@@ -157,6 +199,7 @@ def test_a_scale_that_is_not_there_is_told(scale):
         ({"student": "mlp"}, "ast has no student 'mlp': choose one of conv, deep_flow, flow."),
         ({"score_by": "student"}, "ast has no score_by 'student': choose one of distance, teacher."),
         ({"join": "sum"}, "ast has no join 'sum': choose one of auto, max, mean."),
+        ({"depth_channels": -1}, "ast has depth_channels=-1: choose 0 or more."),
     ],
 )
 def test_wrong_choices_are_told(changes, sentence):
@@ -248,13 +291,52 @@ def test_published_settings(published):
     assert (config.teacher_epochs, config.epochs, config.learning_rate, config.weight_decay) == (240, 240, 2e-4, 1e-5)
 
 
+def test_published_settings_of_scans(published):
+    config = published("ast_scan").config
+    assert (config.hidden, config.alpha, config.teacher_epochs, config.epochs) == (64, 1.9, 72, 72)
+    assert replace(config, hidden=1024, alpha=3.0, teacher_epochs=240, epochs=240, student_factor=1) == replace(
+        published("ast").config
+    )
+
+
 def test_scans_have_a_teacher_of_3_8_and_a_student_of_82_6_million_parameters(published):
     """Table 6.4 of the thesis, for 304 + 64 channels."""
-    config = replace(published("ast").config, hidden=64, student_factor=16)
     with torch.device("meta"):
-        model = AST(config)._build({"scale_0": (368, 24, 24)}, 10)
+        model = published("ast_scan")._build({"scale_0": (368, 24, 24)}, 10)
     sizes = [sum(each.numel() for each in part.parameters()) / 1e6 for part in (model.teacher, model.student)]
     assert sizes == pytest.approx([3.8, 82.6], rel=0.05)
+
+
+SCAN_ABLATIONS = {
+    **{f"{blocks} student blocks": {"student_blocks": blocks} for blocks in (1, 2, 4, 8, 12)},
+    "teacher only": {"score_by": "teacher"},
+    "flow student": {"student": "flow"},
+    "deeper flow student": {"student": "deep_flow"},
+    "no position code": {"code": 0},
+    "no mask": {},
+}
+
+
+@pytest.mark.parametrize(("name", "changes"), SCAN_ABLATIONS.items(), ids=SCAN_ABLATIONS)
+def test_ablations_of_tables_6_3_to_6_5_learn_depth_maps_and_score_their_foreground(name, changes):
+    """Of 64 channels at 24 x 24 positions, as a scan gives them, with its mask (1, 24, 24)."""
+    rng = np.random.default_rng(0)
+    depth, mask = rng.standard_normal((4, 64, 24, 24)).astype("f4"), np.zeros((4, 1, 24, 24), "f4")
+    mask[:, :, 6:18, 6:18] = 1
+    arrays = {"scale_0": depth, "mask": mask} if name != "no mask" else {"scale_0": depth}
+    features = FeatureSet(arrays, key=name)
+    settings = {"components": 0, "whiten": False, "hidden": 4, "teacher_epochs": 1, "epochs": 1, "student_factor": 2}
+    detector = AST(replace(SMALL, **{**settings, **changes}))
+    history = detector.fit(features, seed=0, progress=Progress())
+    assert np.isfinite(history.losses).all()
+    scored = detector.score(features.read())
+    inside = torch.from_numpy(mask[:, 0] > 0)
+    if name == "no mask":
+        torch.testing.assert_close(scored.score, scored.map.mean((1, 2)))
+        assert (scored.map[~inside] > 0).all()
+    else:
+        torch.testing.assert_close(scored.score, scored.map.masked_fill(~inside, -torch.inf).amax((1, 2)))
+        assert (scored.map[~inside] <= 0).all()
 
 
 @pytest.mark.parametrize("student", ["conv", "flow"])

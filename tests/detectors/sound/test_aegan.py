@@ -200,7 +200,7 @@ def test_bad_settings_are_told(settings, sentence):
 
 
 def test_bands_that_cannot_be_halved_are_told():
-    with pytest.raises(EndlineError, match=r"40 bands and 32 frames.* choose multiples of 32"):
+    with pytest.raises(EndlineError, match=r"of 40 x 32 cannot be halved.* choose multiples of 32"):
         fitted(clips(3, bands=40))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from endline.detectors.held_back import kept_back
+from endline.detectors.kept_back import kept_back
 from endline.detectors.progress import Progress
 from endline.detectors.sound.best_of import BestOf, BestOfConfig, auroc, better, width
 from endline.errors import EndlineError

@@ -1,6 +1,6 @@
 """AST: the distance between a flow as teacher and a convolutional student."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,11 +11,11 @@ from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.maps.flow_scores import kernel_sizes
-from endline.detectors.maps.scales import Scales, scale_names
+from endline.detectors.maps.scales import BATCH, Scales, scale_names
 from endline.detectors.scored import Scored
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
-from endline.feature_set import Batch
+from endline.feature_set import Batch, FeatureSet
 from endline.flows.coupling import CouplingBlock, CouplingFlow
 from endline.flows.position import position_code
 from endline.flows.subnets import ConvSubnet
@@ -30,9 +30,13 @@ class ASTConfig(TrainingSettings):
     """Settings of `AST`, and those of its training (`TrainingSettings`).
 
     Attributes:
-        scale: which of the feature maps is read, counted from the finest; -1 = the coarsest.
+        scale: which of the feature maps is read, counted from the finest; -1 = the coarsest. Where there is one alone,
+            as of a photograph joined with a scan, it is that one.
         input_type: pyramid that the maps are made of where the station's is `auto`.
         components: whitened principal components of the channels that stay; 0 = all.
+        depth_channels: of maps of photograph and scan, the last channels, which are the scan's: they are whitened by
+            themselves, for what bends a surface is small beside what all channels share. 0, or as many as there are:
+            all are whitened together.
         whiten: False feeds the maps to teacher and student as they are, as published.
         code: channels of the position code, a multiple of 4; 0 = none.
         blocks: coupling blocks of the teacher.
@@ -56,6 +60,7 @@ class ASTConfig(TrainingSettings):
     scale: int = -1
     input_type: str = "single"
     components: int = 128
+    depth_channels: int = 0
     whiten: bool = True
     code: int = 32
     blocks: int = 4
@@ -80,6 +85,8 @@ class ASTConfig(TrainingSettings):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise EndlineError(f"ast has no {name} '{getattr(self, name)}': choose one of {', '.join(allowed)}.")
+        if self.depth_channels < 0:
+            raise EndlineError(f"ast has depth_channels={self.depth_channels}: choose 0 or more.")
 
 
 class TeacherAndStudent(nn.Module):
@@ -99,8 +106,11 @@ class TeacherAndStudent(nn.Module):
 
     def __init__(self, shape: Shapes, config: ASTConfig) -> None:
         super().__init__()
-        self.scales = Scales(shape, config.components, config.whiten)
-        ((channels, height, width),) = self.scales.sizes
+        ((self.name, (channels, height, width)),) = shape.items()
+        split = self.depth_channels = config.depth_channels if config.depth_channels < channels else 0
+        parts = {"scale_0": (channels - split, height, width), "scale_1": (split, height, width)}
+        self.scales = Scales({name: size for name, size in parts.items() if size[0]}, config.components, config.whiten)
+        channels = sum(self.scales.channels)
         self.register_buffer("code", position_code(config.code, height, width)[None], persistent=False)
         self.teacher = _flow(channels, config, config.blocks)
         self.student: nn.Module = nn.Identity()
@@ -112,18 +122,40 @@ class TeacherAndStudent(nn.Module):
         self.teacher.to(memory_format=torch.channels_last)
         self.student.to(memory_format=torch.channels_last)
 
+    def fit(self, features: FeatureSet) -> None:
+        """Fit the whitening on the foreground of normal samples in closed form."""
+
+        def vectors() -> Iterator[Batch]:
+            for batch in features.batches(BATCH):
+                mask = batch.get("mask")
+                inside = None if mask is None else foreground(mask, batch[self.name].shape[-2:])
+                maps = self._parts(batch)
+                yield maps if inside is None else {name: x.movedim(1, 3)[inside] for name, x in maps.items()}
+
+        self.scales.fit_on(vectors)
+
+    def maps(self, batch: Batch) -> Tensor:
+        """What teacher and student see, (batch, channels, H, W)."""
+        maps = self.scales(self._parts(batch))
+        return torch.cat(maps, 1) if len(maps) > 1 else maps[0]
+
     def nll(self, batch: Batch) -> Tensor:
         """Negative log-likelihood of the teacher at every position, a channel, (batch, H, W) (equation 6.3)."""
-        (z,), (log_det,) = self.teacher.by_position(self.scales(batch), (self.code,))
+        (z,), (log_det,) = self.teacher.by_position((self.maps(batch),), (self.code,))
         return (0.5 * z.square().sum(1) - log_det) / z.shape[1]
 
     def distance(self, batch: Batch) -> Tensor:
         """Squared distance of student and frozen teacher at every position, a channel, (batch, H, W) (equation 6.4)."""
-        maps = self.scales(batch)
+        maps = self.maps(batch)
         with torch.no_grad():
-            (target,), _ = self.teacher.by_position(maps, (self.code,))
-        latents: Tensor = self.student(maps[0], self.code)
+            (target,), _ = self.teacher.by_position((maps,), (self.code,))
+        latents: Tensor = self.student(maps, self.code)
         return (latents - target).square().mean(1)
+
+    def _parts(self, batch: Batch) -> Batch:
+        """The maps as they are whitened: the photograph's and the scan's channels, or all."""
+        maps, split = batch[self.name], self.depth_channels
+        return {"scale_0": maps[:, :-split], "scale_1": maps[:, -split:]} if split else {"scale_0": maps}
 
 
 class AST(Detector[ASTConfig]):
@@ -135,7 +167,7 @@ class AST(Detector[ASTConfig]):
     0.2, the authors' program's 0.01; the program pads the teacher's borders by repeating them, and so does this one.
 
     A batch may hold a `mask` (batch, h, w) or (batch, 1, h, w), above 0 in the foreground: then background counts
-    neither in training nor in the score.
+    neither in whitening and training nor in the score.
 
     Example:
         >>> import numpy as np
@@ -161,12 +193,13 @@ class AST(Detector[ASTConfig]):
             EndlineError: when there is no such scale.
         """
         names = scale_names(shapes)
-        if not -len(names) <= self.config.scale < len(names):
+        scale = self.config.scale if len(names) > 1 else 0
+        if not -len(names) <= scale < len(names):
             raise EndlineError(
                 f"ast has scale={self.config.scale} and the features have {len(names)} scale(s): "
                 f"choose one of {-len(names)} to {len(names) - 1}."
             )
-        name = names[self.config.scale]
+        name = names[scale]
         return TeacherAndStudent({name: shapes[name]}, self.config)
 
     def teacher_loss(self, batch: Batch) -> Tensor:
@@ -182,7 +215,7 @@ class AST(Detector[ASTConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, train the teacher, then the student to the frozen teacher's output."""
         c, model = self.config, self.model
-        model.scales.fit(training.features)
+        model.fit(training.features)
         teacher = replace(c, epochs=c.teacher_epochs)
         losses = train(model.teacher, self.teacher_loss, training.stage("teacher"), teacher, static=True)
         if c.score_by == "teacher":

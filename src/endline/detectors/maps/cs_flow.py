@@ -114,6 +114,7 @@ class CSFlow(Detector[CSFlowConfig]):
     """
 
     Config = CSFlowConfig
+    default_modality = "rgb"  # it takes several scales
     model: WhitenedCrossScaleFlow
 
     def _build(self, shapes: Shapes, samples: int) -> WhitenedCrossScaleFlow:

@@ -119,6 +119,7 @@ class CutPaste(Detector[CutPasteConfig]):
     """
 
     Config = CutPasteConfig
+    default_modality = "rgb"  # it reads the photograph itself
     required = ("image",)
     model: CutPasteNetwork
 

@@ -174,6 +174,7 @@ class DifferNet(Detector[DifferNetConfig]):
     """
 
     Config = DifferNetConfig
+    default_modality = "rgb"  # it turns the photograph
     model: VectorFlow
     backbone: Backbone | None
 

@@ -163,6 +163,7 @@ class HybridFlow(Detector[HybridFlowConfig]):
     """
 
     Config = HybridFlowConfig
+    default_modality = "rgb"  # it takes several scales
     default_input_type = "hybrid"
     parts = "joint"
     model: PooledFlow

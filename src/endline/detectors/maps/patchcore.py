@@ -66,6 +66,7 @@ class MemoryBank(nn.Module):
         shapes: shape (channels, height, width) of each scale's maps, the names' order being finest first.
         samples: number of training samples.
         config: the settings.
+        channels: of the maps, those that are taken.
 
     Raises:
         EndlineError: when a scale is not there.
@@ -79,12 +80,12 @@ class MemoryBank(nn.Module):
     mean: Tensor
     bank: Tensor
 
-    def __init__(self, shapes: Shapes, samples: int, config: PatchcoreConfig) -> None:
+    def __init__(self, shapes: Shapes, samples: int, config: PatchcoreConfig, channels: slice = slice(None)) -> None:
         super().__init__()
-        self.names = taken_scales("patchcore", config.scales, shapes)
+        self.names, self.channels = taken_scales("patchcore", config.scales, shapes), channels
         self.height, self.width = shapes[self.names[0]][1:]
         share = config.dimensions // len(self.names)
-        self.counts = [min(shapes[name][0], share) for name in self.names]
+        self.counts = [min(len(range(shapes[name][0])[channels]), share) for name in self.names]
         self.patches_in_all = samples * self.height * self.width
         self.pool = min(config.pool, self.patches_in_all)
         self.register_buffer("mean", torch.zeros(sum(self.counts)))
@@ -94,7 +95,7 @@ class MemoryBank(nn.Module):
         """Locally aware patch features of a batch, (batch * height * width, dimensions)."""
         raised = []
         for name, count in zip(self.names, self.counts, strict=True):
-            maps = locally_averaged(batch[name])
+            maps = locally_averaged(batch[name][:, self.channels])
             if count < maps.shape[1]:  # groups of channels are averaged before the maps grow: the order is the same
                 grouped = functional.adaptive_avg_pool1d(maps.flatten(2).mT, count).mT
                 maps = grouped.reshape(len(maps), count, *maps.shape[2:])
@@ -141,6 +142,7 @@ class Patchcore(Detector[PatchcoreConfig]):
     """
 
     Config = PatchcoreConfig
+    default_modality = "rgb"  # it takes several scales
     model: MemoryBank
 
     def _build(self, shapes: Shapes, samples: int) -> MemoryBank:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.held_back import kept_back
+from endline.detectors.kept_back import kept_back
 from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig
 from endline.detectors.maps.map_statistics import LEAST
 from endline.detectors.maps.neighbourhoods import brought_to
@@ -86,6 +86,7 @@ class PositionFlow(Detector[PositionFlowConfig]):
 
     Config = PositionFlowConfig
     default_light = "standardised"
+    default_modality = "rgb"  # it takes several scales
 
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:
         """Both models, and level and spread of the flow: of the logarithm of its score, and of its map."""

@@ -152,6 +152,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     """
 
     Config = PositionGaussianConfig
+    default_modality = "rgb"  # it takes several scales
     default_light = "standardised"
     model: Positions
 

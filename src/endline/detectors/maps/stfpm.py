@@ -66,6 +66,7 @@ class STFPM(Detector[STFPMConfig]):
     """
 
     Config = STFPMConfig
+    default_modality = "rgb"  # it reads the photograph itself
     required = ("image",)
     model: Trunk
     teacher: Backbone

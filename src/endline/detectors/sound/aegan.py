@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from endline.detectors.adversarial import MATCHED, feature_matching, gradient_penalty
 from endline.detectors.base import Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
-from endline.detectors.sound.adversarial import MATCHED, feature_matching, gradient_penalty
 from endline.detectors.sound.gan_scores import VARIANTS, EmbeddingScores, RankAverage, aggregated, window_errors
-from endline.detectors.sound.gan_trunks import Autoencoder, trunk_of
 from endline.detectors.sound.spectrogram_windows import BATCH, by_window
-from endline.detectors.sound.window_gan import ARRAY, Adversaries, WindowGAN, WindowGANConfig
+from endline.detectors.sound.window_gan import ARRAY, Adversaries, WindowGAN, WindowGANConfig, trunk_of
+from endline.detectors.strided_trunks import Autoencoder
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.held_back import kept_back
+from endline.detectors.kept_back import kept_back
 from endline.detectors.scored import Scored
 from endline.detectors.sound.autoencoder_outlier_exposure import AutoencoderOutlierExposure
 from endline.detectors.sound.dense_autoencoder import DenseAutoencoderConfig

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from endline.detectors.adversarial import realness_loss
 from endline.detectors.base import Shapes
-from endline.detectors.sound.adversarial import realness_loss
-from endline.detectors.sound.gan_trunks import Decoder, Encoder, trunk_of
-from endline.detectors.sound.window_gan import ARRAY, Adversaries, WindowGAN, WindowGANConfig
+from endline.detectors.sound.window_gan import ARRAY, Adversaries, WindowGAN, WindowGANConfig, trunk_of
+from endline.detectors.strided_trunks import Decoder, Encoder
 from endline.feature_set import Batch
 
 

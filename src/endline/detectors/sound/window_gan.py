@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from endline.detectors.base import Detector
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
-from endline.detectors.sound.gan_trunks import Discriminator, Trunk
 from endline.detectors.sound.spectrogram_windows import BATCH, Scaling, WindowSet, by_window
+from endline.detectors.strided_trunks import Discriminator, Trunk
 from endline.detectors.training import TrainingSettings, Turn, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch
@@ -81,6 +81,11 @@ class Adversaries(nn.Module):
         """Scaled windows (n, 1, bands, frames) of windows (n, bands, frames) in dB."""
         scaled: Tensor = self.scaling(x)
         return scaled[:, None]
+
+
+def trunk_of(shape: tuple[int, ...], settings: WindowGANConfig) -> Trunk:
+    """Trunk for windows of spectrograms (bands, ...)."""
+    return Trunk(shape[0], settings.window, settings.hidden, settings.norm)
 
 
 ConfigT = TypeVar("ConfigT", bound=WindowGANConfig)

@@ -1,8 +1,7 @@
-"""Convolutional trunks of the adversarial detectors: they press a window of a spectrogram together, and unfold it."""
+"""Convolutional trunks: they press a picture (a window of a spectrogram, a scan) together, and unfold it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,63 +15,65 @@ NORMS = ("layer", "batch")
 
 @dataclass(frozen=True)
 class Trunk:
-    """Sizes of a trunk: strided convolutions halve the window and double the channels until 4 by 4 are left.
+    """Sizes of a trunk: strided convolutions halve a picture and double the channels until 4 by 4 are left.
 
     Attributes:
-        bands, frames: of a window.
+        height, width: of a picture.
         hidden: channels after the first layer.
         norm: `layer` or `batch`.
+        inputs: channels of a picture.
 
     Raises:
-        EndlineError: when bands or frames are no multiple of 32, or there is no such norm.
+        EndlineError: when height or width is no multiple of 32, or there is no such norm.
 
     Example:
         >>> Trunk(128, 128, hidden=32).channels, Trunk(64, 128, hidden=32).left
         ((1, 32, 64, 128, 256, 512), (4, 8))
     """
 
-    bands: int
-    frames: int
+    height: int
+    width: int
     hidden: int
     norm: str = "layer"
+    inputs: int = 1
 
     def __post_init__(self) -> None:
-        if min(self.bands, self.frames) < GRID or self.bands % GRID or self.frames % GRID:
+        if min(self.height, self.width) < GRID or self.height % GRID or self.width % GRID:
             raise EndlineError(
-                f"A window has {self.bands} bands and {self.frames} frames, and the convolutions halve it up to "
-                f"{LAYERS} times: choose multiples of {GRID} for the bands of the spectrogram and for `window`."
+                f"A picture of {self.height} x {self.width} cannot be halved up to {LAYERS} times: choose multiples of "
+                f"{GRID} for its sides (the bands of a spectrogram and `window`, or `side` of a scan)."
             )
         if self.norm not in NORMS:
             raise EndlineError(f"There is no norm '{self.norm}': choose one of {', '.join(NORMS)}.")
 
     @property
     def layers(self) -> int:
-        """Number of strided layers: 5 from 128 bands and frames on."""
-        return min(LAYERS, (min(self.bands, self.frames) // KERNEL).bit_length() - 1)
+        """Number of strided layers: 5 from 128 rows and columns on."""
+        return min(LAYERS, (min(self.height, self.width) // KERNEL).bit_length() - 1)
 
     @property
     def channels(self) -> tuple[int, ...]:
         """Channels before the first layer and after each."""
-        return (1, *(self.hidden * 2**layer for layer in range(self.layers)))
+        return (self.inputs, *(self.hidden * 2**layer for layer in range(self.layers)))
 
     @property
     def left(self) -> tuple[int, int]:
-        """Bands and frames after the last layer."""
-        return self.bands >> self.layers, self.frames >> self.layers
+        """Rows and columns after the last layer."""
+        return self.height >> self.layers, self.width >> self.layers
 
     @property
     def latent(self) -> int:
-        """Numbers that an autoencoder presses a window into: half the channels of the last layer."""
+        """Numbers that an autoencoder presses a picture into: half the channels of the last layer."""
         return max(1, self.channels[-1] // 2)
 
     def normalised(self, channels: int, layer: int) -> nn.Module:
         """The norm after so many strided layers."""
         if self.norm == "batch":
             return nn.BatchNorm2d(channels)
-        return nn.LayerNorm((channels, self.bands >> layer, self.frames >> layer))
+        return nn.LayerNorm((channels, self.height >> layer, self.width >> layer))
 
     def down(self) -> nn.Sequential:
-        """The layers, (n, 1, bands, frames) to (n, channels[-1], *left); each is convolution, norm, LeakyReLU."""
+        """The layers, (n, inputs, height, width) to (n, channels[-1], *left); each is convolution, norm, LeakyReLU."""
         return nn.Sequential(
             *(
                 nn.Sequential(
@@ -102,7 +103,7 @@ class Encoder(nn.Module):
         self.last = nn.Conv2d(trunk.channels[-1], trunk.latent, trunk.left, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Latent vectors (n, latent) of windows (n, 1, bands, frames)."""
+        """Latent vectors (n, latent) of pictures (n, inputs, height, width)."""
         latent: Tensor = self.last(self.down(x)).flatten(1)
         return latent
 
@@ -130,9 +131,9 @@ class Decoder(nn.Module):
         self.up = nn.Sequential(*steps, nn.Tanh())
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Windows (n, 1, bands, frames) in [-1, 1] of latent vectors (n, latent)."""
-        window: Tensor = self.up(latent[:, :, None, None])
-        return window
+        """Pictures (n, inputs, height, width) in [-1, 1] of latent vectors (n, latent)."""
+        picture: Tensor = self.up(latent[:, :, None, None])
+        return picture
 
 
 class Autoencoder(nn.Module):
@@ -151,13 +152,13 @@ class Autoencoder(nn.Module):
         self.encoder, self.decoder = Encoder(trunk), Decoder(trunk)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstructions of windows (n, 1, bands, frames)."""
+        """Reconstructions of pictures (n, inputs, height, width)."""
         rebuilt: Tensor = self.decoder(self.encoder(x))
         return rebuilt
 
 
 class Discriminator(nn.Module):
-    """The strided layers, a depth-wise convolution to the embedding, and one number that says how real a window is.
+    """The strided layers, a depth-wise convolution to the embedding, and one number that says how real a picture is.
 
     Its norm is the layer norm: a gradient penalty is one of each sample, so no sample may see the others.
 
@@ -174,23 +175,23 @@ class Discriminator(nn.Module):
     def __init__(self, trunk: Trunk) -> None:
         super().__init__()
         length = trunk.channels[-1]
-        self.down = Trunk(trunk.bands, trunk.frames, trunk.hidden).down()
+        self.down = replace(trunk, norm="layer").down()
         self.depthwise = nn.Conv2d(length, length, trunk.left, groups=length, bias=False)
         self.norm = nn.LayerNorm(length)
         self.realness = nn.Linear(length, 1)
 
     def embedding(self, x: Tensor) -> Tensor:
-        """Embeddings (n, channels[-1]) of windows (n, 1, bands, frames)."""
+        """Embeddings (n, channels[-1]) of pictures (n, inputs, height, width)."""
         embedding: Tensor = self.depthwise(self.down(x)).flatten(1)
         return embedding
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Realness (n,) and embeddings of windows."""
+        """Realness (n,) and embeddings of pictures."""
         embedding = self.embedding(x)
         return self.realness(nn.functional.leaky_relu(self.norm(embedding), SLOPE))[:, 0], embedding
 
     def norm_statistics(self, x: Tensor) -> Tensor:
-        """Mean and standard deviation that each layer norm takes of a window, (n, 2 * (layers + 1)), means first."""
+        """Mean and standard deviation that each layer norm takes of a picture, (n, 2 * (layers + 1)), means first."""
         found: list[Tensor] = []
         handles = [
             layer.register_forward_pre_hook(lambda _, given: found.append(given[0].flatten(1)))
@@ -203,8 +204,3 @@ class Discriminator(nn.Module):
             for handle in handles:
                 handle.remove()
         return torch.stack([each.mean(1) for each in found] + [each.std(1, correction=0) for each in found], 1)
-
-
-def trunk_of(shape: tuple[int, ...], settings: Any) -> Trunk:
-    """Trunk for spectrograms (bands, ...) by the settings `window`, `hidden` and `norm`."""
-    return Trunk(shape[0], settings.window, settings.hidden, settings.norm)

@@ -1,4 +1,4 @@
-"""Training parts that a method keeps from its own learning, to choose or to standardise by them."""
+"""Training samples that a fit does not see, by which something is decided."""
 
 import numpy as np
 import pandas as pd

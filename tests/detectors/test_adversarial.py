@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from endline.detectors.adversarial import feature_matching, gradient_penalty, realness_loss
 from endline.detectors.randomness import seeded
-from endline.detectors.sound.adversarial import feature_matching, gradient_penalty, realness_loss
 
 
 def test_the_gradient_penalty_is_that_of_autograd_sample_by_sample():

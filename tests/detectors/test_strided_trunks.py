@@ -1,15 +1,15 @@
-"""Trunks of the adversarial detectors: sizes for several windows, norms, what a norm has seen."""
+"""Strided trunks: sizes for several pictures, norms, what a norm has seen."""
 
 import pytest
 import torch
 from torch import nn
 
-from endline.detectors.sound.gan_trunks import Autoencoder, Discriminator, Encoder, Trunk
+from endline.detectors.strided_trunks import Autoencoder, Discriminator, Encoder, Trunk
 from endline.errors import EndlineError
 
 
 @pytest.mark.parametrize(
-    ("bands", "frames", "layers", "left"),
+    ("height", "width", "layers", "left"),
     [
         (128, 128, 5, (4, 4)),
         (64, 128, 4, (4, 8)),
@@ -20,10 +20,10 @@ from endline.errors import EndlineError
         (256, 288, 5, (8, 9)),
     ],
 )
-def test_the_layers_follow_from_the_window(bands, frames, layers, left):
-    trunk = Trunk(bands, frames, hidden=1)
+def test_the_layers_follow_from_the_picture(height, width, layers, left):
+    trunk = Trunk(height, width, hidden=1)
     assert (trunk.layers, trunk.left) == (layers, left)
-    x = torch.zeros(2, 1, bands, frames)
+    x = torch.zeros(2, 1, height, width)
     assert trunk.down()(x).shape == (2, 2 ** (layers - 1), *left)
     assert Encoder(trunk)(x).shape == (2, trunk.latent)
     assert Autoencoder(trunk)(x).shape == x.shape
@@ -46,10 +46,10 @@ def test_published_sizes():
     assert Discriminator(trunk).depthwise.weight.shape == (512, 1, 4, 4)
 
 
-@pytest.mark.parametrize(("bands", "frames"), [(40, 128), (128, 100), (16, 128), (128, 16), (0, 32)])
-def test_a_window_that_cannot_be_halved_is_told(bands, frames):
-    with pytest.raises(EndlineError, match=rf"has {bands} bands and {frames} frames.* choose multiples of 32"):
-        Trunk(bands, frames, hidden=1)
+@pytest.mark.parametrize(("height", "width"), [(40, 128), (128, 100), (16, 128), (128, 16), (0, 32)])
+def test_a_picture_that_cannot_be_halved_is_told(height, width):
+    with pytest.raises(EndlineError, match=rf"of {height} x {width} cannot be halved.* choose multiples of 32"):
+        Trunk(height, width, hidden=1)
 
 
 def test_an_unknown_norm_is_told_with_the_known_ones():

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from endline.detectors.held_back import kept_back
+from endline.detectors.kept_back import kept_back
 
 
 def test_units_are_kept_back_whole_and_of_each_domain():

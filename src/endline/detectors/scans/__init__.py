@@ -1,0 +1,1 @@
+"""Detectors on scans: depth, point feature histograms, or both beside a photograph."""
