@@ -58,6 +58,7 @@ class Detector(ABC, Generic[ConfigT]):
     uses_outliers: ClassVar[bool] = False  # whether `_learn` reads normal samples of other classes
     default_input_type: ClassVar[str] = "multifeature"  # the pyramid that suits best, where the settings name none
     default_light: ClassVar[str] = "as_is"  # the light of photographs that suits best, where the settings name none
+    default_modality: ClassVar[str] = "both"  # the half of a photograph and scan that suits best, likewise
     known: ClassVar[dict[str, type["Detector[Any]"]]] = {}  # every class by its full path
     model: nn.Module
 
@@ -94,6 +95,11 @@ class Detector(ABC, Generic[ConfigT]):
     def light(self) -> str:
         """The light of photographs that suits best, see `evidence.images.features`."""
         return str(getattr(self.config, "light", self.default_light))
+
+    @property
+    def modality(self) -> str:
+        """What of a photograph and a scan suits best, see `evidence.scans`."""
+        return str(getattr(self.config, "modality", self.default_modality))
 
     def untrained(self) -> Self | None:
         """The same method, unfitted, that takes no training step; None where its start is no detector.

@@ -102,6 +102,7 @@ class Arrays:
         required, optional: names of arrays that the detector reads, the latter where the evidence has them.
         input_type: of the pyramid that the detector prefers.
         light: of photographs that it prefers.
+        modality: of photographs and scans that it prefers.
 
     Example:
         >>> Arrays(required=("scale",), optional=("mask",)).input_type
@@ -112,6 +113,7 @@ class Arrays:
     optional: tuple[str, ...] = ()
     input_type: str = "multifeature"
     light: str = "as_is"
+    modality: str = "both"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.boo
     """Masks (at most `BATCH`, 256, 256) of the rows of a table, batch after batch; all False where a row has none.
 
     Args:
-        samples: rows with `path` and `mask_path`, below `folder`; missing where there is no mask.
+        samples: rows with `path` of the photograph and `mask_path`, below `folder`; each missing where there is none.
         folder: raw folder.
 
     Raises:
@@ -34,5 +34,5 @@ def defect_masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.boo
         masks = np.zeros((len(batch), *SIZE), np.bool_)
         for row, (photograph, mask) in enumerate(batch):
             if not pd.isna(mask):
-                masks[row] = read_mask(folder / mask, SIZE, folder / photograph)
+                masks[row] = read_mask(folder / mask, SIZE, None if pd.isna(photograph) else folder / photograph)
         yield masks

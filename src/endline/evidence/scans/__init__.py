@@ -1,3 +1,3 @@
 """Scans: reading depth and point clouds, layouts of folders with photographs, and the arrays made of both."""
 
-STATIONS: tuple[str, ...] = ()
+STATIONS = ("surface_scan",)

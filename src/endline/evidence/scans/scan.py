@@ -1,4 +1,4 @@
-"""A scan as it is inside the program, whatever file it came from: depth in mm on a grid, NaN where none was measured."""
+"""A scan inside the program, whatever file it came from: depth in mm on a grid, NaN where none was measured."""
 
 from dataclasses import dataclass
 

@@ -1,0 +1,99 @@
+"""The station `surface_scan`: photographs and scans of parts."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.images.decoding import checked_megapixels
+from endline.evidence.images.defect_masks import defect_masks
+from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
+from endline.evidence.images.layouts import chosen_group
+from endline.evidence.scans.features import ScanPreparation, reading_of
+from endline.evidence.scans.index import index_scans, part_settings
+from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
+from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
+from endline.reporting.exhibit import Exhibit
+from endline.samples import TRAIN, Index
+
+MARGIN = 0.1  # of the range of training depths, that a drawn depth may lie beyond
+
+
+def index(folder: Path, request: IndexRequest) -> Index:
+    """Sample table of a folder of photographs and scans, see `index_scans`."""
+    return index_scans(
+        folder, group=chosen_group(request.group), simulated=request.simulated, parameters=request.preparation
+    )
+
+
+def prepare(
+    samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
+) -> ScanPreparation:
+    """How photographs and scans become arrays; fitted on the training ones are their scale, and what is usual."""
+    asked, scans = checked_modality(parameters["modality"]), bool(facts["scans"])
+    modality = chosen_modality(asked, wanted, photographs=bool(facts["photographs"]), scans=scans)
+    bits = None
+    if facts["photographs"]:
+        bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
+        warn_of_depths(samples, bits)
+    usual = {}
+    if scans:
+        training = samples[samples["split"] == TRAIN]
+        nearest, farthest = float(training["nearest"].min()), float(training["farthest"].max())
+        beyond = MARGIN * (farthest - nearest)
+        usual = {
+            "limits": (nearest - beyond, farthest + beyond),
+            "reach": float(training["reach"].median()),
+            "before": float(training["before"].median()),
+        }
+    return ScanPreparation(
+        modality=modality,
+        size=parameters["size"],
+        arrays=wanted_arrays(parameters, wanted),
+        depths=depth_arrays(modality, wanted),
+        reading=reading_of(facts["reading"]),
+        part=part_settings(parameters),
+        bits=bits,
+        megapixels=checked_megapixels(parameters["max_megapixels"]),
+        light=wanted.light if parameters["light"] == "auto" else parameters["light"],
+        **usual,
+    )
+
+
+def exhibits(shown: Shown, preparation: ScanPreparation) -> list[Exhibit]:
+    """Photograph, relief, anomaly map and mask of the shortlisted parts."""
+    from endline.evidence.scans.exhibits import scan_exhibits  # only reports draw
+
+    return scan_exhibits(shown, preparation)
+
+
+def masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.bool_]]:
+    """Defect masks of scored rows, see `defect_masks`; those of scans alone are turned by no photograph."""
+    alone = samples["path"] == samples["depth_path"]
+    return defect_masks(samples.assign(path=samples["path"].where(~alone)), folder)
+
+
+def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
+    """Simulate parts with their photographs and scans."""
+    from endline.simulation.scans import surface_scan  # only runs without data need it
+
+    return surface_scan.simulate(folder, surface_scan.ScanSimulation(**settings), progress)
+
+
+STATION = Station(
+    name="surface_scan",
+    title="Scanned parts",
+    evidence="parts",
+    index=index,
+    prepare=prepare,
+    preparation=ScanPreparation,
+    attribute=hottest_points,
+    exhibits=exhibits,
+    simulate=simulate,
+    more_training="take more of them (shots)",
+    masks=masks,
+)
