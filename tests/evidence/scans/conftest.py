@@ -57,8 +57,24 @@ def save_photograph(path: Path, picture: np.ndarray) -> Path:
 
 def save_scan(path: Path, xyz: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, xyz)
+    tifffile.imwrite(path, xyz, photometric="rgb")
     return path
+
+
+class Parts:
+    """Depths, photographs and masks of these parts, and how they are saved."""
+
+    depth = staticmethod(depth_of)
+    xyz = staticmethod(xyz_of)
+    photograph = staticmethod(photograph_of)
+    mask = staticmethod(mask_of)
+    save_photograph = staticmethod(save_photograph)
+    save_scan = staticmethod(save_scan)
+
+
+@pytest.fixture(scope="session")
+def parts() -> type[Parts]:
+    return Parts
 
 
 @pytest.fixture(scope="session")

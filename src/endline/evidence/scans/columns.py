@@ -15,7 +15,6 @@ from endline.evidence.scans.reading import ScanReading
 from endline.files import file_digest
 
 SHAPES = 0.05  # by which the ratio of the sides of a photograph and its scan may differ
-FACTOR = 10.0  # by which depths may differ from those of the training scans
 Columns = dict[str, Any]
 
 
@@ -42,8 +41,8 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
 
     Returns:
         `scan_height, scan_width`; `missing`, share of its pixels without a depth; `support`, how it was found; `moved`,
-        corners of it that had no measured pixel; `reach`, the largest of most depths in mm, whatever their sign;
-        `before`, mm by which the part lies before its support; `nearest, farthest`, mm relative to the part's mean.
+        corners of it that had no measured pixel; `before`, mm by which the part lies before its support; `nearest,
+        farthest`, mm relative to the part's mean; `depth_digest`.
 
     Raises:
         FileRejected, OSError: as `ScanReading.read` and `relief_of`.
@@ -52,14 +51,12 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
     relief = relief_of(scan, part)
     depths = relief.depth[relief.mask]
     nearest, farthest = np.percentile(depths, [0.5, 99.5])
-    known = scan.depth[np.isfinite(scan.depth)]
     return {
         "scan_height": scan.depth.shape[0],
         "scan_width": scan.depth.shape[1],
-        "missing": 1 - known.size / scan.depth.size,
+        "missing": float(np.mean(~np.isfinite(scan.depth))),
         "support": relief.way,
         "moved": " and ".join(relief.moved),
-        "reach": float(np.percentile(np.abs(known), 95)),
         "before": relief.before,
         "nearest": float(nearest),
         "farthest": float(farthest),
@@ -85,35 +82,24 @@ def check_shapes(columns: Columns) -> None:
         )
 
 
-def check_like(columns: Columns, reach: float, before: float) -> None:
-    """Refuse a scan in another unit than the training scans, or one whose depth runs the other way.
+def check_direction(columns: Columns, before: float) -> None:
+    """Refuse a scan whose depth runs the other way than those of the training scans.
 
     Args:
         columns: as `scan_columns` gives them.
-        reach: median of this column over the training scans, mm.
         before: median of this column over the training scans, mm.
 
     Raises:
         FileRejected: with both numbers.
 
     Example:
-        >>> check_like({"reach": 0.61, "before": 0.0}, reach=610.0, before=30.0)
+        >>> check_direction({"before": -29.0}, before=30.0)
         Traceback (most recent call last):
-        endline.errors.FileRejected: its depths are 0.001 times those of the others, up to 0.61 mm against 610 mm: ...
+        endline.errors.FileRejected: its part lies 29 mm behind its support, and those of the others 30 mm before it...
     """
-    ratio = columns["reach"] / reach if reach > 0 else 1.0
-    if not 1 / FACTOR < ratio < FACTOR:
-        raise FileRejected(
-            f"its depths are {ratio:.3g} times those of the others, up to {_mm(columns['reach'])} against {_mm(reach)}",
-            "export it in the unit of the others (one may be in metres, another in millimetres)",
-        )
     if before > 0 and columns["before"] < -0.5 * before:
         raise FileRejected(
             f"its part lies {-columns['before']:.3g} mm behind its support, and those of the others "
             f"{before:.3g} mm before it: its depth is inverted",
             "export the distance from the sensor, as of the others",
         )
-
-
-def _mm(length: float) -> str:
-    return f"{length:.0f} mm" if length >= 1000 else f"{length:.3g} mm"

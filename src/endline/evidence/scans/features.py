@@ -25,7 +25,7 @@ from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.features import LIGHTS, standardised, summary
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.rejected import one_file
-from endline.evidence.scans.columns import Columns, check_like, check_shapes, photograph_columns, scan_columns
+from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
 from endline.evidence.scans.preparing import (
     FACTOR,
@@ -75,7 +75,7 @@ class ScanPreparation(Preparation):
         reading: how scan files are read.
         part: how a part is set off from its support.
         limits: mm, the nearest and farthest relative depth, by which a depth is drawn as grey.
-        reach, before: medians over the training scans, with which a new scan must go, see `check_like`.
+        before: mm by which the part of a training scan lies before its support, see `check_direction`.
         bits, megapixels, light: of photographs, as of the station of photographs.
 
     Raises:
@@ -94,7 +94,6 @@ class ScanPreparation(Preparation):
     reading: ScanReading = field(default_factory=ScanReading)
     part: PartSettings = field(default_factory=PartSettings)
     limits: tuple[float, float] = (-50.0, 50.0)
-    reach: float = 0.0
     before: float = 0.0
     bits: int | None = None
     megapixels: float = MEGAPIXELS
@@ -184,7 +183,7 @@ class ScanPreparation(Preparation):
         if scan:
             with one_file(scan):
                 columns |= scan_columns(scan, self.reading, self.part)
-                check_like(columns, self.reach, self.before)
+                check_direction(columns, self.before)
         with one_file(path):
             check_shapes(columns)
         rows = sample_table([{"sample_id": path.name, "path": path.name, "group": "", "peak": None, **columns}])

@@ -19,7 +19,7 @@ from endline.evidence.images.layouts import ALL
 from endline.evidence.images.masks import decode_mask
 from endline.evidence.labels import check_words, own_labels
 from endline.evidence.rejected import Rejections, after_rejections
-from endline.evidence.scans.columns import Columns, check_like, check_shapes, photograph_columns, scan_columns
+from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
 from endline.evidence.scans.layouts import Pair, find_layout
 from endline.evidence.scans.modality import checked_modality, halves_read
 from endline.evidence.scans.preparing import PartSettings
@@ -199,15 +199,15 @@ def check_mask(mask: tuple[int, ...], size: tuple[int, int]) -> None:
 
 
 def _alike(rows: list[Columns], rejections: Rejections) -> list[Columns]:
-    """Rows whose scans go with the others: in the same unit, and the same way round."""
+    """Rows whose scans run the same way as the others."""
     table = pd.DataFrame([row for row in rows if row["label"] == 0] or rows)
     if table.empty:
         return rows
-    reach, before = float(table["reach"].median()), float(table["before"].median())
+    before = float(table["before"].median())
     kept = []
     for row in rows:
         with rejections.instead(row["depth_path"]):
-            check_like(row, reach, before)
+            check_direction(row, before)
             kept.append(row)
     return kept
 

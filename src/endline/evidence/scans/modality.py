@@ -69,8 +69,8 @@ def chosen_modality(asked: str, wanted: Arrays, *, photographs: bool, scans: boo
         EndlineError: when the detector reads what the modality, or the set, has not.
 
     Example:
-        >>> chosen_modality("auto", Arrays(("scale",)), photographs=False, scans=True)
-        '3d'
+        >>> chosen_modality("auto", Arrays(("scale",)), photographs=True, scans=True)
+        'both'
     """
     images = sorted({"views", "image"} & set(wanted.required))
     chosen = wanted.modality if asked == "auto" else asked
@@ -94,13 +94,14 @@ def chosen_modality(asked: str, wanted: Arrays, *, photographs: bool, scans: boo
 
 
 def depth_arrays(modality: str, wanted: Arrays) -> tuple[str, ...]:
-    """Which of `DEPTH_ARRAYS` are made: what is required, and what is taken beside a modality that reads scans.
+    """Which of `DEPTH_ARRAYS` are made: what is required, and beside a modality that reads scans what is optional.
 
-    A detector of photographs alone gets no foreground mask, which only a scan tells (Rudolph 2024, table 6.5).
+    A detector of photographs alone gets no foreground mask, which only a scan tells (Rudolph 2024, table 6.5). Where
+    scans are read, the report compares the depth with that of normal parts.
 
     Example:
         >>> depth_arrays("rgb", Arrays(("scale",), ("mask",))), depth_arrays("both", Arrays(("scale",), ("mask",)))
-        ((), ('mask',))
+        ((), ('mask', 'depth', 'depth_mask'))
     """
-    taken: Collection[str] = (*wanted.required, *(wanted.optional if modality in OF_SCANS else ()))
-    return tuple(name for name in DEPTH_ARRAYS if name in taken)
+    beside: Collection[str] = (*wanted.optional, "depth", "depth_mask") if modality in OF_SCANS else ()
+    return tuple(name for name in DEPTH_ARRAYS if name in (*wanted.required, *beside))

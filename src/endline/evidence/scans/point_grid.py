@@ -50,7 +50,7 @@ def fitted_field(clouds: Sequence[tuple[Points, Points]]) -> Field:
     Example:
         >>> across, down = np.meshgrid(np.arange(20.0), np.arange(10.0))
         >>> fitted_field([(across.ravel().astype("f4"), down.ravel().astype("f4"))]).shape
-        (10, 19)
+        (10, 20)
     """
     left, right = min(float(x.min()) for x, _ in clouds), max(float(x.max()) for x, _ in clouds)
     top, bottom = min(float(y.min()) for _, y in clouds), max(float(y.max()) for _, y in clouds)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.decoded import DECODED
@@ -18,6 +19,8 @@ from endline.evidence.scans.stored_scan import StoredScan, decode_scan
 
 UNITS = {"um": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0, "inch": 25.4}  # in mm
 DIRECTIONS = ("auto", "depth", "height")
+FACTOR = 10.0  # by which depths may differ from those of a usual scan
+MOST = 20_000  # pixels by which it is told how far depths go
 LOOKED_AT = 16  # scans of a set from which it is fitted how they are read
 METRES = 3.0  # below it a distance from the sensor, or a width, is one in metres
 log = logging.getLogger(__name__)
@@ -34,6 +37,8 @@ class ScanReading:
         pitch: mm from one pixel to the next of scans without x and y; None where it is unknown.
         intrinsics: fx, fy, cx, cy of the camera in pixels, by which x and y follow from depth where a file has none.
         field: left, top, right, bottom and pitch of the grid for clouds without rows, mm; None where there are none.
+        reach: mm, up to which most depths of a usual scan go, whatever their sign; a scan that goes ten times as far,
+            or a tenth, is in another unit and refused. None where it is not known.
         megapixels: largest scan that is read, in millions of points.
 
     Raises:
@@ -51,6 +56,7 @@ class ScanReading:
     pitch: float | None = None
     intrinsics: tuple[float, float, float, float] | None = None
     field: tuple[float, float, float, float, float] | None = None
+    reach: float | None = None
     megapixels: float = MEGAPIXELS
 
     def __post_init__(self) -> None:
@@ -62,7 +68,7 @@ class ScanReading:
         """The scan of a file, or of what was decoded of it before.
 
         Raises:
-            FileRejected, OSError: as `decode_scan`; for a cloud without rows where the set has none.
+            FileRejected, OSError: as `decode_scan` and `scan_of`.
         """
         return self.scan_of(stored_scan(path, self.megapixels))
 
@@ -70,13 +76,14 @@ class ScanReading:
         """The scan of what a file holds.
 
         Raises:
-            FileRejected: for a cloud outside the field of the set, or where the set has no field.
+            FileRejected: for a scan in another unit, a cloud outside the field of the set, or where the set has none.
         """
-        scale = np.float32(self.step if stored.counts else self.unit)
-        depth = np.where(stored.measured, stored.z, np.nan).astype(np.float32) * scale
+        depth = self.in_mm(stored)
+        if self.reach is not None and (reach := reach_of(depth)) is not None:
+            _check_reach(reach, self.reach)
         if self.heights:
             depth = -depth
-        x, y = (each * scale for each in (stored.x, stored.y))
+        x, y = (each * self._scale(stored) for each in (stored.x, stored.y))
         if stored.z.ndim == 1:
             if self.field is None:
                 raise FileRejected(
@@ -96,6 +103,37 @@ class ScanReading:
             ((across[None] - cx) * away / fx).astype(np.float32),
             ((down[:, None] - cy) * away / fy).astype(np.float32),
         )
+
+    def in_mm(self, stored: StoredScan) -> NDArray[np.float32]:
+        """Values of what a file holds in mm, of the shape of its `z`, NaN where nothing was measured."""
+        return np.where(stored.measured, stored.z, np.nan).astype(np.float32) * self._scale(stored)
+
+    def _scale(self, stored: StoredScan) -> np.float32:
+        return np.float32(self.step if stored.counts else self.unit)
+
+
+def reach_of(depth: NDArray[np.float32]) -> float | None:
+    """Up to which most depths go, whatever their sign; None where nothing was measured.
+
+    Example:
+        >>> reach_of(np.array([np.nan, -20.0, -20.0], "f4"))
+        20.0
+    """
+    known = np.abs(depth[np.isfinite(depth)])
+    return float(np.percentile(known[:: max(1, known.size // MOST)], 95)) if known.size else None
+
+
+def _check_reach(reach: float, usual: float) -> None:
+    ratio = reach / usual if usual > 0 else 1.0
+    if not 1 / FACTOR < ratio < FACTOR:
+        raise FileRejected(
+            f"its depths are {ratio:.3g} times those of the others, up to {_mm(reach)} against {_mm(usual)}",
+            "export it in the unit of the others (one may be in metres, another in millimetres)",
+        )
+
+
+def _mm(length: float) -> str:
+    return f"{length:.0f} mm" if length >= 1000 else f"{length:.3g} mm"
 
 
 def stored_scan(path: Path, megapixels: float = MEGAPIXELS) -> StoredScan:
@@ -138,6 +176,9 @@ def fitted_reading(paths: Sequence[Path], parameters: Mapping[str, Any], part: P
     if clouds:
         inside = [(each.x[each.measured] * reading.unit, each.y[each.measured] * reading.unit) for each in clouds]
         reading = replace(reading, field=tuple(fitted_field(inside)))
+    reaches = [reach for each in stored if (reach := reach_of(reading.in_mm(each))) is not None]
+    if reaches:
+        reading = replace(reading, reach=float(np.median(reaches)))
     if direction == "auto" and _are_heights(stored, reading, part):
         log.warning(
             "Larger values of the scans are nearer: they are read as heights, not as depths "

@@ -232,7 +232,5 @@ def _tiff_head(path: Path) -> tuple[tuple[int, ...], str, int]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        if page.dtype is None:
-            raise ValueError("no type of number")
-        return tuple(page.shape), page.dtype.kind, page.dtype.itemsize
+        series = file.series[0]
+        return tuple(series.shape), series.dtype.kind, series.dtype.itemsize

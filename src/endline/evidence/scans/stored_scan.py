@@ -107,15 +107,17 @@ def _damage() -> Iterator[None]:
 def _tiff(path: Path, megapixels: float) -> StoredScan:
     import tifffile  # a verdict on a photograph does without
 
+    size = path.stat().st_size
     with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        check_megapixels(page.imagelength * page.imagewidth, megapixels)
-        size = path.stat().st_size
-        ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
-        if not ends or min(page.databytecounts) == 0 or max(ends) > size:
-            raise FileRejected(*DAMAGED)
+        series = file.series[0]  # of pages: tifffile may write an image of x, y and z row by row
+        check_megapixels(series.size // (3 if 3 in series.shape else 1), megapixels)
+        for page in series.pages:
+            if page is None or not page.databytecounts or min(page.databytecounts) == 0:
+                raise FileRejected(*DAMAGED)
+            if max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))) > size:
+                raise FileRejected(*DAMAGED)
         try:
-            values = page.asarray()
+            values = series.asarray()
         except ValueError as error:
             if "imagecodecs" in str(error):
                 remedy = "export it without compression, or with deflate"

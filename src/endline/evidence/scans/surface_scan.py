@@ -13,6 +13,8 @@ from endline.evidence.images.decoding import checked_megapixels
 from endline.evidence.images.defect_masks import defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
 from endline.evidence.images.layouts import chosen_group
+from endline.evidence.images.masks import read_mask
+from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.index import index_scans, part_settings
 from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
@@ -47,7 +49,6 @@ def prepare(
         beyond = MARGIN * (farthest - nearest)
         usual = {
             "limits": (nearest - beyond, farthest + beyond),
-            "reach": float(training["reach"].median()),
             "before": float(training["before"].median()),
         }
     return ScanPreparation(
@@ -66,9 +67,22 @@ def prepare(
 
 def exhibits(shown: Shown, preparation: ScanPreparation) -> list[Exhibit]:
     """Photograph, relief, anomaly map and mask of the shortlisted parts."""
-    from endline.evidence.scans.exhibits import scan_exhibits  # only reports draw
+    from endline.evidence.scans.exhibits import ScanPair, scan_exhibits  # only reports draw
 
-    return scan_exhibits(shown, preparation)
+    def read(row: Mapping[str, Any]) -> ScanPair:
+        photograph, scan, mask = None, None, None
+        path = shown.folder / row["path"]
+        if not pd.isna(row["depth_path"]):
+            scan = preparation.relief(shown.folder / row["depth_path"])[0]
+        if row["depth_path"] != row["path"]:
+            photograph = read_indexed_image(path, preparation.scale, preparation.megapixels)
+        seen = photograph if photograph is not None else scan.depth if scan is not None else None
+        if not pd.isna(row["mask_path"]) and seen is not None:
+            own = None if photograph is None else path
+            mask = read_mask(shown.folder / row["mask_path"], (seen.shape[0], seen.shape[1]), own)
+        return ScanPair(photograph, scan, mask)
+
+    return scan_exhibits(shown, read)
 
 
 def masks(samples: pd.DataFrame, folder: Path) -> Iterator[NDArray[np.bool_]]:
