@@ -27,32 +27,23 @@ from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.rejected import one_file
 from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
-from endline.evidence.scans.preparing import (
-    FACTOR,
-    SIZE,
-    PartSettings,
-    Relief,
-    coarse_mask,
-    dilated,
-    drawn,
-    relief_of,
-    resized,
-    unshuffled,
-)
+from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
 from endline.evidence.scans.roles import partners
 from endline.evidence.scans.scan import Scan
+from endline.evidence.scans.scan_parts import FPFH, JOINED, SCAN_PARTS, at_positions, glances, scan_parts
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key
 from endline.samples import sample_table
 
 BATCH = 8
-JOINED = SIZE // FACTOR  # rows and columns of the maps of both modalities
-FPFH = (28, 28)  # rows and columns of histograms and colours
 FACTS = ("height", "width", "colours", "quantisation", "scan_height", "scan_width")  # that make the control
 READING = 1  # raised when a file is read as other values than before, so that what was stored of it is made again
-FLOATS = ("unshuffled", "depth", "fpfh", "colour", CONTROL, SUMMARY)  # parts that half precision would round
+DTYPES = {
+    **dict.fromkeys(("unshuffled", "depth", "fpfh", "colour", CONTROL, SUMMARY), "float32"),  # half precision rounds
+    **dict.fromkeys(("mask", "depth_mask"), "bool"),
+}
 Made = dict[str, NDArray[Any]]
 
 
@@ -138,14 +129,15 @@ class ScanPreparation(Preparation):
             (folder / row.path if photographs else None, folder / row.depth_path if scans else None)
             for row in samples.itertuples()
         ]
-        known = [samples[name].tolist() for name, read in self._digests if read]
-        parts = self._parts(content_key(READING, known), compute)
+        image = "depth_digest" if self.modality == "depth_image" else "photograph_digest"
+        shown = samples[image].tolist() if self.modality in (*OF_IMAGES, "both") else []
+        parts = self._parts(content_key(READING, shown), compute)
         facts = samples.reindex(columns=list(FACTS)).astype(float).fillna(0).to_numpy(np.float32)
 
         def batches(wanted: Collection[str]) -> Iterator[Made]:
             for start in track(range(0, len(files), BATCH), "Extracting features", transient=True):
                 rows = slice(start, start + BATCH)
-                yield {CONTROL: facts[rows], **self._made(files[rows], parts, set(wanted) - {CONTROL}, compute)}
+                yield {CONTROL: facts[rows], **self._made(files[rows], parts, set(wanted) - {CONTROL})}
 
         keys = {part: self._key(part, samples, parts) for joined in self._joined(parts).values() for part in joined}
         return FeatureRecipe(
@@ -153,7 +145,7 @@ class ScanPreparation(Preparation):
             keys=keys,
             length=len(samples),
             batches=batches,
-            dtypes={**dict.fromkeys(FLOATS, "float32"), **dict.fromkeys(("mask", "depth_mask"), "bool")},
+            dtypes=DTYPES,
         )
 
     def inspect(self, path: Path, compute: Compute = CPU) -> Inspected:
@@ -191,7 +183,7 @@ class ScanPreparation(Preparation):
         parts = self._parts("", compute)
         joined = self._joined(parts)
         wanted = {part for each in joined.values() for part in each} - {CONTROL}
-        made = self._made([(photograph, scan)], parts, wanted, compute)
+        made = self._made([(photograph, scan)], parts, wanted)
         return rows, FeatureSet(
             {name: [made[part] for part in each] for name, each in joined.items() if name != CONTROL}
         )
@@ -222,11 +214,6 @@ class ScanPreparation(Preparation):
         """Bits of the scale by which photographs are read."""
         return FULL if self.bits is None else self.bits
 
-    @property
-    def _digests(self) -> tuple[tuple[str, bool], ...]:
-        photographs, scans = self.reads
-        return ("photograph_digest", photographs), ("depth_digest", scans)
-
     def _parts(self, evidence: str, compute: Compute) -> ImageParts | None:
         """Parts of the image that passes through the backbone; None where none does."""
         if self.modality not in (*OF_IMAGES, "both") or not self.arrays.arrays:
@@ -234,8 +221,8 @@ class ScanPreparation(Preparation):
         settings = self.arrays.pyramid
         backbone = kept_backbone(settings.backbone, settings.weights, compute)
         check_size((self.size, self.size), backbone, settings.input_type)
-        how = (self.size, self.light, *((self.scale,) if self.modality != "depth_image" else self.limits))
-        return ImageParts(self.arrays, backbone, content_key(evidence, how, self._scanned))
+        how: object = (self.limits, self._scanned) if self.modality == "depth_image" else self.scale
+        return ImageParts(self.arrays, backbone, content_key(evidence, self.size, self.light, how))
 
     @property
     def _scanned(self) -> object:
@@ -248,7 +235,7 @@ class ScanPreparation(Preparation):
         if parts is not None and self.modality in OF_IMAGES:
             joined |= parts.arrays
         elif "scale" in self.arrays.arrays:
-            maps = [name for scale, names in (parts.arrays if parts else {}).items() for name in names]
+            maps = [name for names in (parts.arrays if parts else {}).values() for name in names]
             own = {"3d": ("unshuffled",), "both": (*maps, "unshuffled"), "fpfh": ("fpfh",)}
             joined["scale_0"] = own.get(self.modality, ("fpfh", "colour"))
         return joined | {name: (name,) for name in (*self.depths, CONTROL, SUMMARY)}
@@ -260,7 +247,7 @@ class ScanPreparation(Preparation):
         if parts is not None and part in parts.keys:
             key = parts.key_of(part)
             return content_key(key, JOINED) if self.modality == "both" else key
-        of_scan = part in ("unshuffled", "fpfh", *self.depths)
+        of_scan = part in SCAN_PARTS
         photographs, scans = self.reads
         read = {"photograph_digest": photographs and not of_scan, "depth_digest": scans and part != "colour"}
         digests = [samples[name].tolist() for name, needed in read.items() if needed]
@@ -272,33 +259,23 @@ class ScanPreparation(Preparation):
         files: Sequence[tuple[Path | None, Path | None]],
         parts: ImageParts | None,
         wanted: Collection[str],
-        compute: Compute,
     ) -> Made:
         """The asked parts of photographs and scans, (files, ...) each."""
         made: Made = {}
         photographs = [photograph for photograph, _ in files if photograph is not None]
         scans = [self.relief(scan) for _, scan in files if scan is not None]
         images = self.images(photographs) if photographs else None
-        small = [resized(relief, (SIZE, SIZE)) for _, relief in scans]
         if parts is not None and (of_image := set(wanted) & parts.keys.keys()):
             shown = images if self.modality != "depth_image" else self._drawn([relief for _, relief in scans])
             assert shown is not None  # each modality with a backbone reads one of the two
             maps = parts.make(standardised(shown) if self.light == "standardised" else shown, of_image)
-            made |= {name: (_at(x) if self.modality == "both" else x).numpy() for name, x in maps.items()}
-        of_scans = {
-            "unshuffled": lambda: [unshuffled(depth) for depth, _ in small],
-            "mask": lambda: [coarse_mask(dilated(mask)) for _, mask in small],
-            "depth": lambda: [depth[None] for depth, _ in small],
-            "depth_mask": lambda: [mask[None] for _, mask in small],
-            "fpfh": lambda: [_histograms(scan, relief.mask) for scan, relief in scans],
-        }
-        made |= {name: np.stack(make()) for name, make in of_scans.items() if name in wanted}
+            made |= {name: (at_positions(x) if self.modality == "both" else x).numpy() for name, x in maps.items()}
+        made |= scan_parts(scans, wanted)
         if "colour" in wanted and images is not None:
             made["colour"] = interpolate(images, size=FPFH, mode="area").numpy()
         if SUMMARY in wanted:
             seen = [] if images is None else [summary(images)]
-            seen += [np.stack([_glance(*pair) for pair in small])] if small else []
-            made[SUMMARY] = np.concatenate(seen, axis=1)
+            made[SUMMARY] = np.concatenate([*seen, glances(scans)] if scans else seen, axis=1)
         return made
 
     def _drawn(self, reliefs: Sequence[Relief]) -> Tensor:
@@ -311,33 +288,3 @@ def reading_of(plain: Mapping[str, Any]) -> ScanReading:
     """How scans are read, as `dataclasses.asdict` wrote it, or JSON gave it back."""
     listed = ("intrinsics", "field")
     return ScanReading(**{k: tuple(v) if k in listed and v is not None else v for k, v in plain.items()})
-
-
-def _at(maps: Tensor) -> Tensor:
-    """Maps (n, C, h, w) brought to the positions of the depth, 24 x 24."""
-    if maps.shape[-2:] == (JOINED, JOINED):
-        return maps
-    shrinks = maps.shape[-1] > JOINED
-    return interpolate(maps, size=(JOINED, JOINED), mode="bilinear", antialias=shrinks)
-
-
-def _histograms(scan: Scan, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Fast point feature histograms (33, 28, 28) of a part."""
-    from endline.evidence.scans.fpfh import fpfh_map  # only detectors of histograms need them
-
-    return np.asarray(fpfh_map(scan, mask, FPFH), np.float32)
-
-
-def _glance(depth: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Share of the part, and deviation and mean step of its depth (192, 192), in mm: (3,)."""
-    inside = depth[mask]
-    steps = [np.abs(np.diff(depth, axis=axis))[_both(mask, axis)] for axis in (0, 1)]
-    means = [float(each.mean()) if each.size else 0.0 for each in steps]
-    deviation = float(inside.std()) if inside.size else 0.0
-    return np.array([mask.mean(), deviation, sum(means)], np.float32)
-
-
-def _both(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
-    """Where two neighbours along an axis are both of the part."""
-    first, second = (np.delete(mask, end, axis) for end in (-1, 0))
-    return first & second

@@ -54,7 +54,7 @@ def fitted_field(clouds: Sequence[tuple[Points, Points]]) -> Field:
     """
     left, right = min(float(x.min()) for x, _ in clouds), max(float(x.max()) for x, _ in clouds)
     top, bottom = min(float(y.min()) for _, y in clouds), max(float(y.max()) for _, y in clouds)
-    pitches = [np.sqrt(max(np.ptp(x) * np.ptp(y), 1e-12) / len(x)) for x, y in clouds]
+    pitches = [np.sqrt(max(float(np.ptp(x)) * float(np.ptp(y)), 1e-12) / len(x)) for x, y in clouds]
     pitch = max(float(np.median(pitches)) * 1.05, (right - left) / LARGEST, (bottom - top) / LARGEST, 1e-9)
     return Field(left, top, right, bottom, pitch)
 

@@ -111,7 +111,7 @@ def role_of(folder: Path, path: str) -> tuple[Role, Key, bool]:
         bare = ENDS[each].sub("", name)
         if bare and bare != name:
             name = bare
-            role = role or each  # type: ignore[assignment]  # a mask in gt/ may be named 0_rgb
+            role = role or each  # a mask in gt/ may be named 0_rgb
             break
     if role is None:
         return _by_content(folder / path, suffix), (*folders, name), False

@@ -49,7 +49,8 @@ class StoredScan(NamedTuple):
     @property
     def measured(self) -> NDArray[np.bool_]:
         """Where there is a depth, of the shape of `z`: 0, NaN and infinity stand for none."""
-        return np.isfinite(self.z) & (self.z != 0)
+        measured: NDArray[np.bool_] = np.isfinite(self.z) & (self.z != 0)
+        return measured
 
 
 def decode_scan(path: Path, megapixels: float = MEGAPIXELS) -> StoredScan:
