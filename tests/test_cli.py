@@ -37,7 +37,7 @@ def test_names_and_paths_are_words_even_where_they_look_like_numbers(params: str
         (
             ["--pipeline=miror_audio"],
             "There is no pipeline 'miror_audio': did you mean 'mirror_audio'? Known are machine_audio, "
-            "mirror_audio, robot_cycle, surface_image.",
+            "mirror_audio, robot_cycle, surface_image, surface_scan.",
         ),
         (
             ["--pipelines=robot_cycle,xyz"],

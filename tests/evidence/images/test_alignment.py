@@ -74,7 +74,7 @@ def test_the_mask_of_a_part_goes_with_it(tmp_path):
     Image.fromarray(photograph).save(tmp_path / "photograph.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
     preparation = ImagePreparation(alignment=Alignment.fit(images))
-    made = preparation.mask(tmp_path / "mask.png", tmp_path / "photograph.png", (64, 64))
+    made = preparation.mask(tmp_path / "mask.png", (64, 64), tmp_path / "photograph.png")
     straight = preparation.posed(laid(0.0, 0, 0), (64, 64))[0]
     hole = np.argwhere(made).mean(0)
     near = straight[round(hole[0]) - 1 : round(hole[0]) + 2, round(hole[1]) - 1 : round(hole[1]) + 2]

@@ -9,7 +9,6 @@ from endline.array_store import ArrayStore
 from endline.errors import EndlineError
 from endline.evaluation.localisation import localisation
 from endline.evidence.images.defect_masks import defect_masks
-from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.masks import read_mask
 from endline.feature_set import FeatureSet
 
@@ -28,7 +27,7 @@ def table(tmp_path):
 
 
 def test_masks_come_in_batches_and_are_empty_where_there_is_none(table, tmp_path):
-    batches = list(defect_masks(table, tmp_path, ImagePreparation()))
+    batches = list(defect_masks(table, tmp_path))
     assert [batch.shape for batch in batches] == [(16, 256, 256), (4, 256, 256)]
     masks = np.concatenate(batches)
     assert masks.dtype == np.bool_
@@ -38,25 +37,20 @@ def test_masks_come_in_batches_and_are_empty_where_there_is_none(table, tmp_path
 
 def test_they_are_kept_by_their_content(table, tmp_path):
     store = ArrayStore(tmp_path / "store")
-    first, again = (
-        store.keep("defect", defect_masks(table, tmp_path, ImagePreparation()), len(table), "bool") for _ in range(2)
-    )
+    first, again = (store.keep("defect", defect_masks(table, tmp_path), len(table), "bool") for _ in range(2))
     assert first.shapes == {"defect": (256, 256)}
     np.testing.assert_array_equal(
-        first.read()["defect"].numpy() > 0, np.concatenate(list(defect_masks(table, tmp_path, ImagePreparation())))
+        first.read()["defect"].numpy() > 0, np.concatenate(list(defect_masks(table, tmp_path)))
     )
     assert again.stored == first.stored
     Image.fromarray(np.full((30, 40), 255, np.uint8)).save(tmp_path / "3.png")
-    assert (
-        store.keep("defect", defect_masks(table, tmp_path, ImagePreparation()), len(table), "bool").stored
-        != first.stored
-    )
+    assert store.keep("defect", defect_masks(table, tmp_path), len(table), "bool").stored != first.stored
 
 
 def test_a_missing_mask_is_a_sentence(table, tmp_path):
     (tmp_path / "3.png").unlink()
     with pytest.raises(EndlineError, match=r"The mask .*3\.png cannot be read"):
-        list(defect_masks(table, tmp_path, ImagePreparation()))
+        list(defect_masks(table, tmp_path))
 
 
 def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
@@ -74,7 +68,7 @@ def test_the_pixel_auroc_is_as_it_was_with_masks_read_one_by_one(tmp_path):
         Image.fromarray(mask).save(tmp_path / f"{row}.png")
         maps[row, top * 24 // 300 : (top + 60) * 24 // 300, left * 32 // 200 : (left + 50) * 32 // 200] += 1.5
     store = ArrayStore(tmp_path / "store")
-    masks = store.keep("defect", defect_masks(scored, tmp_path, ImagePreparation()), len(scored), "bool")
+    masks = store.keep("defect", defect_masks(scored, tmp_path), len(scored), "bool")
     assert localisation(scored, FeatureSet({"map": maps}), masks).pixel_auroc == pytest.approx(
         0.8914877321488692, abs=1e-9
     )

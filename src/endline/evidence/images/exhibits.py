@@ -86,7 +86,7 @@ def image_exhibit(
         drawn = map_overlay(grey, anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
         figures.append(("anomaly map; ring: its largest value" if hottest else "anomaly map", encode_png(drawn)))
     if not pd.isna(verdict["mask_path"]):
-        mask = preparation.mask(folder / verdict["mask_path"], folder / verdict["path"], size)
+        mask = preparation.mask(folder / verdict["mask_path"], size, folder / verdict["path"])
         shaded = np.where(mask[..., None], picture, picture // 3).astype(np.uint8)
         figures.append(("mask: the defect as labelled", encode_png(map_overlay(shaded, None, width=NARROW))))
     return exhibit_of(verdict, figures)

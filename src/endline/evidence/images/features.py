@@ -160,13 +160,13 @@ class ImagePreparation(Preparation):
         """A photograph (H, W, 3) in its pose, resized without a crop: (3, *size) in [0, 1]."""
         return image_tensor(image, size) if self.alignment is None else self.alignment.aligned(image, size)
 
-    def mask(self, file: Path, photograph: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
-        """Defect mask of a photograph as `posed` shows it, of `size`.
+    def mask(self, file: Path, size: tuple[int, int], photograph: Path | None = None) -> NDArray[np.bool_]:
+        """Defect mask as `posed` shows its photograph; arguments as `read_mask`.
 
         Raises:
             EndlineError: when one of the two cannot be read.
         """
-        if self.alignment is None:
+        if self.alignment is None or photograph is None:
             return read_mask(file, size, photograph)
         image = self.read(photograph)
         mask = read_mask(file, (image.shape[0], image.shape[1]), photograph)

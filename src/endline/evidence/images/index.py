@@ -12,7 +12,7 @@ from endline.errors import EndlineError, FileRejected
 from endline.evidence.folders import left_out, list_folder
 from endline.evidence.images.copies import leave_out_copies
 from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES, file_facts
-from endline.evidence.images.layouts import ALL, Layout, Photograph, find_layout
+from endline.evidence.images.layouts import ALL, Photograph, find_layout
 from endline.evidence.images.looks import look_of, picture_digest
 from endline.evidence.images.masks import decode_mask
 from endline.evidence.images.photographs import StoredPhotograph, read_photograph
@@ -87,7 +87,13 @@ def index_images(
             ", ".join(transparent[:3]) + (", ..." if len(transparent) > 3 else ""),
         )
     with after_rejections(table):
-        _check_normals(samples, layout)
+        check_normals(
+            samples,
+            layout.normal_folders,
+            {each.path: each.category for each in layout.photographs},
+            published_split=layout.published_split,
+            contents=("image", "photographs"),
+        )
     unknown = int(samples["label"].isna().sum())
     if unknown:
         log.warning("%d images have no label in %s: they are scored, but count in no figure.", unknown, folder)
@@ -146,18 +152,31 @@ def _usable_mask(photograph: Photograph, rejections: Rejections, megapixels: flo
     return None
 
 
-def _check_normals(samples: pd.DataFrame, layout: Layout) -> None:
-    """Say when a category has no normal photograph to train with.
+def check_normals(
+    samples: pd.DataFrame,
+    normal_folders: Mapping[str, Path],
+    categories: Mapping[str, str],
+    *,
+    published_split: bool,
+    contents: tuple[str, str],
+) -> None:
+    """Say when a category has no normal item to train with.
+
+    Args:
+        samples: the sample table.
+        normal_folders: category -> folder in which its training files lie or belong.
+        categories: path -> category.
+        published_split: whether the data set says what trains.
+        contents: an item and what to put there, in the user's words: "image", "photographs".
 
     Raises:
         EndlineError: naming its folder.
     """
-    normal = (samples["split"] == "train") if layout.published_split else (samples["label"] == 0).fillna(False)
-    category_of = {photograph.path: photograph.category for photograph in layout.photographs}
-    known = set(samples.loc[normal, "path"].map(category_of))
-    for category, folder in layout.normal_folders.items():
+    normal = (samples["split"] == "train") if published_split else (samples["label"] == 0).fillna(False)
+    known = set(samples.loc[normal, "path"].map(dict(categories)))
+    for category, folder in normal_folders.items():
         if category not in known:
             raise EndlineError(
-                f"{folder} holds no image that can be used, and endline learns from good parts only: "
-                "put photographs of good parts there."
+                f"{folder} holds no {contents[0]} that can be used, and endline learns from good parts only: "
+                f"put {contents[1]} of good parts there."
             )

@@ -192,16 +192,29 @@ def _paired(
 def _categories(folder: Path, group: str | None) -> dict[str, Path]:
     """Chosen categories of an MVTec AD folder, or the folder itself where it is one."""
     inside = {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
-    single = _is_category(folder)
-    categories = (
-        {folder.resolve().name: folder} if single else {n: path for n, path in inside.items() if _is_category(path)}
-    )
+    if _is_category(folder):
+        return chosen_categories(folder, {folder.resolve().name: folder}, group)
+    categories = {name: path for name, path in inside.items() if _is_category(path)}
     if not categories:
         raise _no_layout(folder)
+    return chosen_categories(folder, categories, group)
+
+
+def chosen_categories(folder: Path, categories: Mapping[str, Path], group: str | None) -> dict[str, Path]:
+    """Those of the categories of a folder that a group names: `all`, one, or None for the only one.
+
+    Raises:
+        EndlineError: when there is none of that name, or None and there are several.
+
+    Example:
+        >>> chosen_categories(Path("raw"), {"screw": Path("raw/screw")}, None)
+        {'screw': PosixPath('raw/screw')}
+    """
     if group == ALL or (group is None and len(categories) == 1):
-        return categories
+        return dict(categories)
     # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is reported.
-    known = categories if single else inside
+    single = list(categories.values()) == [folder]
+    known = categories if single else {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
     if group in known:
         return {group: known[group]}
     choices = f"choose one of {', '.join(categories)}, or {ALL} (--params=group={next(iter(categories))})."

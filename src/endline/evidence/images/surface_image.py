@@ -1,6 +1,6 @@
 """The station `surface_image`: photographs of surfaces and parts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.images.alignment import fitted_alignment
 from endline.evidence.images.decoding import checked_megapixels
-from endline.evidence.images.defect_masks import defect_masks
+from endline.evidence.images.defect_masks import Mask, defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
@@ -53,6 +53,11 @@ def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
     return image_exhibits(shown.shortlist, shown.part_scores, shown.maps, shown.attribution, shown.folder, preparation)
 
 
+def masks(samples: pd.DataFrame, folder: Path, preparation: ImagePreparation) -> Iterator[Mask]:
+    """Defect masks of scored photographs in their pose, see `defect_masks`."""
+    return defect_masks(samples, folder, preparation.mask)
+
+
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
     """Simulate ground surfaces with defects."""
     from endline.simulation.images import surface_image  # only runs without data need it
@@ -80,6 +85,6 @@ STATION = Station(
     exhibits=exhibits,
     simulate=simulate,
     more_training="take more of them (shots)",
-    masks=defect_masks,
+    masks=masks,
     synthesise=synthesise,
 )

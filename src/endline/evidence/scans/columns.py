@@ -1,0 +1,105 @@
+"""What the index notes of a photograph and of a scan, and whether they go together and with those that trained."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from endline.errors import FileRejected
+from endline.evidence.images.decoding import MEGAPIXELS, file_facts
+from endline.evidence.images.looks import look_of
+from endline.evidence.images.photographs import read_photograph
+from endline.evidence.scans.preparing import PartSettings, relief_of
+from endline.evidence.scans.reading import ScanReading
+from endline.files import file_digest
+
+SHAPES = 0.05  # by which the ratio of the sides of a photograph and its scan may differ
+Columns = dict[str, Any]
+
+
+def photograph_columns(path: Path, megapixels: float = MEGAPIXELS) -> Columns:
+    """Columns of a photograph, those of the station of photographs: size, peak, look and facts of the file.
+
+    Raises:
+        FileRejected, OSError: as `read_photograph`.
+    """
+    read = read_photograph(path, megapixels)
+    height, width = read.values.shape[:2]
+    return {
+        "height": height,
+        "width": width,
+        "peak": None if read.peak is None else read.peak,
+        "look_hash": look_of(read.values),
+        "photograph_digest": file_digest(path),
+        **file_facts(path),
+    }
+
+
+def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Columns:
+    """Columns of a scan.
+
+    Returns:
+        `scan_height, scan_width`; `missing`, share of its pixels without a depth; `support`, how it was found; `moved`,
+        corners of it that had no measured pixel; `before`, mm by which the part lies before its support; `nearest,
+        farthest`, mm relative to the part's mean; `depth_digest`.
+
+    Raises:
+        FileRejected, OSError: as `ScanReading.read` and `relief_of`.
+    """
+    scan = reading.read(path)
+    relief = relief_of(scan, part)
+    depths = relief.depth[relief.mask]
+    nearest, farthest = np.percentile(depths, [0.5, 99.5])
+    return {
+        "scan_height": scan.depth.shape[0],
+        "scan_width": scan.depth.shape[1],
+        "missing": float(np.mean(~np.isfinite(scan.depth))),
+        "support": relief.way,
+        "moved": " and ".join(relief.moved),
+        "before": relief.before,
+        "nearest": float(nearest),
+        "farthest": float(farthest),
+        "depth_digest": file_digest(path),
+    }
+
+
+def check_shapes(columns: Columns) -> None:
+    """Refuse a photograph and a scan that do not show the same field: then no resizing lays one over the other.
+
+    Raises:
+        FileRejected: with their sizes.
+    """
+    if "height" not in columns or "scan_height" not in columns:
+        return
+    sizes = [(columns[f"{of}width"], columns[f"{of}height"]) for of in ("", "scan_")]
+    ratios = [width / height for width, height in sizes]
+    if abs(math.log(ratios[0] / ratios[1])) > SHAPES:
+        raise FileRejected(
+            f"the photograph has {sizes[0][0]} x {sizes[0][1]} pixels and its scan {sizes[1][0]} x {sizes[1][1]}: "
+            f"their sides are as {ratios[0]:.2f} and {ratios[1]:.2f} to 1",
+            "take the scan of this part, and crop both to the same field",
+        )
+
+
+def check_direction(columns: Columns, before: float) -> None:
+    """Refuse a scan whose depth runs the other way than those of the training scans.
+
+    Args:
+        columns: as `scan_columns` gives them.
+        before: median of this column over the training scans, mm.
+
+    Raises:
+        FileRejected: with both numbers.
+
+    Example:
+        >>> check_direction({"before": -29.0}, before=30.0)
+        Traceback (most recent call last):
+        endline.errors.FileRejected: its part lies 29 mm behind its support, and those of the others 30 mm before it...
+    """
+    if before > 0 and columns["before"] < -0.5 * before:
+        raise FileRejected(
+            f"its part lies {-columns['before']:.3g} mm behind its support, and those of the others "
+            f"{before:.3g} mm before it: its depth is inverted",
+            "export the distance from the sensor, as of the others",
+        )

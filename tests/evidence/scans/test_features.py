@@ -1,0 +1,204 @@
+"""The arrays of parts, by modality, in a run and of one new part."""
+
+import json
+import sys
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from endline.array_store import ArrayStore
+from endline.errors import EndlineError
+from endline.evidence.scans import surface_scan
+from endline.evidence.scans.features import ScanPreparation
+from endline.evidence.scans.modality import chosen_modality, depth_arrays
+from endline.evidence.station import Arrays, IndexRequest
+from endline.field_types import check_fields
+
+MAPS = Arrays(("scale",), ("mask",), input_type="single")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory, make_mvtec):
+    return make_mvtec(tmp_path_factory.mktemp("raw"), train=3, good=1, cut=1)
+
+
+@pytest.fixture(scope="module")
+def found(raw, parameters):
+    return surface_scan.index(raw, IndexRequest(None, False, 0, {}, parameters()))
+
+
+@pytest.fixture
+def prepared(raw, found, parameters):
+    def make(wanted: Arrays = MAPS, **changes) -> ScanPreparation:
+        return surface_scan.prepare(found.samples, raw, found.facts, parameters(**changes), wanted)
+
+    return make
+
+
+@pytest.fixture
+def arrays(raw, found, tmp_path):
+    store = ArrayStore(tmp_path / "store")
+    return lambda preparation: store.make(preparation.recipe(found.samples, raw, store))
+
+
+def row(found, name: str) -> list[int]:
+    return [found.samples["path"].tolist().index(name)]
+
+
+CUT = "foam/test/cut/rgb/000.png"
+
+
+@pytest.mark.parametrize(
+    ("modality", "shapes"),
+    [
+        ("auto", {"scale_0": (384, 24, 24), "mask": (1, 24, 24)}),
+        ("3d", {"scale_0": (64, 24, 24), "mask": (1, 24, 24)}),
+        ("rgb", {"scale_0": (320, 4, 4)}),
+        ("depth_image", {"scale_0": (320, 4, 4), "mask": (1, 24, 24)}),
+    ],
+)
+def test_the_maps_of_a_modality_are_the_same_in_a_run_and_of_a_new_part(raw, found, prepared, arrays, modality, shapes):
+    preparation = prepared(modality=modality)
+    features = arrays(preparation)
+    beside = ("control", "summary", "depth", "depth_mask")
+    assert {name: shape for name, shape in features.shapes.items() if name not in beside} == shapes
+    rows, new = preparation.inspect(raw / CUT)
+    assert rows["path"].tolist() == ["000.png"]
+    stored, made = features.read(row(found, CUT)), new.read()
+    for name in (*shapes, "summary"):
+        np.testing.assert_allclose(made[name], stored[name], rtol=2e-3, atol=2e-3)
+    assert ScanPreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
+    check_fields(preparation)
+
+
+def test_the_depth_of_both_is_that_of_3d_and_shows_the_dent(found, prepared, arrays):
+    both, alone = (arrays(prepared(modality=name)).read(row(found, CUT))["scale_0"][0] for name in ("both", "3d"))
+    np.testing.assert_array_equal(both[-64:], alone)
+    deepest = alone.amax(0).numpy()
+    assert np.unravel_index(deepest.argmax(), deepest.shape)[0] in (10, 11, 12, 13)
+    assert deepest.max() == pytest.approx(6, abs=0.6)
+
+
+def test_depth_and_its_mask_for_detectors_that_read_them(found, prepared, arrays):
+    preparation = prepared(Arrays(("depth", "depth_mask"), (), modality="3d"))
+    features = arrays(preparation)
+    assert features.shapes["depth"] == features.shapes["depth_mask"] == (1, 192, 192)
+    assert "scale_0" not in features.shapes
+    assert "mask" not in features.shapes
+    batch = features.read(row(found, CUT))
+    inside = batch["depth_mask"] > 0
+    assert batch["depth"][inside].mean().item() == pytest.approx(0, abs=0.05)
+    assert (batch["depth"][~inside] == 0).all()
+    assert batch["depth"].max().item() == pytest.approx(6, abs=0.6)
+
+
+def test_views_and_images_are_of_the_photograph_or_of_the_drawn_depth(prepared, arrays):
+    wanted = Arrays(("views", "image"), (), input_type="single")
+    assert prepared(wanted).modality == "rgb"
+    drawn = arrays(prepared(wanted, modality="depth_image", views=2))
+    assert drawn.shapes["image"] == (3, 128, 128)
+    image = drawn.read([0])["image"][0, 0]
+    assert image[0, 0] == 0
+    assert 0.1 < image[64, 64] < 1
+    with pytest.raises(EndlineError, match="reads 'image' of a single image, which modality=both has not: choose rgb"):
+        prepared(wanted, modality="both")
+
+
+def test_histograms_are_asked_for_by_name(found, prepared, arrays, monkeypatch):
+    calls = []
+    module = ModuleType("endline.evidence.scans.fpfh")
+
+    def fpfh_map(scan, mask, size):
+        calls.append((scan.depth.shape, int(mask.sum()), size))
+        return np.full((33, *size), 0.5, np.float32)
+
+    module.fpfh_map = fpfh_map
+    monkeypatch.setitem(sys.modules, "endline.evidence.scans.fpfh", module)
+    features = arrays(prepared(modality="fpfh_colour"))
+    assert features.shapes["scale_0"] == (36, 28, 28)
+    assert calls[0][0] == (64, 64)
+    assert calls[0][1] == pytest.approx(32 * 32, rel=0.02)
+    colour = features.read([0])["scale_0"][0, 33:]
+    assert colour[:, 0, 0].tolist() == pytest.approx([40 / 255] * 3, abs=1e-3)
+    assert arrays(prepared(modality="fpfh")).shapes["scale_0"] == (33, 28, 28)
+
+
+def test_an_array_is_made_once_for_all_modalities(found, prepared, raw, tmp_path):
+    store = ArrayStore(tmp_path / "store")
+    first = store.make(prepared(modality="3d").recipe(found.samples, raw, store))
+    second = store.make(prepared(modality="both").recipe(found.samples, raw, store))
+    assert first.stored["mask"] == second.stored["mask"]
+    assert first.stored["scale_0"][0] == second.stored["scale_0"][-1]
+    other = prepared(modality="3d", distance=3.0).recipe(found.samples, raw, store)
+    assert other.keys["unshuffled"] != first.stored["scale_0"][0]
+    photographs = prepared(modality="rgb", distance=3.0).recipe(found.samples, raw, store)
+    assert photographs.keys["map_1_32"] == prepared(modality="rgb").recipe(found.samples, raw, store).keys["map_1_32"]
+
+
+def test_a_new_part_is_found_by_either_file(raw, prepared):
+    preparation = prepared()
+    _, by_scan = preparation.inspect(raw / CUT.replace("rgb", "xyz").replace(".png", ".tiff"))
+    _, by_photograph = preparation.inspect(raw / CUT)
+    np.testing.assert_array_equal(by_scan.read()["scale_0"], by_photograph.read()["scale_0"])
+
+
+def test_a_new_part_without_its_other_half_is_reported(tmp_path, parts, prepared):
+    photograph = parts.save_photograph(tmp_path / "new.png", parts.photograph(1))
+    with pytest.raises(EndlineError, match=r"new.png has no scan of its name beside it, and the model reads both: put"):
+        prepared().inspect(photograph)
+    assert prepared(modality="rgb").inspect(photograph)[0]["path"].tolist() == ["new.png"]
+    scan = parts.save_scan(tmp_path / "other.tiff", parts.xyz(parts.depth(1)))
+    with pytest.raises(EndlineError, match=r"other.tiff has no photograph of its name beside it"):
+        prepared().inspect(scan)
+    assert "scale_0" in prepared(modality="3d").inspect(scan)[1]
+    with pytest.raises(EndlineError, match="there is no such file: correct the path"):
+        prepared().inspect(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda depth: depth / 1000, "its depths are 0.001 times those of the others, up to 0.605 mm against 605 mm"),
+        (lambda depth: depth * 100, "its depths are 100 times those of the others"),
+        (lambda depth: 1200 - depth, "its part lies 30 mm behind its support, and those of the others 30 mm before it"),
+        (lambda depth: depth * 0, "none of its 4096 pixels has a depth, all are 0 or NaN: scan the part again."),
+        (lambda depth: depth * 0 + 600, "all its pixels have the same depth, 600 mm"),
+        (lambda depth: depth[:32], "the photograph has 64 x 64 pixels and its scan 64 x 32"),
+    ],
+)
+def test_a_new_scan_that_does_not_go_with_the_training_scans_is_reported(tmp_path, parts, prepared, change, said):
+    parts.save_photograph(tmp_path / "rgb/new.png", parts.photograph(1))
+    scan = parts.save_scan(tmp_path / "xyz/new.tiff", parts.xyz(change(parts.depth(1))))
+    with pytest.raises(EndlineError) as problem:
+        prepared().inspect(scan)
+    assert said in str(problem.value)
+    assert "new." in str(problem.value)
+
+
+def test_a_scan_that_was_changed_after_the_index_is_reported(raw, found, prepared, arrays, tmp_path, parts):
+    preparation = prepared(modality="3d")
+    with pytest.raises(EndlineError, match=r"was indexed and cannot be read any more \(the file does not exist"):
+        preparation.relief(raw / "foam/train/good/xyz/gone.tiff")
+
+
+def test_wrong_settings_are_reported(prepared):
+    with pytest.raises(EndlineError, match="modality=depth must be auto, or one of rgb, 3d, both"):
+        prepared(modality="depth")
+    with pytest.raises(EndlineError, match="There is no modality 'x'"):
+        replace(ScanPreparation(), modality="x")
+    with pytest.raises(EndlineError, match="There is no light 'x'"):
+        replace(ScanPreparation(), light="x")
+
+
+def test_the_modality_follows_the_detector_as_far_as_the_files_go(caplog):
+    colour = Arrays(("scale",), modality="fpfh_colour")
+    assert chosen_modality("auto", colour, photographs=True, scans=True) == "fpfh_colour"
+    assert chosen_modality("auto", colour, photographs=False, scans=True) == "fpfh"
+    assert "The detector reads the modality fpfh, not fpfh_colour, of these data." in caplog.text
+    assert chosen_modality("auto", Arrays(("scale",), modality="rgb"), photographs=False, scans=True) == "depth_image"
+    assert chosen_modality("auto", colour, photographs=True, scans=False) == "rgb"
+    assert depth_arrays("rgb", Arrays(("depth",), ("mask",))) == ("depth",)
+    with pytest.raises(EndlineError, match="The detector reads 'depth' of scans, and the folder holds none"):
+        chosen_modality("auto", Arrays(("depth",)), photographs=True, scans=False)
