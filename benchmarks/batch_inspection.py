@@ -1,7 +1,7 @@
 """Seconds to judge a folder of simulated parts by `endline inspect --output`, with one process and with two.
 
-The parts are simulated photographs, good ones and faulty ones, of the size of those that the model has learned from. The
-model is that of the newest run of `surface_image`; without one it is run first. Each figure is of a command of its
+The parts are simulated photographs, good ones and faulty ones, of the size of those that the model has learned from.
+The model is that of the newest run of `surface_image`; without one it is run first. Each figure is of a command of its
 own, its start and the writing of the table included. The tables must be the same, to the last digit, and some of their
 rows those that `Inspector.inspect` gives file by file. Writes `benchmarks/results/batch_inspection.csv`.
 Run on an idle machine: `.venv/bin/python benchmarks/batch_inspection.py [--parts 1000] [--env smoke]`.

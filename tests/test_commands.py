@@ -33,12 +33,13 @@ from endline import EndlineError
 try:
     endline.Inspektor
 except AttributeError as error:
-    print(EndlineError.__name__, error)
+    print(EndlineError, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
         "[] ['EndlineError', 'Explanation', 'Inspector']",
-        "EndlineError module 'endline' has no attribute 'Inspektor': its names are EndlineError, Explanation, Inspector.",
+        "<class 'endline.errors.EndlineError'> module 'endline' has no attribute 'Inspektor': its names are "
+        "EndlineError, Explanation, Inspector.",
     ]
 
 

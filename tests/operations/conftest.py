@@ -95,7 +95,7 @@ class Project:
         return self.folder / f"data/06_models/scales/model/{run}/model"
 
     def part(self, name: str, weight: float = 1.0, seed: int = 0) -> Path:
-        weights = weight + 0.1 * np.random.default_rng(seed).standard_normal(SIDE**2)
+        weights = weight + 0.05 * np.random.default_rng(seed).standard_normal(SIDE**2)
         write_whole(self.parts / name, json.dumps(weights.tolist()))
         return self.parts / name
 

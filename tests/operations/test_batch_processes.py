@@ -65,9 +65,8 @@ def test_two_processes_judge_as_one_does_and_a_death_costs_one_file(folder, targ
             os.kill(killed[0], signal.SIGKILL)
     assert sorted(found) == sorted(alone)
     (lost,) = [path for path, rows in found.items() if rows[0].verdict == "none"]
-    assert found[lost][0].reason == (
-        f"{targets[int(lost[:2])].path} could not be judged, its process ended by SIGKILL: free memory, or record it again."
-    )
+    said = "could not be judged, its process ended by SIGKILL: free memory, or record it again."
+    assert found[lost][0].reason == f"{targets[int(lost[:2])].path} {said}"
     assert all(rows == alone[path] for path, rows in found.items() if path != lost)
     assert not multiprocessing.active_children()
 

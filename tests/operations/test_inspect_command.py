@@ -172,10 +172,7 @@ def test_lines_are_printed_where_there_is_no_table(scales, inspect):
             ["parts", "-o", "v.xlsx"],
             "v.xlsx is no table of verdicts by its ending: write to .parquet or .csv (--output).",
         ),
-        (
-            ["empty"],
-            "empty holds no file to judge, but 1 file that is not read here (.gif): give a folder of weighings.",
-        ),
+        (["empty"], "empty holds no file to judge: give a folder of weighings."),
         (["parts", "--run=9"], "There is no run or station '9' with a published model: the newest runs are 2, 1."),
         (["parts", "--run=data/06_models/none"], "data/06_models/none is no folder of a published model, it has no"),
         (
@@ -199,10 +196,9 @@ def test_lines_are_printed_where_there_is_no_table(scales, inspect):
 )
 def test_what_cannot_be_done_is_a_sentence(scales, sentence, options, said):
     part = scales.part("a.json")
-    for folder, name in (("other", "a.json"), ("empty", "a.gif")):
-        (scales.folder / folder).mkdir()
-        (scales.folder / folder / name).write_bytes(part.read_bytes())
-    (scales.folder / "empty/a.gif").rename(scales.folder / "empty/notes.txt") if "empty" not in options else None
+    for name in ("other/a.json", "empty/notes.txt"):
+        (scales.folder / name).parent.mkdir()
+        (scales.folder / name).write_bytes(part.read_bytes())
     assert scales.command("inspect", "parts", "--run=1", "-o", "old.csv").exit_code == 0
     options = options if "--run" in str(options) else [*options, "--run=2"]
     with locked(scales.folder / ".busy.csv.lock"):

@@ -67,8 +67,8 @@ def test_a_model_is_named_by_its_folder_its_run_or_its_station(project: Path) ->
         ("data/3", "data/3 is no folder of a published model, it has no model.json: correct the path."),
         (
             "models:/mirror_audio@champion",
-            "models:/mirror_audio@champion is a URI of MLflow, whose registry is not read yet: give the id of a run, the "
-            "folder of a published model, or the name of a station.",
+            "models:/mirror_audio@champion is a URI of MLflow, whose registry is not read yet: give the id of a run, "
+            "the folder of a published model, or the name of a station.",
         ),
         ("robot_cycle", "There is no fitted detector yet: run `kedro run --pipeline=robot_cycle` first."),
     ],

@@ -1,10 +1,6 @@
 """New files of a folder: each is judged once, when it is complete."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -182,39 +178,11 @@ def test_the_command_says_what_it_judges(scales):
     assert len(read_verdicts(scales.folder / "v.parquet")) == 2
 
 
-WATCHING = """
-from pathlib import Path
-from endline.operations.verdicts import Verdict
-from endline.operations.watching import WatchSettings, watch
-
-class Said:
-    def __init__(self, verdict):
-        self.verdict = verdict
-
-class Judging:
-    model = type("Model", (), {"station": "robot_cycle"})
-
-    def judged(self, path, shown, item):
-        return [Said(Verdict(item, shown, "e3", "normal", 1.0, 0.5, False, None, "1", "robot_cycle"))]
-
-def tell(row):
-    print(row.path, flush=True)
-
-watch(Path("parts"), Judging(), Path("v.csv"), WatchSettings(0.01, 0.0), tell)
-print("ended", flush=True)
-"""
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly(tmp_path, how):
-    (tmp_path / "parts").mkdir()
-    (tmp_path / "parts/a.csv").write_text(json.dumps([1]))
-    process = subprocess.Popen(
-        [sys.executable, "-c", WATCHING], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=os.environ
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "a.csv\n"
-    process.send_signal(how)
-    assert process.communicate(timeout=60)[0] == "ended\n"
-    assert process.returncode == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["parts", "v.csv"]
+def test_a_signal_ends_it_cleanly(scales, padim, output, how):
+    scales.part("a.json")
+    told, before = [], signal.getsignal(signal.SIGTERM)
+    watch(scales.parts, Inspector(padim), output, QUICK, told.append, sleep=lambda seconds: signal.raise_signal(how))
+    assert [row.path for row in told] == [row.path for row in read_verdicts(output)] == ["a.json"]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert not list(scales.folder.glob(".*"))  # no lock, nothing partial

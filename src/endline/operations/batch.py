@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from endline.compute import Compute
 from endline.errors import EndlineError
-from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, other_endings, printable
+from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, printable
 from endline.evidence.station import Station
 from endline.files import write_whole
 from endline.operations.inspection import Inspector
@@ -79,10 +79,7 @@ def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, 
         said = printable(name)
         found.append(Target(folder / name, said, said, f"{printable(str(folder / name))}: {reason}: {remedy}."))
     if not found and not empty:
-        raise EndlineError(
-            f"{folder} holds no file to judge{other_endings(listing, station.suffixes)}: give a folder of "
-            f"{station.evidence}."
-        )
+        raise EndlineError(f"{folder} holds no file to judge: give a folder of {station.evidence}.")
     return sorted(found, key=lambda target: target.name)
 
 

@@ -127,7 +127,7 @@ class Inspector:
         finally:
             DECODED.forget()
         if before is not None and before != _state(path):
-            items, problem = [], f"{path} has changed while it was read: inspect it again when it is complete."
+            items, problem = [], f"{path} changed while it was read, or has gone: inspect it again when it is complete."
         if problem is not None:
             items.append(Judged(self.refused(item_name, shown, digest, problem), None))
         return items
