@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from endline.compute import CPU
+from endline.detectors.cycles.nearest_cycle import NearestCycle, NearestCycleConfig
 from endline.detectors.maps.padim import Padim, PadimConfig
 from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
 from endline.detectors.progress import Progress
@@ -19,6 +21,7 @@ from endline.detectors.scoring import score_rows, with_scores
 from endline.errors import EndlineError
 from endline.evaluation.calibration import calibrate
 from endline.evidence import station as stations
+from endline.evidence.cycles.features import CyclePreparation
 from endline.evidence.station import Preparation, Station, hottest_points, register
 from endline.feature_set import FeatureSet
 from endline.files import write_whole
@@ -132,3 +135,32 @@ def gauss(scales, models) -> PublishedModel:
 @pytest.fixture
 def padim(scales, models) -> PublishedModel:
     return replace(models[1])
+
+
+RATE, STEPS = 50.0, 100
+
+
+@pytest.fixture(scope="session")
+def cycles() -> PublishedModel:
+    """The model of a nearest cycle, which has kept ten normal cycles; a real station, which other processes know."""
+    rng = np.random.default_rng(0)
+    values = np.sin(np.arange(STEPS) / 10) + 0.1 * rng.standard_normal((20, 1, STEPS))
+    arrays = FeatureSet({"cycle": values.astype("f4"), "valid": np.ones((20, STEPS), "f4")})
+    detector, held = NearestCycle(NearestCycleConfig()), arrays.take(range(10, 20))
+    detector.fit(arrays.take(range(10)), seed=0, progress=Progress())
+    rows = sample_table([{"sample_id": str(n), "path": str(n), "group": "", "label": 0} for n in range(10)])
+    calibration = calibrate(with_scores(rows, score_rows(rows, held, {"whole/0": detector})), rate=0.1, join="mean")
+    preparation = CyclePreparation(("force",), STEPS, RATE)
+    return PublishedModel("robot_cycle", "1", {"whole/0": detector}, preparation, calibration, held)
+
+
+@pytest.fixture(scope="session")
+def write_cycle() -> Callable[[Path, int], Path]:
+    """Writes a normal cycle, which its seed tells from others."""
+
+    def write(path: Path, seed: int) -> Path:
+        force = np.sin(np.arange(STEPS) / 10) + 0.1 * np.random.default_rng([1, seed]).standard_normal(STEPS)
+        pd.DataFrame({"time": np.arange(STEPS) / RATE, "force": force}).to_csv(path, index=False)
+        return path
+
+    return write

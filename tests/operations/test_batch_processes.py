@@ -5,52 +5,28 @@ import os
 import signal
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
+import torch
 
-from endline.detectors.cycles.nearest_cycle import NearestCycle, NearestCycleConfig
-from endline.detectors.progress import Progress
-from endline.detectors.scoring import score_rows, with_scores
 from endline.errors import EndlineError
-from endline.evaluation.calibration import calibrate
-from endline.evidence.cycles.features import CyclePreparation
-from endline.feature_set import FeatureSet
+from endline.operations import batch
 from endline.operations.batch import Judge, Target
 from endline.operations.inspection import Inspector
 from endline.published import PublishedModel
-from endline.samples import sample_table
-
-RATE, STEPS = 50.0, 100
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(cycles, tmp_path_factory) -> Path:
     """The published model of a nearest cycle."""
-    rng = np.random.default_rng(0)
-    cycles = np.sin(np.arange(STEPS) / 10) + 0.1 * rng.standard_normal((20, 1, STEPS))
-    arrays = FeatureSet({"cycle": cycles.astype("f4"), "valid": np.ones((20, STEPS), "f4")})
-    detector = NearestCycle(NearestCycleConfig())
-    detector.fit(arrays.take(range(10)), seed=0, progress=Progress())
-    rows = sample_table([{"sample_id": str(n), "path": str(n), "group": "", "label": 0} for n in range(10, 20)])
-    scores = score_rows(rows, arrays.take(range(10, 20)), {"whole/0": detector})
-    calibration = calibrate(with_scores(rows, scores), rate=0.1, join="mean")
-    preparation = CyclePreparation(("force",), STEPS, RATE)
     folder = tmp_path_factory.mktemp("project") / "model"
-    PublishedModel("robot_cycle", "1", {"whole/0": detector}, preparation, calibration).save(folder)
+    cycles.save(folder)
     return folder
 
 
 @pytest.fixture
-def targets(tmp_path) -> list[Target]:
-    rng, made = np.random.default_rng(1), []
-    for number in range(12):
-        times = np.arange(STEPS) / RATE
-        force = np.sin(np.arange(STEPS) / 10) + 0.1 * rng.standard_normal(STEPS)
-        path = tmp_path / f"{number:02}.csv"
-        pd.DataFrame({"time": times, "force": force}).to_csv(path, index=False)
-        made.append(Target(path, path.name, path.name))
-    return made
+def targets(write_cycle, tmp_path) -> list[Target]:
+    files = [write_cycle(tmp_path / f"{number:02}.csv", number) for number in range(12)]
+    return [Target(path, path.name, path.name) for path in files]
 
 
 def test_two_processes_judge_as_one_does_and_a_death_costs_one_file(folder, targets):
@@ -71,8 +47,39 @@ def test_two_processes_judge_as_one_does_and_a_death_costs_one_file(folder, targ
     assert not multiprocessing.active_children()
 
 
-def test_a_process_that_cannot_begin_ends_the_batch_with_a_sentence(folder, targets, tmp_path):
-    judge = Judge(Inspector(PublishedModel.load(folder)), tmp_path / "gone")
-    with pytest.raises(EndlineError, match=r"The model in .*/gone cannot be read \(.*\): run the station again\."):
+class Dead:
+    """A process that was killed at once."""
+
+    exitcode = -signal.SIGKILL
+
+    def join(self, timeout: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("gone", r"The model in .*/gone cannot be read \(.*\): run the station again\."),
+        (
+            None,
+            r"A process ended by SIGKILL before it had loaded the model: free memory, or take fewer --workers, and run "
+            r"the same command again\.",
+        ),
+    ],
+)
+def test_a_process_that_cannot_begin_ends_the_batch_with_a_sentence(
+    folder, targets, tmp_path, monkeypatch, model, said
+):
+    def start(judge, workers):
+        here, there = multiprocessing.Pipe()
+        if model is not None:
+            batch._serve(tmp_path / model, judge.inspector.compute, None, torch.get_num_threads(), there)
+        there.close()
+        return here, Dead()
+
+    monkeypatch.setattr(batch, "_start", start)
+    judge = Judge(Inspector(PublishedModel.load(folder)), folder)
+    with pytest.raises(EndlineError, match=said):
         list(judge.judge_all(targets, workers=2))
-    assert not multiprocessing.active_children()

@@ -232,6 +232,14 @@ def test_a_log_without_a_terminal_has_a_line_now_and_then():
     assert lines[-1] == "100 of 100 files (50 kept): 0 anomalous, 0 without a verdict"
 
 
+def test_a_terminal_has_a_bar_and_one_line_at_the_end(capsys):
+    lines = []
+    with BatchProgress(1, lines.append, terminal=True) as progress:
+        progress.count([Verdict.refused("a", "a", "", "a is empty.", "2", "scales")])
+    assert lines == ["1 of 1 files: 0 anomalous, 1 without a verdict"]
+    assert "Inspecting" in capsys.readouterr().err
+
+
 def test_a_target_that_cannot_be_opened_is_never_opened(padim, tmp_path):
     judge = Judge(Inspector(padim), tmp_path)
     (row,) = judge.judge(Target(tmp_path / "pipe", "pipe", "pipe", "pipe: a pipe: take it away."))

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import click
+from rich.console import Console
 
 from endline.operations.sweep.display import run_bar
 from endline.operations.verdicts import ANOMALOUS, NONE, Verdict
@@ -46,7 +47,8 @@ class BatchProgress:
     ) -> None:
         self.total, self._tell, self._clock = total, tell, clock
         self.files, self.kept, self._words = 0, 0, Counter[str]()
-        self._bar = run_bar() if (sys.stderr.isatty() if terminal is None else terminal) else None
+        bar = sys.stderr.isatty() if terminal is None else terminal
+        self._bar = run_bar(Console(stderr=True)) if bar else None
         self._task = None if self._bar is None else self._bar.add_task("Inspecting", total=total)
         self._begun = self._said = clock()
 

@@ -7,10 +7,9 @@ import click
 
 from endline.errors import EndlineError
 from endline.evidence.station import find_station
-from endline.files import file_digest
 from endline.operations.batch import Judge, Target, map_file, targets_of
 from endline.operations.batch_progress import BatchProgress
-from endline.operations.inspection import Inspector
+from endline.operations.inspection import Inspector, digest_of
 from endline.operations.verdicts import Verdict, VerdictFile, check_ending, verdict_file
 from endline.published import PublishedModel
 
@@ -94,12 +93,9 @@ def _waiting(
 
 def _kept(target: Target, table: VerdictFile, maps: Path | None) -> list[Verdict]:
     """Rows of a file, and its maps where they are wanted, that need not be made again."""
-    if not table.holds(target.name):
+    if target.problem or not table.holds(target.name):
         return []
-    try:
-        rows = table.judged(target.name, file_digest(target.path))
-    except OSError:
-        return []  # it has gone meanwhile: whoever judges it says so
+    rows = table.judged(target.name, digest_of(target.path))
     return rows if maps is None or all(map_file(maps, row).exists() for row in rows) else []
 
 

@@ -93,7 +93,7 @@ class Inspector:
         path = Path(path)
         rows, features = self.model.preparation.inspect(path, self.compute)
         item = scored_item(self.model, rows, features, maps=True)
-        verdict = self._verdict(item.verdicts, path.name, str(path), _digest(path))
+        verdict = self._verdict(item.verdicts, path.name, str(path), digest_of(path))
         shown = shown_item(self.model, rows, features, item, path.parent)
         return explained(self.model, verdict, item, shown)
 
@@ -112,7 +112,7 @@ class Inspector:
             maps: whether maps are wanted.
         """
         before = _state(path)
-        digest = _digest(path)
+        digest = digest_of(path)
         items: list[Judged] = []
         try:
             for item, found in self.model.preparation.inspect_each(path, self.compute):
@@ -162,8 +162,13 @@ def _state(path: Path) -> tuple[int, int] | None:
     return about.st_size, about.st_mtime_ns
 
 
-def _digest(path: Path) -> str:
-    """Digest of a file; empty where it cannot be read, of which the station has words of its own."""
+def digest_of(path: Path) -> str:
+    """Digest of a file; empty where it cannot be read, of which the station has words of its own.
+
+    Example:
+        >>> digest_of(Path("absent.png"))
+        ''
+    """
     try:
         return file_digest(path) if path.is_file() else ""
     except OSError:

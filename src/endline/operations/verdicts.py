@@ -242,14 +242,21 @@ def read_verdicts(path: Path) -> list[Verdict]:
 
 
 def _row(row: Mapping[Any, Any]) -> Verdict:
-    values = {str(name): None if pd.isna(value) or value == "" else value for name, value in row.items()}
-    numbers = {name: math.nan if values[name] is None else float(values[name]) for name in ("score", "p_value")}
-    flagged = None if values["flagged"] is None else str(values["flagged"]) == "True"
-    texts = {name: str(values[name] or "") for name in ("sample_id", "path", "digest", "verdict", "run", "station")}
-    reason = None if values["reason"] is None else str(values["reason"])
-    if texts["verdict"] not in (NORMAL, ANOMALOUS, NONE):
-        raise ValueError(f"the verdict '{texts['verdict']}', which nobody gives")
-    return Verdict(**texts, **numbers, flagged=flagged, reason=reason)
+    text = {str(name): "" if pd.isna(value) else str(value) for name, value in row.items()}
+    if text["verdict"] not in (NORMAL, ANOMALOUS, NONE):
+        raise ValueError(f"the verdict '{text['verdict']}', which nobody gives")
+    return Verdict(
+        sample_id=text["sample_id"],
+        path=text["path"],
+        digest=text["digest"],
+        verdict=text["verdict"],
+        score=float(text["score"] or math.nan),
+        p_value=float(text["p_value"] or math.nan),
+        flagged=text["flagged"] == "True" if text["flagged"] else None,
+        reason=text["reason"] or None,
+        run=text["run"],
+        station=text["station"],
+    )
 
 
 def _read(path: Path, station: str, run: str | None) -> list[Verdict]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from endline.errors import EndlineError
 from endline.evidence.station import Station, find_station
-from endline.files import file_digest
 from endline.operations.batch import Target, targets_in
-from endline.operations.inspection import Inspector
+from endline.operations.inspection import Inspector, digest_of
 from endline.operations.verdicts import Verdict, VerdictFile, verdict_file
 
 SHARE = 20  # times as long as a look at the folder takes it is left alone
@@ -151,12 +150,9 @@ def new_rows(target: Target, inspector: Inspector, table: VerdictFile) -> list[V
     """
     if target.problem:
         return [inspector.refused(target.item, target.name, "", target.problem)]
-    try:
-        digest = file_digest(target.path)
-    except FileNotFoundError:
+    if not target.path.exists():
         return []  # a writer's temporary name
-    except OSError:
-        digest = ""  # whoever reads it has words for that
+    digest = digest_of(target.path)
     if table.judged(target.name, digest):
         return []
     other = table.first_of(digest)
