@@ -29,16 +29,24 @@ def targets(write_cycle, tmp_path) -> list[Target]:
     return [Target(path, path.name, path.name) for path in files]
 
 
-def test_two_processes_judge_as_one_does_and_a_death_costs_one_file(folder, targets):
+def test_two_processes_judge_as_one_does_and_a_death_costs_one_file(folder, targets, monkeypatch):
+    start, pids = batch._start, []
+
+    def ready(judge, workers):
+        here, process = start(judge, workers)
+        assert here.poll(300)
+        pids.append(process.pid)
+        return here, process
+
+    monkeypatch.setattr(batch, "_start", ready)
     judge = Judge(Inspector(PublishedModel.load(folder)), folder)
     alone = {rows[0].path: rows for rows in judge.judge_all(targets)}
     assert {rows[0].verdict for rows in alone.values()} <= {"normal", "anomalous"}
-    found, killed = {}, []
+    found = {}
     for rows in judge.judge_all(targets, workers=2):
         found[rows[0].path] = rows
-        if not killed:
-            killed = [process.pid for process in multiprocessing.active_children()][:1]
-            os.kill(killed[0], signal.SIGKILL)
+        if len(found) == 1:
+            os.kill(pids[0], signal.SIGKILL)
     assert sorted(found) == sorted(alone)
     (lost,) = [path for path, rows in found.items() if rows[0].verdict == "none"]
     said = "could not be judged, its process ended by SIGKILL: free memory, or record it again."

@@ -221,7 +221,7 @@ def _start(judge: Judge, workers: int) -> tuple[Connection, BaseProcess]:
 def _serve(folder: Path, compute: Compute, maps: Path | None, threads: int, connection: Connection) -> None:
     """Judge files until nobody sends one any more."""
     torch.set_num_threads(threads)
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, ConnectionError):
         try:
             judge = Judge(Inspector(PublishedModel.load(folder, compute), compute), folder, maps)
             connection.send(None)
