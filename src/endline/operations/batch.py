@@ -6,6 +6,7 @@ import signal
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -149,57 +150,61 @@ def _bytes(values: NDArray[np.float32]) -> bytes:
 
 @dataclass
 class _Worker:
+    connection: Connection
     process: BaseProcess
     target: Target
     ready: bool = False
+    alive: bool = True
+
+    def give(self, target: Target) -> None:
+        self.target = target
+        with suppress(OSError):  # of a process that has just died: the end of its file is read next
+            self.connection.send(target)
 
 
 def _in_processes(judge: Judge, targets: Iterator[Target], workers: int) -> Iterator[list[Verdict]]:
     working: dict[Connection, _Worker] = {}
-    more = True
+
+    def begin(target: Target) -> None:
+        worker = _Worker(*_start(judge, workers), target)
+        working[worker.connection] = worker
+        worker.give(target)
+
     try:
-        while True:
-            while more and len(working) < workers:
-                target = next(targets, None)
-                more = target is not None
-                if target is not None:
-                    here, process = _start(judge, workers)
-                    _send(here, target)
-                    working[here] = _Worker(process, target)
-            if not working:
-                return
+        for target in islice(targets, workers):
+            begin(target)
+        while working:
             for here in cast(list[Connection], wait(list(working))):
                 worker = working[here]
-                try:
-                    answer = here.recv()
-                except (EOFError, OSError):
-                    del working[here]
-                    yield [_lost(judge, worker)]
+                if (rows := _rows(judge, worker)) is None:
                     continue
-                if answer is None:
-                    worker.ready = True
-                    continue
-                if isinstance(answer, EndlineError):
-                    raise answer
-                target = next(targets, None) if more else None
-                more = target is not None
-                if target is None:
-                    del working[here]
-                    here.close()  # the process ends by it
-                    _join([worker.process])
+                following = next(targets, None)
+                if following is not None and worker.alive:
+                    worker.give(following)
                 else:
-                    worker.target = target
-                    _send(here, target)
-                yield answer
+                    _end([working.pop(here)])
+                    if following is not None:
+                        begin(following)
+                yield rows
     finally:
-        for here in working:
-            here.close()
-        _join([worker.process for worker in working.values()])
+        _end(list(working.values()))
 
 
-def _send(here: Connection, target: Target) -> None:
-    with suppress(OSError):  # of a process that has just died: the end of its file is read next
-        here.send(target)
+def _rows(judge: Judge, worker: _Worker) -> list[Verdict] | None:
+    """What a process says of its file, or its death does; None where it says that it has loaded the model.
+
+    Raises:
+        EndlineError: that of the process, or when it died before it had loaded the model: the next would too.
+    """
+    try:
+        answer = worker.connection.recv()
+    except (EOFError, OSError):
+        worker.alive = False
+        return [_lost(judge, worker)]
+    if isinstance(answer, EndlineError):
+        raise answer
+    worker.ready = True
+    return cast(list[Verdict] | None, answer)
 
 
 def _start(judge: Judge, workers: int) -> tuple[Connection, BaseProcess]:
@@ -232,11 +237,7 @@ def _serve(folder: Path, compute: Compute, maps: Path | None, threads: int, conn
 
 
 def _lost(judge: Judge, worker: _Worker) -> Verdict:
-    """The row of a file whose process has died over it.
-
-    Raises:
-        EndlineError: when the process died before it had loaded the model: the next would too.
-    """
+    """The row of a file whose process has died over it; errors as `_rows`."""
     worker.process.join()
     code, target = worker.process.exitcode or 0, worker.target
     death = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -249,10 +250,12 @@ def _lost(judge: Judge, worker: _Worker) -> Verdict:
     return judge.inspector.refused(target.item, target.name, "", reason)
 
 
-def _join(processes: Sequence[BaseProcess]) -> None:
-    """Wait for processes that have been told to end; end those that do not."""
-    for process in processes:
-        process.join(GRACE)
-        if process.is_alive():
-            process.kill()
-            process.join()
+def _end(workers: Sequence[_Worker]) -> None:
+    """Let processes end, which they do when nobody can send them a file any more; kill those that do not."""
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.process.join(GRACE)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
