@@ -303,7 +303,7 @@ class Campaign:
         self._fault("next run", [f"left behind: {path}" for path in left])
 
     def _newest_model(self) -> Path | None:
-        from endline.operations.inspection import latest_model
+        from endline.operations.model_folders import latest_model
 
         with suppress(Exception):
             return latest_model(self.project, self.judge)
@@ -313,8 +313,8 @@ class Campaign:
         from endline.operations.inspection import Inspector
 
         with chdir(self.project):
-            verdict = Inspector.of_latest_run(self.project, self.judge).inspect(self.file)
-        return verdict.iloc[0].drop("sample_id").to_dict()
+            verdict = Inspector.load(self.judge, project=self.project).inspect(self.file)
+        return verdict.iloc[0][["score", "p_value", "flagged", "reason"]].to_dict()
 
     def _any_file(self) -> Path:
         """A file of the simulated set, kept apart from it."""

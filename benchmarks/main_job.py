@@ -50,7 +50,7 @@ def run_job(project: Path) -> dict[str, object]:
 def inspect_seconds(project: Path) -> dict[str, object]:
     """Median seconds of a verdict on one recording, the detector being loaded."""
     os.chdir(project)
-    inspector = Inspector.of_latest_run(project)
+    inspector = Inspector.load("mirror_audio", project=project)
     recordings = sorted(project.rglob("recordings/*.wav"))[:12]
     times = []
     for recording in recordings:

@@ -15,13 +15,32 @@ HEAVY = ("torchvision", "mlflow", "kedro", "sklearn", "scipy", "matplotlib", "pa
 def test_inspecting_imports_nothing_that_a_verdict_does_without() -> None:
     code = f"""
 import sys
-import endline.commands, endline.operations.inspection
+import endline.commands, endline.operations.inspect_command, endline.operations.watch_command
 from endline.evidence.station import find_station, station_names
 stations = [find_station(name) for name in station_names()]
 print(len(stations), [name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "4 []"
+
+
+def test_the_package_has_public_names_and_imports_none_before_it_is_used() -> None:
+    code = """
+import sys
+import endline
+print([name for name in ("torch", "pandas", "numpy", "kedro") if name in sys.modules], dir(endline))
+from endline import EndlineError
+try:
+    endline.Inspektor
+except AttributeError as error:
+    print(EndlineError, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "[] ['EndlineError', 'Explanation', 'Inspector']",
+        "<class 'endline.errors.EndlineError'> module 'endline' has no attribute 'Inspektor': its names are "
+        "EndlineError, Explanation, Inspector.",
+    ]
 
 
 def wrapped_error() -> None:
@@ -51,4 +70,4 @@ def test_kedro_has_the_same_commands_and_run() -> None:
     from endline.cli import cli as in_kedro
 
     assert in_kedro is cli
-    assert {"inspect", "prune", "run", "stream", "sweep"} <= set(cli.commands)
+    assert {"inspect", "prune", "recalibrate", "run", "stream", "sweep", "watch"} <= set(cli.commands)

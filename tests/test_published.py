@@ -125,6 +125,20 @@ def test_values_that_no_run_writes(folder, name, keys, value, said):
     assert said in refusal(folder)
 
 
+def test_a_model_of_a_newer_endline_is_refused_and_one_of_before_the_format_is_read(folder):
+    about = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**about, "format": 2}))
+    with pytest.raises(EndlineError) as caught:
+        PublishedModel.load(folder)
+    assert str(caught.value) == (
+        f"The model in {folder} is of a newer endline (format 2, this one reads 1): install that version, or run the "
+        "station again."
+    )
+    del about["format"]
+    (folder / "model.json").write_text(json.dumps(about))
+    assert PublishedModel.load(folder).run == "run"
+
+
 @pytest.mark.parametrize("name", ["config.json", "weights.safetensors"])
 def test_a_detector_that_has_lost_a_file_is_not_left_out(detector, tmp_path, name):
     dataset = DetectorsDataset(str(tmp_path))

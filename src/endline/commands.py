@@ -1,4 +1,4 @@
-"""The commands `inspect`, `stream`, `sweep` and `prune`, as `endline ...` or `kedro ...`, with errors in plain words.
+"""The commands of endline, as `endline ...` or `kedro ...`, with errors in plain words.
 
 `endline` starts seconds sooner, for Kedro imports all plugins before a command. What a command needs is imported in it.
 """
@@ -11,6 +11,10 @@ from pathlib import Path
 import click
 
 from endline.errors import EndlineError, cause_of, nearest
+
+ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
+RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
 
 
 @contextmanager
@@ -56,6 +60,13 @@ def check_env(conf: Path, env: str | None) -> None:
         raise EndlineError(f"There is no overlay '{env}' in {conf} (--env): {nearest(env, known)}")
 
 
+def checked_project(env: str | None) -> Path:
+    """The project's folder, once its overlay is known to be there; errors as `check_env`."""
+    project = project_folder()
+    check_env(project / "conf", env)
+    return project
+
+
 def _check_names(files: tuple[Path, ...]) -> None:
     """Refuse file names that are no text, before anything is loaded."""
     for file in files:
@@ -69,7 +80,7 @@ def _check_names(files: tuple[Path, ...]) -> None:
 @cli.command()
 @click.argument("name")
 @click.option("--raw", type=click.Path(path_type=Path), help="Raw folder instead of the sweep's own data set.")
-@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@ENV
 @click.option("--fresh", is_flag=True, help="Run all anew, finished runs too.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
@@ -79,43 +90,87 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
-        check_env(project_folder() / "conf", env)
-        run_sweep(name, project_folder(), raw=raw, env=env, fresh=fresh, workers=workers)
+        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers)
 
 
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--station", default="mirror_audio", show_default=True, help="Whose latest run judges.")
-@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
-def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
-    """Judge new FILES (recordings, photographs, cycles) with the detector of the station's latest run."""
-    from endline.operations.inspection import Inspector
+@STATION
+@RUN
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Table of verdicts, .parquet or .csv; goes on.")
+@click.option("--maps", type=click.Path(path_type=Path), help="Folder for anomaly maps, an .npy file an item.")
+@click.option(
+    "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes; they share the cores."
+)
+@ENV
+def inspect(
+    files: tuple[Path, ...],
+    station: str | None,
+    run: str | None,
+    output: Path | None,
+    maps: Path | None,
+    workers: int,
+    env: str | None,
+) -> None:
+    """Judge new FILES (recordings, photographs, cycles), or all of a folder, by a station's latest run or another."""
+    from endline.operations.inspect_command import run_inspect
+    from endline.operations.model_folders import chosen_model
 
     with plain_errors():
         _check_names(files)
-        check_env(project_folder() / "conf", env)
-        inspector = Inspector.of_latest_run(project_folder(), station, env=env)
-        judged, refused = 0, 0
-        for file in files:
-            try:
-                for name, verdict in inspector.inspect_each(file):
-                    judged += 1
-                    if isinstance(verdict, EndlineError):  # one bad cycle of a table keeps no other from its verdict
-                        refused += 1
-                        click.echo(f"NONE       {verdict}", err=True)
-                        continue
-                    word = "ANOMALOUS" if verdict["flagged"] else "normal"
-                    click.echo(f"{word:9}  score {verdict['score']:8.3f}  p {verdict['p_value']:.4f}  {name}")
-            except EndlineError as problem:  # nor does a bad file
-                if len(files) == 1:
-                    raise
-                judged, refused = judged + 1, refused + 1
-                click.echo(f"NONE       {problem}", err=True)
-        if reason := inspector.model.calibration.rate_reason:
-            click.echo(f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts.")
-        if refused:
-            items = "files" if judged == len(files) else "items"
-            raise EndlineError(f"{refused} of {judged} {items} have no verdict, see above: they are not normal.")
+        chosen = chosen_model(checked_project(env), station, run, env, "mirror_audio")
+        run_inspect(files, chosen, output=output, maps=maps, workers=workers)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@STATION
+@RUN
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Table of verdicts; goes on.")
+@click.option("--every", type=float, default=1.0, show_default=True, help="Seconds between two looks at the folder.")
+@click.option(
+    "--settle", type=float, default=2.0, show_default=True, help="Seconds that a complete file stays the same."
+)
+@click.option("--once", is_flag=True, help="End when every file that is there has been judged.")
+@ENV
+def watch(
+    folder: Path,
+    station: str | None,
+    run: str | None,
+    output: Path,
+    every: float,
+    settle: float,
+    once: bool,
+    env: str | None,
+) -> None:
+    """Judge the files that come into FOLDER, each once, until Ctrl-C."""
+    from endline.operations.model_folders import chosen_model
+    from endline.operations.watch_command import run_watch
+    from endline.operations.watching import WatchSettings
+
+    with plain_errors():
+        settings = WatchSettings(every, settle)
+        _, model = chosen_model(checked_project(env), station, run, env, "mirror_audio")
+        run_watch(folder, model, output, settings, once=once)
+
+
+@cli.command()
+@click.option(
+    "--false-alarm-rate", "rate", type=float, required=True, help="Stated share of good parts that is flagged."
+)
+@STATION
+@RUN
+@ENV
+def recalibrate(rate: float, station: str | None, run: str | None, env: str | None) -> None:
+    """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
+    from endline.operations.model_folders import chosen_model
+    from endline.operations.recalibration import recalibrate as publish
+
+    with plain_errors():
+        project = checked_project(env)
+        _, model = chosen_model(project, station, run, env, "mirror_audio")
+        for line in publish(project, model, rate, env).lines():
+            click.echo(line)
 
 
 @cli.command()
@@ -124,43 +179,24 @@ def inspect(files: tuple[Path, ...], station: str, env: str | None) -> None:
 @click.option("--window", type=int, help="Steps of a cycle whose mean score is one window's [default: 16].")
 @click.option("--hop", type=float, help="From one window to the next: steps [default: 8], or seconds of a recording.")
 @click.option("--rate", type=float, help="Stated rate of false alarms: a cycle [default: 0.05], or a window.")
-@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@ENV
 def stream(
     file: Path, station: str, window: int | None, hop: float | None, rate: float | None, env: str | None
 ) -> None:
     """Judge FILE window by window, with an alarm: a cycle as if it were running, or a recording of hours."""
-    from endline.operations.inspection import latest_model
-    from endline.operations.stream_command import opened
-    from endline.published import PublishedModel
+    from endline.operations.model_folders import chosen_model
+    from endline.operations.stream_command import run_stream
 
     with plain_errors():
         _check_names((file,))
-        project = project_folder()
-        check_env(project / "conf", env)
-        running = opened(PublishedModel.load(latest_model(project, station, env)), file, window, hop, rate)
-        click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
-        click.echo(running.promise)
-        if running.reason:
-            click.echo(
-                f"Beware: {running.reason}. Verdicts keep the rate that can be promised: record more good parts."
-            )
-        refused = 0
-        for verdict in running.verdicts:
-            where = running.where(verdict)
-            if verdict.problem:
-                refused += 1
-                click.echo(f"NONE   {where}  {verdict.problem}", err=True)
-                continue
-            word = "ALARM" if verdict.alarm else "     "
-            click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
-        if refused:
-            raise EndlineError(f"{refused} windows of {file} have no verdict, see above: they are not normal.")
+        _, model = chosen_model(checked_project(env), station, None, env, station)
+        run_stream(model, file, window, hop, rate)
 
 
 @cli.command()
 @click.option("--keep", type=click.IntRange(1), required=True, help="Newest whole runs of each station that stay.")
 @click.option("--station", help="Remove runs of this station alone.")
-@click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
+@ENV
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> None:
     """Remove the outputs of old runs: versions, arrays that no run refers to any more, artifacts in MLflow."""

@@ -21,6 +21,7 @@ from endline.feature_set import FeatureSet
 from endline.field_types import check_fields
 
 Detectors = Mapping[str, Detector[Any]]
+FORMAT = 1  # of the folder; raised when an older endline would read a model wrongly
 ABOUT, CALIBRATION, PREPARATION, NORMALS = "model.json", "calibration.json", "preparation.json", "normals"
 
 
@@ -60,7 +61,8 @@ class PublishedModel:
         if self.normals is not None:
             arrays = {name: values.numpy() for name, values in self.normals.read().items()}
             np.savez(folder / f"{NORMALS}.npz", **arrays)  # type: ignore[arg-type]  # numpy's stub takes bools too
-        about = {"station": self.station, "run": self.run, "detectors": sorted(self.detectors), "about": self.about}
+        named = {"station": self.station, "run": self.run, "detectors": sorted(self.detectors)}
+        about = {"format": FORMAT, **named, "about": self.about}
         (folder / ABOUT).write_text(json.dumps(about, indent=1))
 
     @classmethod
@@ -68,10 +70,15 @@ class PublishedModel:
         """The model of a folder.
 
         Raises:
-            EndlineError: when a file is missing or damaged.
+            EndlineError: when a file is missing or damaged, or a newer endline wrote the folder.
         """
         try:
             about = json.loads((folder / ABOUT).read_text())
+            if int(about.get("format", 1)) > FORMAT:  # models from before the format was written are of the first
+                raise EndlineError(
+                    f"The model in {folder} is of a newer endline (format {about['format']}, this one reads {FORMAT}): "
+                    "install that version, or run the station again."
+                )
             detectors = {name: load_detector(folder / "detectors" / name, compute) for name in about["detectors"]}
             if not detectors:
                 raise ValueError(f"{ABOUT} names no detector")
@@ -86,7 +93,7 @@ class PublishedModel:
             if about["station"] != station:
                 raise ValueError(f"{ABOUT} is of the station {about['station']}, {PREPARATION} of {station}")
             return cls(station, run, detectors, preparation, calibration, normals, more)
-        except (*DAMAGE, BadZipFile) as error:
+        except (*DAMAGE, AttributeError, BadZipFile) as error:
             said = str(error) or type(error).__name__
             raise EndlineError(f"The model in {folder} cannot be read ({said}): run the station again.") from error
 

@@ -149,7 +149,7 @@ def test_a_new_station_is_a_record_and_a_yaml(project, scales):
         metrics, rejected = catalog.load("scales.metrics"), catalog.load("scales.rejected")
     assert metrics["auroc"] == 1.0
     assert rejected["path"].tolist() == ["normal/broken.json"]
-    inspector = Inspector.of_latest_run(project.folder, "scales")
+    inspector = Inspector.load("scales", project=project.folder)
     assert (
         inspector.inspect(scales / "empty/0.json")["score"].item()
         > inspector.inspect(scales / "normal/0.json")["score"].item()

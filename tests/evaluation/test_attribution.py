@@ -25,6 +25,18 @@ def attribution_of(maps, samples, features):
     return cycle_attribution(scored, FeatureSet({"map": maps}), samples, features, SIGNALS)
 
 
+@pytest.mark.parametrize("kind", ["steps", "none"])
+def test_nothing_is_told_of_signals_without_their_map_and_without_a_cycle_to_compare_with(kind):
+    samples, features = cycles()
+    alone = samples.assign(split="test")
+    maps = np.ones((2, 1, 50), "f4") if kind == "steps" else np.zeros((2, 0, 0), "f4")
+    table = attribution_of(maps, alone, features)
+    assert table.columns.tolist() == ["sample_id", "signal", "share", "step"]
+    assert table.empty
+    assert attribution_of(np.ones((2, 3, 50), "f4"), alone, features)["sample_id"].tolist() == ["c5"] * 3 + ["c6"] * 3
+    assert nearest_training_cycles(["c5"], alone, features).empty
+
+
 @pytest.mark.parametrize("kind", ["signals", "steps", "none"])
 def test_shares_add_up_and_point_at_the_fault(kind):
     samples, features = cycles()

@@ -15,7 +15,7 @@ from kedro.framework.project import configure_project
 from endline.commands import cli
 from endline.errors import EndlineError
 from endline.files import link, locked, write_whole
-from endline.operations.inspection import latest_model
+from endline.operations.model_folders import latest_model
 from endline.operations.pruning import prune
 from endline.owner import Owner
 from endline.tracking import OWNER, PRUNED, READS, VERSION, make_database

@@ -316,7 +316,7 @@ def test_a_run_that_ended_early_changes_no_verdict(project, run, monkeypatch, tm
     """Its new detector is saved, and must not meet the calibration of the run before."""
     project.run(detector="gaussian", exhibits=0)
     recording = next((project.recordings / "recordings").glob("*.wav"))
-    before = Inspector.of_latest_run(project.folder).inspect(recording)
+    before = Inspector.load("mirror_audio", project=project.folder).inspect(recording)
 
     def broken(*args, **options):
         raise RuntimeError("the printer is out of paper")
@@ -326,4 +326,4 @@ def test_a_run_that_ended_early_changes_no_verdict(project, run, monkeypatch, tm
         with pytest.raises(RuntimeError, match="out of paper"):
             project.run(detector="nearest_neighbour", exhibits=0)
     assert "NearestNeighbour" in {type(each).__name__ for each in project.load("detectors").values()}
-    pd.testing.assert_frame_equal(Inspector.of_latest_run(project.folder).inspect(recording), before)
+    pd.testing.assert_frame_equal(Inspector.load("mirror_audio", project=project.folder).inspect(recording), before)

@@ -36,7 +36,8 @@ def cycle_attribution(
 
     Returns:
         Columns `sample_id, signal, share, step`, one row a scored cycle and signal: shares add up to 1 over a cycle;
-        `step` is where the map (of the signal, or the one of all signals) is largest, without maps the distance.
+        `step` is where the map (of the signal, or the one of all signals) is largest, without maps the distance. Empty
+        where neither is known: no map of signals, and no training cycle.
 
     Example:
         >>> samples = pd.DataFrame({"sample_id": ["n", "a"], "split": ["train", "test"]})
@@ -53,6 +54,8 @@ def cycle_attribution(
     rows = rows_of(samples, scored["sample_id"])
     means, steps = _of_maps(maps, features, rows) if has_maps(maps) else (None, None)
     if means is None or means.shape[1] != len(signals):
+        if not (samples["split"] == "train").any():
+            return pd.DataFrame(columns=list(CYCLE_COLUMNS))
         means, away_steps = _of_distances(samples, features, rows)
         steps = away_steps if steps is None else np.broadcast_to(steps, means.shape)
     else:

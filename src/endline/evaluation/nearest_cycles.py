@@ -43,7 +43,7 @@ def nearest_training_cycles(names: Sequence[str], samples: pd.DataFrame, feature
         features: arrays `cycle` (signals, steps) and `valid` (steps,), 1 where the cycle lasts.
 
     Returns:
-        Columns `sample_id` and `nearest`, a sample id too.
+        Columns `sample_id` and `nearest`, a sample id too; empty where no cycle is a training one.
 
     Example:
         >>> samples = pd.DataFrame({"sample_id": ["n1", "n2", "a"], "split": ["train", "train", "test"]})
@@ -52,7 +52,7 @@ def nearest_training_cycles(names: Sequence[str], samples: pd.DataFrame, feature
         >>> nearest_training_cycles(["a"], samples, features)["nearest"].tolist()
         ['n2']
     """
-    if not len(names):
+    if not len(names) or not (samples["split"] == "train").any():
         return pd.DataFrame({"sample_id": [], "nearest": []}, dtype=str)
     nearest = nearest_training_rows(rows_of(samples, names), features, training_courses(samples, features))
     return pd.DataFrame({"sample_id": list(names), "nearest": samples["sample_id"].to_numpy()[nearest]})

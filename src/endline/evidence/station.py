@@ -1,7 +1,7 @@
 """The record of a station, from which its pipeline, inspection, streaming and the command line are made."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
@@ -209,6 +209,7 @@ class Station:
             `sample_id`; and of each shortlisted item the `nearest` training one, empty where none is compared with.
         exhibits: what the report shows of the shortlisted items.
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
+        suffixes: endings (lower case) of its files; what else lies in a folder may be a note or a table beside them.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
             batch after batch; None without masks.
@@ -232,6 +233,7 @@ class Station:
     attribute: Callable[[Shown, Any], tuple[pd.DataFrame, pd.DataFrame]]
     exhibits: Callable[[Shown, Any], list[Exhibit]]
     simulate: Callable[[Path, Settings, Progress], Path]
+    suffixes: Collection[str] = ()
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path, Any], Iterator[NDArray[np.bool_]]] | None = None
     windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None

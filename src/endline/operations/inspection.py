@@ -1,19 +1,44 @@
-"""Inspect new files with the published model of a station's latest run."""
+"""Inspect new files with a published model: verdicts as a table, and what they come from."""
 
-import os
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-import yaml
+from numpy.typing import NDArray
 
 from endline.compute import CPU, Compute
-from endline.detectors.scoring import are_joint, detector_rows, score_rows, with_scores
 from endline.errors import EndlineError
-from endline.evidence.station import find_station
+from endline.evaluation.map_values import has_maps
+from endline.evidence.decoded import DECODED
+from endline.evidence.station import Inspected
 from endline.feature_set import FeatureSet
-from endline.published import ABOUT, PublishedModel
+from endline.files import file_digest
+from endline.operations.explanation import Explanation, explained, scored_item, shown_item
+from endline.operations.model_folders import model_folder
+from endline.operations.verdicts import ANOMALOUS, NORMAL, Verdict, verdict_table
+from endline.published import PublishedModel
+
+log = logging.getLogger(__name__)
+
+
+class Judged(NamedTuple):
+    """An item with its verdict.
+
+    Attributes:
+        verdict: on it.
+        maps: (parts, h, w), or None where there are none or none was wanted.
+
+    Example:
+        >>> Judged(Verdict.refused("a", "a", "", "a is empty.", "1", "mirror_audio"), None).maps is None
+        True
+    """
+
+    verdict: Verdict
+    maps: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True)
@@ -25,74 +50,130 @@ class Inspector:
         compute: device and precision.
 
     Example:
-        `Inspector.of_latest_run(Path("."), "mirror_audio").inspect(Path("new.wav"))`
+        `Inspector.load("mirror_audio").inspect(["new.wav", "other.wav"])`
     """
 
     model: PublishedModel
     compute: Compute = CPU
 
     @classmethod
-    def of_latest_run(
-        cls, project: Path, station: str = "mirror_audio", *, env: str | None = None, compute: Compute = CPU
+    def load(
+        cls, source: str | Path, *, project: Path | None = None, env: str | None = None, compute: Compute = CPU
     ) -> "Inspector":
-        """Inspector of the newest published model of a station; errors as `latest_model` and `PublishedModel.load`."""
-        return cls(PublishedModel.load(latest_model(project, station, env), compute), compute)
+        """Inspector of a published model.
 
-    def inspect(self, path: Path) -> pd.DataFrame:
-        """Verdict on one file: a row with `sample_id, score, p_value, flagged`.
-
-        Raises:
-            EndlineError: when the file cannot be used.
-        """
-        return self.judge(*self.model.preparation.inspect(path, self.compute))
-
-    def inspect_each(self, path: Path) -> Iterator[tuple[str, pd.Series | EndlineError]]:
-        """Verdict on each item of a file, by name: a row of `inspect`, or what is wrong with the item.
+        Args:
+            source: the id of a run, the folder of a published model, or the name of a station, whose newest it is.
+            project: the project's folder; None: the current one.
+            env: overlay of the configuration, which may name another folder of models.
+            compute: device and precision.
 
         Raises:
-            EndlineError: when the file cannot be used at all.
+            EndlineError: as `model_folder` and `PublishedModel.load`.
         """
-        for name, found in self.model.preparation.inspect_each(path, self.compute):
-            yield name, found if isinstance(found, EndlineError) else self.judge(*found).iloc[0]
+        return cls(PublishedModel.load(model_folder(source, project or Path.cwd(), env), compute), compute)
+
+    def inspect(self, paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
+        """Verdicts on files, a row an item; the columns are the attributes of `Verdict`.
+
+        No file raises: one that cannot be used has the verdict `none`, and its reason.
+
+        Args:
+            paths: a file, or several.
+        """
+        given = [Path(paths)] if isinstance(paths, str | Path) else map(Path, paths)
+        return verdict_table(item.verdict for path in given for item in self.judged(path, str(path), path.name))
+
+    def explain(self, path: str | Path) -> Explanation:
+        """What the verdict on a file of one item comes from.
+
+        Raises:
+            EndlineError: when the file cannot be used, or holds several items.
+        """
+        path = Path(path)
+        rows, features = self.model.preparation.inspect(path, self.compute)
+        item = scored_item(self.model, rows, features, maps=True)
+        verdict = self._verdict(item.verdicts, path.name, str(path), digest_of(path))
+        shown = shown_item(self.model, rows, features, item, path.parent)
+        return explained(self.model, verdict, item, shown)
 
     def judge(self, rows: pd.DataFrame, features: FeatureSet) -> pd.DataFrame:
-        """Verdicts on rows of the sample table with their arrays, columns as those of `inspect`."""
-        detectors = dict(self.model.detectors)
-        parts, view = detector_rows(rows, features, joint=are_joint(detectors))
-        scores = score_rows(parts, view, detectors)
-        verdicts = self.model.calibration.verdicts(with_scores(parts, scores))
+        """Scores and verdicts of rows of the sample table with their arrays: `sample_id, score, p_value, flagged`."""
+        verdicts = scored_item(self.model, rows, features, maps=False).verdicts
         return verdicts[["sample_id", "score", "p_value", "flagged"]]
 
+    def judged(self, path: Path, shown: str, item_name: str, *, maps: bool = False) -> list[Judged]:
+        """Each item of a file with its verdict; nothing that a file holds, or lacks, raises.
 
-def latest_model(project: Path, station: str, env: str | None = None) -> Path:
-    """Folder of the newest published model of a station.
+        Args:
+            path: of the file.
+            shown: name of the file in the table of verdicts.
+            item_name: of its item, or the beginning of those of its items.
+            maps: whether maps are wanted.
+        """
+        before = _state(path)
+        digest = digest_of(path)
+        items: list[Judged] = []
+        try:
+            for item, found in self.model.preparation.inspect_each(path, self.compute):
+                sample_id = item_name + item.removeprefix(str(path))
+                items.append(self._judged(found, sample_id, shown, digest, maps))
+            problem = None
+        except EndlineError as error:
+            problem = str(error)
+        except Exception as error:  # a file that nobody has foreseen keeps no other from its verdict
+            log.exception("%s could not be judged.", path)
+            problem = f"{path} could not be judged ({_said(error)}): report this, with the file."
+        finally:
+            DECODED.forget()
+        if before is not None and before != _state(path):
+            items, problem = [], f"{path} changed while it was read, or has gone: inspect it again when it is complete."
+        if problem is not None:
+            items.append(Judged(self.refused(item_name, shown, digest, problem), None))
+        return items
 
-    Args:
-        project: the project's folder.
-        station: its name.
-        env: overlay of the configuration, which may name another folder.
+    def refused(self, sample_id: str, path: str, digest: str, reason: str) -> Verdict:
+        """The row of an item that this model cannot judge."""
+        return Verdict.refused(sample_id, path, digest, reason, self.model.run, self.model.station)
 
-    Raises:
-        EndlineError: for an unknown station, when no run has been finished yet, and when the newest model has lost its
-            `model.json`: an older one would judge in its stead, and nobody would know.
+    def _judged(self, found: Inspected | EndlineError, sample_id: str, path: str, digest: str, maps: bool) -> Judged:
+        if isinstance(found, EndlineError):  # one bad cycle of a table keeps no other from its verdict
+            return Judged(self.refused(sample_id, path, digest, str(found)), None)
+        try:
+            item = scored_item(self.model, *found, maps=maps)
+        except EndlineError as error:
+            return Judged(self.refused(sample_id, path, digest, str(error)), None)
+        drawn = item.maps.read()["map"].numpy() if maps and has_maps(item.maps) else None
+        return Judged(self._verdict(item.verdicts, sample_id, path, digest), drawn)
+
+    def _verdict(self, verdicts: pd.DataFrame, sample_id: str, path: str, digest: str) -> Verdict:
+        row = verdicts.iloc[0]
+        flagged, model = bool(row["flagged"]), self.model
+        word, numbers = ANOMALOUS if flagged else NORMAL, (float(row["score"]), float(row["p_value"]))
+        return Verdict(sample_id, path, digest, word, *numbers, flagged, None, model.run, model.station)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_size, about.st_mtime_ns
+
+
+def digest_of(path: Path) -> str:
+    """Digest of a file; empty where it cannot be read, of which the station has words of its own.
+
+    Example:
+        >>> digest_of(Path("absent.png"))
+        ''
     """
-    find_station(station)
-    # Read as plain YAML: Kedro's own loader takes longer to import than a verdict does.
-    files = [project / "conf" / name / "catalog.yml" for name in ("base", env) if name is not None]
-    entries = [yaml.safe_load(file.read_text()).get("{station}.model") for file in files if file.exists()]
-    named = [str(entry["filepath"]) for entry in entries if entry]
-    if not named:
-        raise EndlineError(f"{project} has no catalog that names the model: call this in the project's folder.")
-    path = project / named[-1].replace("{station}", station)
-    for version in sorted(path.glob("[!.]*"), reverse=True):
-        model = version / path.name
-        if (model / ABOUT).exists():
-            return model
-        # A run that goes on, or was killed, has no such folder: it appears in one step, whole. Asked last, for pruning
-        # may have removed it meanwhile.
-        if os.path.lexists(model):
-            raise EndlineError(
-                f"The newest published model, {model}, is damaged, it has lost {ABOUT}: run "
-                f"`kedro run --pipeline={station}` again, or remove {version} to judge by the model before it."
-            )
-    raise EndlineError(f"There is no fitted detector yet: run `kedro run --pipeline={station}` first.")
+    try:
+        return file_digest(path) if path.is_file() else ""
+    except OSError:
+        return ""
+
+
+def _said(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import unkept_rate
 from endline.evidence.station import find_station
@@ -85,3 +87,27 @@ def opened(model: PublishedModel, file: Path, window: int | None, hop: float | N
         unkept_rate(settings.rate, cycles, "held-out cycles"),
     )
     return Running(verdicts, scorer.hysteresis, "steps", promise, reason)
+
+
+def run_stream(model: PublishedModel, file: Path, window: int | None, hop: float | None, rate: float | None) -> None:
+    """Judge a file window by window, a line each; arguments as `opened`.
+
+    Raises:
+        EndlineError: as `opened`; and at the end, when a window has no verdict.
+    """
+    running = opened(model, file, window, hop, rate)
+    click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
+    click.echo(running.promise)
+    if running.reason:
+        click.echo(f"Beware: {running.reason}. Verdicts keep the rate that can be promised: record more good parts.")
+    refused = 0
+    for verdict in running.verdicts:
+        where = running.where(verdict)
+        if verdict.problem:
+            refused += 1
+            click.echo(f"NONE   {where}  {verdict.problem}", err=True)
+            continue
+        word = "ALARM" if verdict.alarm else "     "
+        click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
+    if refused:
+        raise EndlineError(f"{refused} windows of {file} have no verdict, see above: they are not normal.")

@@ -10,6 +10,7 @@ import pandas as pd
 from endline.errors import EndlineError
 from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
+from endline.evidence.cycles.cycle_files import SUFFIXES
 from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
@@ -90,11 +91,15 @@ def attribute(shown: Shown, preparation: CyclePreparation) -> tuple[pd.DataFrame
 
 
 def exhibits(shown: Shown, preparation: CyclePreparation) -> list[Exhibit]:
-    """The signals that count most of the shortlisted cycles, over the nearest normal cycle, with the map below."""
+    """The signals that count most of the shortlisted cycles, over the nearest normal cycle, with the map below.
+
+    A cycle without a nearest one is left out.
+    """
     from endline.evidence.cycles.exhibits import CycleTables, cycle_exhibits  # only reports draw
 
     tables = CycleTables(shown.part_scores, shown.maps, shown.attribution, shown.nearest, shown.samples, shown.features)
-    return cycle_exhibits(shown.shortlist, tables, preparation)
+    compared = shown.shortlist["sample_id"].isin(shown.nearest["sample_id"])
+    return cycle_exhibits(shown.shortlist[compared], tables, preparation)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:
@@ -133,6 +138,7 @@ STATION = Station(
     attribute=attribute,
     exhibits=exhibits,
     simulate=simulate,
+    suffixes=SUFFIXES,
     more_training="take more of them (train_fraction)",
     synthesise=synthesise,
 )

@@ -9,7 +9,7 @@ import pandas as pd
 
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.images.alignment import fitted_alignment
-from endline.evidence.images.decoding import checked_megapixels
+from endline.evidence.images.decoding import SUFFIXES, checked_megapixels
 from endline.evidence.images.defect_masks import Mask, defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
 from endline.evidence.images.features import ImagePreparation
@@ -84,6 +84,7 @@ STATION = Station(
     attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
+    suffixes=SUFFIXES,
     more_training="take more of them (shots)",
     masks=masks,
     synthesise=synthesise,

@@ -16,6 +16,7 @@ from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.index import index_scans, part_settings
 from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
+from endline.evidence.scans.roles import SUFFIXES
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
 from endline.samples import TRAIN, Index
@@ -106,6 +107,7 @@ STATION = Station(
     attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
+    suffixes=SUFFIXES,
     more_training="take more of them (shots)",
     masks=masks,
 )

@@ -11,6 +11,7 @@ from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
 from endline.evidence.sound.mirror_index import decoded, index_recording, index_recordings
+from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.evidence.synthetic import altered_copies, items_of
 from endline.reporting.exhibit import Exhibit
@@ -78,5 +79,6 @@ STATION = Station(
     attribute=hottest_points,
     exhibits=exhibits,
     simulate=simulate,
+    suffixes=frozenset(sound_endings()),
     synthesise=synthesise,
 )

@@ -4,17 +4,19 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 
-def run_bar() -> Progress:
-    """A bar over the runs; on a narrow terminal the description gives way, not the numbers."""
+def run_bar(console: Console | None = None) -> Progress:
+    """A bar over runs or files; on a narrow terminal the description gives way, not the numbers."""
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         BarColumn(bar_width=20),
         MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=7)),
         TimeRemainingColumn(table_column=Column(no_wrap=True, min_width=8)),
+        console=console,
         speed_estimate_period=7 * 86400,  # runs take minutes: estimate from all of them, not from the last 30 s
     )
 
