@@ -4,11 +4,11 @@ Into `build/peers/<set>/<seed>/` go `train.csv` and `tested.csv` (the rows of en
 path of each file), `train.npz` and `tested.npz` (vectors, of cycles also their arrays) and `split.json` (what making
 the vectors took). Vectors are, of photographs, what endline's `gaussian` pools (EfficientNet-Lite0, `hybrid` pyramid);
 of cycles, what `cycle_neighbour` counts of whole cycles: levels, spreads, trends, shapes, duration.
-Run in the project's environment: `.venv/bin/python benchmarks/peers/export.py [SET ...]`.
+Run in the project's environment: `.venv/bin/python benchmarks/peers/export.py`.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,14 @@ def vectors(features: FeatureSet, detector: Detector[Any]) -> NDArray[np.float32
     return made
 
 
-def arrays(split: StationSplit, seed: int) -> tuple[dict[str, dict[str, NDArray[Any]]], dict[str, float]]:
+def arrays(split: StationSplit, seed: int) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """Arrays by split and name, and the seconds that those of training and one tested item took."""
     name = VECTORS_OF[split.station.name]
-    detector = build_detector(name, split.detectors)
+    few = {"kernels": 0} if name == "cycle_neighbour" else {}  # its other view, random convolutions, is not wanted here
+    detector = build_detector(name, {name: {**split.detectors[name], **few}})
     preparation = split.preparation(name)
-    made, taken = {}, {}
+    made: dict[str, dict[str, Any]] = {}
+    taken: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as store:
         for part in (TRAIN, TEST):
             rows, watch = split.rows(part), Stopwatch()
@@ -82,10 +84,14 @@ def export(name: str, seed: int) -> Path:
 
 
 def main() -> None:
-    """Write the splits of the sets that are named, or of all, that are not there yet."""
+    """Write the splits that were asked for and are not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    given = parser.parse_args()
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or SETS:
-        for seed in SEEDS.get(name, (0, 1, 2)):
+    for name in given.sets:
+        for seed in sorted(set(given.seeds) & set(SEEDS.get(name, (0, 1, 2)))):
             if not (EXPORTED / name / str(seed) / "split.json").exists():  # written last
                 print(export(name, seed), flush=True)
 

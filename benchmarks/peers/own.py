@@ -59,7 +59,7 @@ def main() -> None:
     given = parser(__doc__.splitlines()[0], list(SETS)).parse_args()
     torch.set_num_threads(1)
     for name in given.sets:
-        for seed in set(given.seeds) & set(SEEDS.get(name, (0, 1, 2))):
+        for seed in sorted(set(given.seeds) & set(SEEDS.get(name, (0, 1, 2)))):
             folder = EXPORTED / name / str(seed)
             station = json.loads((folder / "split.json").read_text())["station"]
             blanks = [Trial(LIBRARY, version(LIBRARY), detector) for detector in DETECTORS[station]]
