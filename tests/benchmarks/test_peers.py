@@ -108,3 +108,10 @@ def test_page_ranks_detectors_and_says_why_one_has_no_figure(table: ModuleType) 
     order = [page.index(f"| {name} |") for name in ("gaussian", "padim", "efficient_ad")]
     assert order == sorted(order)
     assert "- anomalib efficient_ad: no result: no network" in page
+
+
+def test_page_names_what_has_not_been_measured(table: ModuleType) -> None:
+    rows = [{"set": name, "library": "pyod", "detector": "knn"} for name in ("dobot_cubes", "unscrewing")]
+    said = table.unmeasured(pd.DataFrame(rows))
+    assert said.startswith("Not measured yet: mtd_tiles, force_torque_lp1, anomalib patchcore")
+    assert "pyod knn" not in said
