@@ -58,7 +58,15 @@ def profile_figure(
     axis.set_xlim(0, own.size * step)
     axis.margins(y=0.08)
     axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    legend = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.98), "ncols": 3, "frameon": False}
-    axis.legend(**legend, fontsize=TEXT - 0.5, borderaxespad=0.1, handlelength=1.6, labelcolor=INK)
+    axis.legend(
+        loc="lower right",
+        bbox_to_anchor=(1.0, 0.98),
+        ncols=3,
+        frameon=False,
+        fontsize=TEXT - 0.5,
+        borderaxespad=0.1,
+        handlelength=1.6,
+        labelcolor=INK,
+    )
     label_axes(axis, f"position in {unit}", "height in mm")
     return figure

@@ -215,7 +215,7 @@ def chosen_categories(folder: Path, categories: Mapping[str, Path], group: str |
     # A folder of that name without `train/` and `test/` is chosen too: then its lack of train/good is reported.
     single = list(categories.values()) == [folder]
     known = categories if single else {path.name: path for path in sorted(folder.iterdir()) if path.is_dir()}
-    if group in known:
+    if group is not None and group in known:
         return {group: known[group]}
     choices = f"choose one of {', '.join(categories)}, or {ALL} (--params=group={next(iter(categories))})."
     if group is None:

@@ -126,8 +126,8 @@ class ScanPreparation(Preparation):
         """
         photographs, scans = self.reads
         files = [
-            (folder / row.path if photographs else None, folder / row.depth_path if scans else None)
-            for row in samples.itertuples()
+            (folder / path if photographs else None, folder / depth_path if scans else None)
+            for path, depth_path in zip(samples["path"], samples["depth_path"], strict=True)
         ]
         image = "depth_digest" if self.modality == "depth_image" else "photograph_digest"
         shown = samples[image].tolist() if self.modality in (*OF_IMAGES, "both") else []
@@ -286,5 +286,5 @@ class ScanPreparation(Preparation):
 
 def reading_of(plain: Mapping[str, Any]) -> ScanReading:
     """How scans are read, as `dataclasses.asdict` wrote it, or JSON gave it back."""
-    listed = ("intrinsics", "field")
-    return ScanReading(**{k: tuple(v) if k in listed and v is not None else v for k, v in plain.items()})
+    listed = {name: None if plain[name] is None else tuple(plain[name]) for name in ("intrinsics", "field")}
+    return ScanReading(**{**plain, **listed})

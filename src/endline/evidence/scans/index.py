@@ -105,8 +105,8 @@ def _first_category(folder: Path) -> str | None:
 def _read_halves(pairs: list[Pair], modality: str, rejections: Rejections) -> tuple[list[Pair], bool, bool]:
     """Pairs as far as they are read, without those that lack a half, and whether photographs and scans are read."""
     both = sum(1 for pair in pairs if pair.photograph and pair.scan)
-    counts = [sum(1 for pair in pairs if half(pair)) for half in (lambda p: p.photograph, lambda p: p.scan)]
-    photographs, scans = halves_read(modality, counts[0], counts[1], both)
+    of_photographs, of_scans = sum(bool(pair.photograph) for pair in pairs), sum(bool(pair.scan) for pair in pairs)
+    photographs, scans = halves_read(modality, of_photographs, of_scans, both)
     kept = []
     for pair in pairs:
         if photographs and not pair.photograph:

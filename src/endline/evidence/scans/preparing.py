@@ -99,11 +99,11 @@ def foreground(scan: Scan, plane: NDArray[np.float32] | None, distance: float = 
         >>> foreground(Scan(np.array([[500.0, 480.0, np.nan]], "f4")), np.full((1, 3), 500, "f4")).tolist()
         [[False, True, False]]
     """
-    known = np.isfinite(scan.depth)
-    if plane is None:
-        return known
-    with np.errstate(invalid="ignore"):
-        return known & (np.abs(scan.depth - plane) > distance)
+    known: NDArray[np.bool_] = np.isfinite(scan.depth)
+    if plane is not None:
+        with np.errstate(invalid="ignore"):
+            known &= np.abs(scan.depth - plane) > distance
+    return known
 
 
 def relief_of(scan: Scan, settings: PartSettings) -> Relief:

@@ -175,7 +175,7 @@ def fitted_reading(paths: Sequence[Path], parameters: Mapping[str, Any], part: P
     clouds = [each for each in stored if each.z.ndim == 1]
     if clouds:
         inside = [(each.x[each.measured] * reading.unit, each.y[each.measured] * reading.unit) for each in clouds]
-        reading = replace(reading, field=tuple(fitted_field(inside)))
+        reading = replace(reading, field=fitted_field(inside))
     reaches = [reach for each in stored if (reach := reach_of(reading.in_mm(each))) is not None]
     if reaches:
         reading = replace(reading, reach=float(np.median(reaches)))
@@ -190,8 +190,8 @@ def fitted_reading(paths: Sequence[Path], parameters: Mapping[str, Any], part: P
 
 def _readable(paths: Sequence[Path], megapixels: float) -> Iterable[StoredScan]:
     """A few scans of a set, evenly spread, without those that cannot be read: the index names them."""
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths))).round().astype(int)) if paths else []
-    for number in chosen:
+    places = np.linspace(0, len(paths) - 1, min(LOOKED_AT, len(paths)))
+    for number in np.unique(places.round().astype(int)):
         try:
             stored = stored_scan(paths[number], megapixels)
         except (FileRejected, OSError):
@@ -214,7 +214,7 @@ def _fitted_unit(stored: Sequence[StoredScan]) -> float:
         return 1.0
     distance, spread = float(np.median(distances)), float(np.median(spreads))
     if widths:
-        metres, said = np.median(widths) < METRES, f"a width of {np.median(widths):.3g}"
+        metres, said = bool(np.median(widths) < METRES), f"a width of {np.median(widths):.3g}"
     else:
         metres, said = 0 < distance < METRES and spread < 0.5 * distance, f"a distance of {distance:.3g}"
     if metres:

@@ -41,7 +41,7 @@ def prepare(
     if facts["photographs"]:
         bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
         warn_of_depths(samples, bits)
-    usual = {}
+    usual: dict[str, Any] = {}
     if scans:
         training = samples[samples["split"] == TRAIN]
         nearest, farthest = float(training["nearest"].min()), float(training["farthest"].max())
