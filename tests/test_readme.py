@@ -25,7 +25,12 @@ def test_make_knows_the_target(command):
 
 
 @pytest.mark.parametrize(
-    "command", [line for line in COMMANDS if re.match(r"(kedro|endline) (run|inspect|sweep|stream|prune)", line)]
+    "command",
+    [
+        line
+        for line in COMMANDS
+        if re.match(r"(kedro|endline) (run|inspect|watch|recalibrate|sweep|stream|prune)", line)
+    ],
 )
 def test_kedro_knows_the_command_and_its_options(command):
     _, name, *words = shlex.split(command)

@@ -210,6 +210,8 @@ class Station:
         exhibits: what the report shows of the shortlisted items.
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         suffixes: endings (lower case) of its files; what else lies in a folder may be a note or a table beside them.
+        judged_by: of a folder and its files the one of each item by which it is judged, where an item may have several;
+            None where each file is judged.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
             batch after batch; None without masks.
@@ -234,6 +236,7 @@ class Station:
     exhibits: Callable[[Shown, Any], list[Exhibit]]
     simulate: Callable[[Path, Settings, Progress], Path]
     suffixes: Collection[str] = ()
+    judged_by: Callable[[Path, Sequence[Path]], Collection[Path]] | None = None
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path, Any], Iterator[NDArray[np.bool_]]] | None = None
     windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None

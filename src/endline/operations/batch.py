@@ -71,7 +71,8 @@ def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, 
     listing = list_folder(folder, station.suffixes)
     left = {path.resolve() for path in leave}
     found = []
-    for path in listing.files:
+    files = listing.files if station.judged_by is None else sorted(station.judged_by(folder, listing.files))
+    for path in files:
         side = is_side_file(path, station.suffixes) or path.name.lower() in LABEL_TABLES
         if not side and not (left and left & {path.resolve(), *path.resolve().parents}):
             name = path.relative_to(folder).as_posix()

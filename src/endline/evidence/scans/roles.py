@@ -92,6 +92,19 @@ def grouped(folder: Path, paths: Iterable[str]) -> Grouped:
     return found
 
 
+def judged_by(folder: Path, files: Iterable[Path]) -> set[Path]:
+    """Of the files of a folder the photograph of each part, or its scan where it has none; no mask.
+
+    Example:
+        >>> folder = Path("raw")
+        >>> files = [folder / name for name in ("rgb/0.jpg", "xyz/0.ply", "xyz/1.ply")]
+        >>> sorted(path.as_posix() for path in judged_by(folder, files))
+        ['raw/rgb/0.jpg', 'raw/xyz/1.ply']
+    """
+    names = [path.relative_to(folder).as_posix() for path in files]
+    return {folder / name for each in grouped(folder, names).files.values() if (name := each.photograph or each.scan)}
+
+
 def role_of(folder: Path, path: str) -> tuple[Role, Key, bool]:
     """Role of a file, the key that it shares with the others of its sample, and whether its name says the role.
 

@@ -1,0 +1,16 @@
+from endline.evidence.station import find_station
+from endline.operations.batch import targets_in
+
+
+def test_a_pair_of_photograph_and_scan_is_judged_once_and_a_mask_never(tmp_path):
+    for name in ("rgb/0.jpg", "xyz/0.ply", "gt/0.png", "rgb/1.jpg", "xyz/2.ply", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    names = [target.name for target in targets_in(tmp_path, find_station("surface_scan")) if not target.problem]
+    assert names == ["rgb/0.jpg", "rgb/1.jpg", "xyz/2.ply"]
+
+
+def test_elsewhere_each_file_is_judged(tmp_path):
+    for name in ("0.png", "1.png"):
+        (tmp_path / name).write_bytes(b"x")
+    assert len(targets_in(tmp_path, find_station("surface_image"))) == 2
