@@ -69,7 +69,6 @@ ADDED: dict[str, Any] = {  # settings that the old code had not -> the value und
 }
 SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, the oldest first: dotted name -> value
     "settings.preparation.light": "auto",  # the detector's own, which is as_is for all that had been there
-    "settings.preparation.alignment": "auto",  # of sets whose parts are not aligned by it
     "settings.simulation.pose": "whole",
     "settings.simulation.exposure": 0.0,
     "settings.preparation.formats.cycles.time": "time",
@@ -85,6 +84,9 @@ SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, th
     "settings.preparation.formats.recordings.label": "label",
     "settings.preparation.formats.recordings.share": 0,
     "settings.preparation.formats.recordings.normal": [],
+    "settings.preparation.alignment": "auto",  # of sets whose parts are not aligned by it
+    "detector.depth_channels": 0,  # of ast
+    "detector.masked": True,
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.

@@ -139,6 +139,18 @@ def test_training_with_a_mask_does_not_look_at_the_background():
         torch.testing.assert_close(states[1][name], tensor, rtol=1e-3, atol=1e-4)
 
 
+def test_a_mask_that_is_not_asked_for_is_not_read():
+    rng = np.random.default_rng(0)
+    maps, mask = rng.standard_normal((12, 4, 4, 4)).astype("f4"), np.zeros((12, 4, 4), "f4")
+    mask[:, :2] = 1
+    scores = []
+    for arrays in ({"scale_0": maps}, {"scale_0": maps, "mask": mask}):
+        detector = AST(replace(SMALL, masked=False))
+        detector.fit(FeatureSet(arrays, key="same"), seed=0, progress=Progress())
+        scores.append(detector.score(FeatureSet(arrays).read(range(12))).score)
+    assert torch.equal(*scores)
+
+
 def test_whitening_with_a_mask_does_not_look_at_the_background():
     rng = np.random.default_rng(0)
     maps = rng.standard_normal((12, 4, 4, 4)).astype("f4") * np.array([1, 2, 3, 4], "f4")[:, None, None]

@@ -37,6 +37,7 @@ class ASTConfig(TrainingSettings):
         depth_channels: of maps of photograph and scan, the last channels, which are the scan's: they are whitened by
             themselves, for what bends a surface is small beside what all channels share. 0, or as many as there are:
             all are whitened together.
+        masked: whether background counts nowhere, where a foreground mask is known.
         whiten: False feeds the maps to teacher and student as they are, as published.
         code: channels of the position code, a multiple of 4; 0 = none.
         blocks: coupling blocks of the teacher.
@@ -61,6 +62,7 @@ class ASTConfig(TrainingSettings):
     input_type: str = "single"
     components: int = 128
     depth_channels: int = 0
+    masked: bool = True
     whiten: bool = True
     code: int = 32
     blocks: int = 4
@@ -183,8 +185,12 @@ class AST(Detector[ASTConfig]):
     """
 
     Config = ASTConfig
-    optional = ("mask",)
     model: TeacherAndStudent
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The foreground, where it is asked for."""
+        return ("mask",) if self.config.masked else ()
 
     def _build(self, shapes: Shapes, samples: int) -> TeacherAndStudent:
         """Teacher and student at their start.

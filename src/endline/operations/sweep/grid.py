@@ -22,6 +22,7 @@ FIGURES = {
     "auc_target": "target AUC",
     "auc_mean": "mean AUC",
     "pauc_mean": "mean pAUC",
+    "pixel_auroc": "pixel AUROC",
 }
 _OF_SECTION = re.compile(r"auc_section_(.+)")  # of both domains of a section, see `results`
 Point = dict[str, Any]
