@@ -244,6 +244,6 @@ def test_inspect_gives_a_photograph_the_verdict_that_the_run_gave_it(surfaces, r
     assert "text.png" in refused.output
     assert "absent.png: the file does not exist: restore it." in absent.output
     assert (
-        "There is no station 'surface': choose one of machine_audio, mirror_audio, robot_cycle, surface_image."
-        in elsewhere.output
+        "There is no station 'surface': choose one of machine_audio, mirror_audio, robot_cycle, surface_image, "
+        "surface_scan." in elsewhere.output
     )

@@ -9,7 +9,6 @@ import tifffile
 from kedro.framework.project import pipelines
 from PIL import Image
 
-from endline.errors import EndlineError
 from endline.evaluation.summary import METRICS
 from endline.operations.inspection import Inspector
 from endline.samples import check_samples
@@ -73,7 +72,7 @@ def test_the_report_shows_the_part(scans, run):
 
 
 def test_a_new_pair_is_inspected_by_either_file(scans, run, raw):
-    inspector = Inspector.of_latest_run(scans.folder, "surface_scan")
+    inspector = Inspector.load("surface_scan", project=scans.folder)
     bumped, good = (inspector.inspect(raw / name)["score"].item() for name in ("bump/12.npy", "normal/3.npy"))
     assert bumped > good
     assert inspector.inspect(raw / "bump/12.png")["score"].item() == bumped
@@ -81,5 +80,6 @@ def test_a_new_pair_is_inspected_by_either_file(scans, run, raw):
 
 def test_a_new_scan_in_metres_is_refused(scans, run, raw, tmp_path):
     tifffile.imwrite(tmp_path / "new.tiff", np.load(raw / "normal/3.npy") / 1000)
-    with pytest.raises(EndlineError, match=r"0\.001 times those of the others"):
-        Inspector.of_latest_run(scans.folder, "surface_scan").inspect(tmp_path / "new.tiff")
+    verdict = Inspector.load("surface_scan", project=scans.folder).inspect(tmp_path / "new.tiff").iloc[0]
+    assert verdict["verdict"] == "none"
+    assert "0.001 times those of the others" in verdict["reason"]

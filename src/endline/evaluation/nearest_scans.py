@@ -34,7 +34,7 @@ class Deviation(NamedTuple):
         >>> dented[3:6, 3:6] = 0.75
         >>> found = deviation(dented, part, np.zeros((9, 9), np.float32), part)
         >>> found.farthest, found.nearest, round(found.share(0.5), 2)
-        (-0.75, 0.0, 0.11)
+        (-0.75, 0.0, 0.06)
     """
 
     towards: Depth
@@ -47,12 +47,12 @@ class Deviation(NamedTuple):
     @property
     def nearest(self) -> float:
         """Greatest deviation towards the sensor in mm, at least 0."""
-        return max(float(np.nanmax(self.towards)), 0.0)
+        return max(0.0, float(np.nanmax(self.towards)))
 
     @property
     def farthest(self) -> float:
         """Greatest deviation away from the sensor in mm, at most 0."""
-        return min(float(np.nanmin(self.towards)), 0.0)
+        return min(0.0, float(np.nanmin(self.towards)))
 
     @property
     def mean(self) -> float:

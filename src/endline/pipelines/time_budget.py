@@ -15,7 +15,12 @@ WARM = 4  # epochs, from which it is estimated how long the others take
 
 
 class OverBudget(EndlineError):
-    """A candidate that would take more time than is left."""
+    """A candidate that would take more time than is left.
+
+    Example:
+        >>> str(OverBudget("the 0 minutes for the choice are spent"))
+        'the 0 minutes for the choice are spent'
+    """
 
 
 @dataclass

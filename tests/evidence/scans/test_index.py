@@ -8,6 +8,7 @@ import pytest
 
 from endline.errors import EndlineError
 from endline.evidence.scans import surface_scan
+from endline.evidence.scans.features import ScanPreparation
 from endline.evidence.scans.index import index_scans
 from endline.evidence.scans.layouts import find_layout
 from endline.evidence.scans.roles import partners
@@ -155,7 +156,7 @@ def test_masks_of_a_plain_folder(index, tmp_path, parts):
     assert masks["dent/4.png"] == "masks/dent/4.png"
     assert masks["dent/5.png"] == "dent/5_mask.png"  # of another size, but the same shape: it is resized
     assert list(reasons(found)) == ["masks/dent/9.png"]
-    made = np.concatenate(list(surface_scan.masks(found.samples, folder)))
+    made = np.concatenate(list(surface_scan.masks(found.samples, folder, ScanPreparation())))
     assert made.shape == (6, 256, 256)
     assert made[:2].mean((1, 2)).tolist() == [1 / 64, 1 / 256]
 
@@ -181,7 +182,7 @@ def test_scans_alone(index, tmp_path, parts):
     row = check_samples(found.samples).iloc[0]
     assert row["path"] == row["depth_path"] == "dent/4.tiff"
     assert not found.facts["photographs"]
-    assert next(surface_scan.masks(found.samples, folder))[0].any()
+    assert next(surface_scan.masks(found.samples, folder, ScanPreparation()))[0].any()
     with pytest.raises(EndlineError, match=r"modality=both reads photographs, and the folder holds none: choose"):
         index(folder, modality="both")
 

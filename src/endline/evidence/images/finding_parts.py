@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, center_of_mass, gaussian_filter, label, map_coordinates
 from torch.nn.functional import interpolate
 
 Grey = NDArray[np.float32]
@@ -49,6 +48,13 @@ def find_part(image: NDArray[np.uint8]) -> Found | None:
     Background is what the border shows, by the median of each colour; the part is the largest connected piece that
     differs from it by more than the threshold of Otsu 1979.
     """
+    from scipy.ndimage import (  # where nothing is aligned, not needed
+        binary_fill_holes,
+        center_of_mass,
+        gaussian_filter,
+        label,
+    )
+
     small = reduced(image, SMALL).astype(np.float32)
     height, width = small.shape[:2]
     border = _border(height, width)
@@ -120,6 +126,8 @@ def turn_towards(polar: Grey, reference: Grey) -> float:
 
 
 def _polar(look: Grey, down: float, right: float, radius: float) -> Grey:
+    from scipy.ndimage import map_coordinates
+
     angles = 2 * np.pi * np.arange(ANGLES) / ANGLES
     radii = radius * (np.arange(RADII) + 0.5) / RADII
     at = [down + np.outer(np.sin(angles), radii), right + np.outer(np.cos(angles), radii)]
