@@ -207,7 +207,7 @@ def test_what_cannot_be_done_is_a_sentence(scales, sentence, options, said):
 
 
 def test_a_folders_files_are_found_without_notes_and_what_is_hidden(scales):
-    station = type("Record", (), {"suffixes": (".json",), "evidence": "weighings"})
+    station = type("Record", (), {"suffixes": (".json",), "evidence": "weighings", "judged_by": None})
     for name in ("b.json", "deep/a.json", "c.gif", "notes.txt", "labels.csv", "units.csv", ".d.json", "Thumbs.db"):
         (scales.parts / name).parent.mkdir(exist_ok=True)
         (scales.parts / name).touch()
