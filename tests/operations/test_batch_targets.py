@@ -1,5 +1,6 @@
 from endline.evidence.station import find_station
 from endline.operations.batch import targets_in
+from endline.operations.inspection import digest_of
 
 
 def test_a_pair_of_photograph_and_scan_is_judged_once_and_a_mask_never(tmp_path):
@@ -14,3 +15,15 @@ def test_elsewhere_each_file_is_judged(tmp_path):
     for name in ("0.png", "1.png"):
         (tmp_path / name).write_bytes(b"x")
     assert len(targets_in(tmp_path, find_station("surface_image"))) == 2
+
+
+def test_a_part_is_known_by_its_photograph_and_its_scan(tmp_path):
+    photograph, scan = tmp_path / "0.jpg", tmp_path / "0.ply"
+    photograph.write_bytes(b"the same")
+    scan.write_bytes(b"flat")
+    (target,) = targets_in(tmp_path, find_station("surface_scan"))
+    before = digest_of(*target.files)
+    scan.write_bytes(b"bent")
+    assert digest_of(*target.files) not in ("", before)
+    scan.unlink()
+    assert digest_of(*target.files) == ""

@@ -108,7 +108,7 @@ def test_three_bad_files_among_many(scales, padim, monkeypatch, capsys, count):
         name = f"{number:05}.json"
         (scales.parts / name).write_bytes(b"[" if name in bad else good + b" " * (number % 7))
 
-    def quick(self, path, shown, item, maps=False):
+    def quick(self, path, shown, item, maps=False, others=()):
         try:
             weights = json.loads(path.read_text())
         except ValueError as error:
@@ -207,7 +207,7 @@ def test_what_cannot_be_done_is_a_sentence(scales, sentence, options, said):
 
 
 def test_a_folders_files_are_found_without_notes_and_what_is_hidden(scales):
-    station = type("Record", (), {"suffixes": (".json",), "evidence": "weighings", "judged_by": None})
+    station = type("Record", (), {"suffixes": (".json",), "evidence": "weighings", "groups": None})
     for name in ("b.json", "deep/a.json", "c.gif", "notes.txt", "labels.csv", "units.csv", ".d.json", "Thumbs.db"):
         (scales.parts / name).parent.mkdir(exist_ok=True)
         (scales.parts / name).touch()

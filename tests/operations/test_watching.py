@@ -186,3 +186,13 @@ def test_a_signal_ends_it_cleanly(scales, padim, output, how):
     assert [row.path for row in told] == [row.path for row in read_verdicts(output)] == ["a.json"]
     assert signal.getsignal(signal.SIGTERM) == before
     assert not list(scales.folder.glob(".*"))  # no lock, nothing partial
+
+
+def test_a_part_is_given_again_when_its_scan_comes_after_its_photograph(tmp_path):
+    (tmp_path / "0_rgb.jpg").write_bytes(b"photograph")
+    arrivals = Arrivals(tmp_path, find_station("surface_scan"), settle=2.0)
+    assert [len(list(arrivals.complete(now))) for now in (0.0, 2.0, 4.0)] == [0, 1, 0]
+    (tmp_path / "0_xyz.ply").write_bytes(b"scan")
+    found = [list(arrivals.complete(now)) for now in (5.0, 6.0, 7.0, 9.0)]
+    assert [len(each) for each in found] == [0, 0, 1, 0]
+    assert [path.name for path in found[2][0].files] == ["0_rgb.jpg", "0_xyz.ply"]

@@ -1,7 +1,7 @@
 """The record of a station, from which its pipeline, inspection, streaming and the command line are made."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import import_module
@@ -210,8 +210,8 @@ class Station:
         exhibits: what the report shows of the shortlisted items.
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         suffixes: endings (lower case) of its files; what else lies in a folder may be a note or a table beside them.
-        judged_by: of a folder and its files the one of each item by which it is judged, where an item may have several;
-            None where each file is judged.
+        groups: of a folder and its files those of each item, first the one by which it is judged, where an item may
+            have several; None where each file is judged.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
             batch after batch; None without masks.
@@ -236,7 +236,7 @@ class Station:
     exhibits: Callable[[Shown, Any], list[Exhibit]]
     simulate: Callable[[Path, Settings, Progress], Path]
     suffixes: Collection[str] = ()
-    judged_by: Callable[[Path, Sequence[Path]], Collection[Path]] | None = None
+    groups: Callable[[Path, Sequence[Path]], Iterable[tuple[Path, ...]]] | None = None
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path, Any], Iterator[NDArray[np.bool_]]] | None = None
     windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None

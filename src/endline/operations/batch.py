@@ -37,6 +37,7 @@ class Target(NamedTuple):
         name: in the table of verdicts: as given, or relative to the folder that was given.
         item: name of its item, or the beginning of those of its items.
         problem: why it cannot be judged, where that is known before it is opened.
+        others: further files of the same item, such as the scan of a photograph.
 
     Example:
         >>> Target(Path("new/a.png"), "new/a.png", "a.png").problem
@@ -47,6 +48,12 @@ class Target(NamedTuple):
     name: str
     item: str
     problem: str = ""
+    others: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the item."""
+        return self.path, *self.others
 
 
 def targets_of(given: Iterable[Path], station: Station, leave: Collection[Path] = ()) -> list[Target]:
@@ -71,12 +78,12 @@ def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, 
     listing = list_folder(folder, station.suffixes)
     left = {path.resolve() for path in leave}
     found = []
-    files = listing.files if station.judged_by is None else sorted(station.judged_by(folder, listing.files))
-    for path in files:
+    items = ((path,) for path in listing.files) if station.groups is None else station.groups(folder, listing.files)
+    for path, *others in items:
         side = is_side_file(path, station.suffixes) or path.name.lower() in LABEL_TABLES
         if not side and not (left and left & {path.resolve(), *path.resolve().parents}):
             name = path.relative_to(folder).as_posix()
-            found.append(Target(path, name, name))
+            found.append(Target(path, name, name, others=tuple(others)))
     for name, reason, remedy in listing.rejected:
         said = printable(name)
         found.append(Target(folder / name, said, said, f"{printable(str(folder / name))}: {reason}: {remedy}."))
@@ -110,7 +117,8 @@ class Judge:
         """
         if target.problem:
             return [self.inspector.refused(target.item, target.name, "", target.problem)]
-        items = self.inspector.judged(target.path, target.name, target.item, maps=self.maps is not None)
+        wanted = self.maps is not None
+        items = self.inspector.judged(target.path, target.name, target.item, maps=wanted, others=target.others)
         for verdict, drawn in items:
             if self.maps is None or verdict.verdict == NONE:
                 continue

@@ -95,7 +95,7 @@ def _kept(target: Target, table: VerdictFile, maps: Path | None) -> list[Verdict
     """Rows of a file, and its maps where they are wanted, that need not be made again."""
     if target.problem or not table.holds(target.name):
         return []
-    rows = table.judged(target.name, digest_of(target.path))
+    rows = table.judged(target.name, digest_of(*target.files))
     return rows if maps is None or all(map_file(maps, row).exists() for row in rows) else []
 
 

@@ -1,7 +1,7 @@
 """Inspect new files with a published model: verdicts as a table, and what they come from."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,13 @@ from endline.evaluation.map_values import has_maps
 from endline.evidence.decoded import DECODED
 from endline.evidence.station import Inspected
 from endline.feature_set import FeatureSet
-from endline.files import file_digest
+from endline.files import content_key, file_digest
 from endline.operations.explanation import Explanation, explained, scored_item, shown_item
 from endline.operations.model_folders import model_folder
 from endline.operations.verdicts import ANOMALOUS, NORMAL, Verdict, verdict_table
 from endline.published import PublishedModel
 
+FileState = tuple[tuple[int, ...], ...]
 log = logging.getLogger(__name__)
 
 
@@ -102,7 +103,9 @@ class Inspector:
         verdicts = scored_item(self.model, rows, features, maps=False).verdicts
         return verdicts[["sample_id", "score", "p_value", "flagged"]]
 
-    def judged(self, path: Path, shown: str, item_name: str, *, maps: bool = False) -> list[Judged]:
+    def judged(
+        self, path: Path, shown: str, item_name: str, *, maps: bool = False, others: Sequence[Path] = ()
+    ) -> list[Judged]:
         """Each item of a file with its verdict; nothing that a file holds, or lacks, raises.
 
         Args:
@@ -110,9 +113,10 @@ class Inspector:
             shown: name of the file in the table of verdicts.
             item_name: of its item, or the beginning of those of its items.
             maps: whether maps are wanted.
+            others: further files that its item is read from.
         """
-        before = _state(path)
-        digest = digest_of(path)
+        before = file_state(path, *others)
+        digest = digest_of(path, *others)
         items: list[Judged] = []
         try:
             for item, found in self.model.preparation.inspect_each(path, self.compute):
@@ -126,7 +130,7 @@ class Inspector:
             problem = f"{path} could not be judged ({_said(error)}): report this, with the file."
         finally:
             DECODED.forget()
-        if before is not None and before != _state(path):
+        if any(before) and before != file_state(path, *others):
             items, problem = [], f"{path} changed while it was read, or has gone: inspect it again when it is complete."
         if problem is not None:
             items.append(Judged(self.refused(item_name, shown, digest, problem), None))
@@ -153,26 +157,38 @@ class Inspector:
         return Verdict(sample_id, path, digest, word, *numbers, flagged, None, model.run, model.station)
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file; None where there is none."""
-    try:
-        about = path.stat()
-    except OSError:
-        return None
-    return about.st_size, about.st_mtime_ns
+def file_state(*paths: Path) -> FileState:
+    """Size, and times of change of content and rights, of each file; nothing of one that is not there.
+
+    Example:
+        >>> file_state(Path("absent.png"), Path("absent.tiff"))
+        ((), ())
+    """
+
+    def state(path: Path) -> tuple[int, ...]:
+        try:
+            about = path.stat()
+        except OSError:
+            return ()
+        return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+    return tuple(map(state, paths))
 
 
-def digest_of(path: Path) -> str:
-    """Digest of a file; empty where it cannot be read, of which the station has words of its own.
+def digest_of(*paths: Path) -> str:
+    """Digest of a file, or of the digests of several; empty where one cannot be read, of which the station has words.
 
     Example:
         >>> digest_of(Path("absent.png"))
         ''
     """
     try:
-        return file_digest(path) if path.is_file() else ""
+        digests = [file_digest(path) if path.is_file() else "" for path in paths]
     except OSError:
         return ""
+    if not all(digests):
+        return ""
+    return digests[0] if len(digests) == 1 else content_key(digests)
 
 
 def _said(error: Exception) -> str:

@@ -26,7 +26,7 @@ class Verdict:
     Attributes:
         sample_id: the item.
         path: of its file, as given, or relative to the folder that was given.
-        digest: SHA-256 of the file; empty where it could not be read.
+        digest: SHA-256 of the file, or a digest of those of several; empty where one could not be read.
         verdict: `normal`, `anomalous`, or `none`, which is not normal.
         score: raw, larger = more anomalous; NaN without a verdict.
         p_value: share of normal parts that score as high; NaN without a verdict.

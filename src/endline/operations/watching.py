@@ -10,11 +10,10 @@ from pathlib import Path
 from endline.errors import EndlineError
 from endline.evidence.station import Station, find_station
 from endline.operations.batch import Target, targets_in
-from endline.operations.inspection import Inspector, digest_of
+from endline.operations.inspection import FileState, Inspector, digest_of, file_state
 from endline.operations.verdicts import Verdict, VerdictFile, verdict_file
 
 SHARE = 20  # times as long as a look at the folder takes it is left alone
-State = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ class Arrivals:
 
     def __init__(self, folder: Path, station: Station, settle: float, leave: tuple[Path, ...] = ()) -> None:
         self._folder, self._station, self._settle, self._leave = folder, station, settle, leave
-        self._since: dict[str, tuple[State, float]] = {}
-        self._given: dict[str, State] = {}
+        self._since: dict[str, tuple[FileState, float]] = {}
+        self._given: dict[str, FileState] = {}
 
     @property
     def waiting(self) -> bool:
@@ -79,7 +78,7 @@ class Arrivals:
         before, self._since = self._since, {}
         ready = []
         for target in targets_in(self._folder, self._station, self._leave, empty=True):
-            state = _state(target.path)
+            state = file_state(*target.files)
             known, since = before.get(target.name, (None, now))
             since = since if known == state else now
             self._since[target.name] = (state, since)
@@ -152,23 +151,15 @@ def new_rows(target: Target, inspector: Inspector, table: VerdictFile) -> list[V
         return [inspector.refused(target.item, target.name, "", target.problem)]
     if not target.path.exists():
         return []  # a writer's temporary name
-    digest = digest_of(target.path)
+    digest = digest_of(*target.files)
     if table.judged(target.name, digest):
         return []
     other = table.first_of(digest)
     if other is not None and other != target.name:
         reason = f"{target.path} is a copy of {other}, which has its verdict: look for a recording that stands still."
         return [inspector.refused(target.item, target.name, digest, reason)]
-    return [item.verdict for item in inspector.judged(target.path, target.name, target.item)]
-
-
-def _state(path: Path) -> State:
-    """Size, and times of change of content and rights, of a file; nothing where there is none."""
-    try:
-        about = path.stat()
-    except OSError:
-        return ()
-    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
+    items = inspector.judged(target.path, target.name, target.item, others=target.others)
+    return [item.verdict for item in items]
 
 
 @contextmanager

@@ -92,17 +92,18 @@ def grouped(folder: Path, paths: Iterable[str]) -> Grouped:
     return found
 
 
-def judged_by(folder: Path, files: Iterable[Path]) -> set[Path]:
-    """Of the files of a folder the photograph of each part, or its scan where it has none; no mask.
+def items_of(folder: Path, files: Iterable[Path]) -> list[tuple[Path, ...]]:
+    """Of the files of a folder the photograph and the scan of each part, as far as it has both; no mask.
 
     Example:
         >>> folder = Path("raw")
-        >>> files = [folder / name for name in ("rgb/0.jpg", "xyz/0.ply", "xyz/1.ply")]
-        >>> sorted(path.as_posix() for path in judged_by(folder, files))
-        ['raw/rgb/0.jpg', 'raw/xyz/1.ply']
+        >>> found = items_of(folder, [folder / name for name in ("rgb/0.jpg", "xyz/0.ply", "xyz/1.ply")])
+        >>> [[path.as_posix() for path in item] for item in found]
+        [['raw/rgb/0.jpg', 'raw/xyz/0.ply'], ['raw/xyz/1.ply']]
     """
     names = [path.relative_to(folder).as_posix() for path in files]
-    return {folder / name for each in grouped(folder, names).files.values() if (name := each.photograph or each.scan)}
+    pairs = [(each.photograph, each.scan) for each in grouped(folder, names).files.values()]
+    return [tuple(folder / name for name in pair if name) for pair in pairs if any(pair)]
 
 
 def role_of(folder: Path, path: str) -> tuple[Role, Key, bool]:

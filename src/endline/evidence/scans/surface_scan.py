@@ -16,7 +16,7 @@ from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.index import index_scans, part_settings
 from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
-from endline.evidence.scans.roles import SUFFIXES, judged_by
+from endline.evidence.scans.roles import SUFFIXES, items_of
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
 from endline.samples import TRAIN, Index
@@ -108,7 +108,7 @@ STATION = Station(
     exhibits=exhibits,
     simulate=simulate,
     suffixes=SUFFIXES,
-    judged_by=judged_by,
+    groups=items_of,
     more_training="take more of them (shots)",
     masks=masks,
 )
