@@ -118,7 +118,7 @@ def inspect(
 
     with plain_errors():
         _check_names(files)
-        chosen = chosen_model(checked_project(env), station, run, env, "mirror_audio")
+        chosen = chosen_model(checked_project(env), station, run, env)
         run_inspect(files, chosen, output=output, maps=maps, workers=workers)
 
 
@@ -150,7 +150,7 @@ def watch(
 
     with plain_errors():
         settings = WatchSettings(every, settle)
-        _, model = chosen_model(checked_project(env), station, run, env, "mirror_audio")
+        _, model = chosen_model(checked_project(env), station, run, env)
         run_watch(folder, model, output, settings, once=once)
 
 
@@ -168,7 +168,7 @@ def recalibrate(rate: float, station: str | None, run: str | None, env: str | No
 
     with plain_errors():
         project = checked_project(env)
-        _, model = chosen_model(project, station, run, env, "mirror_audio")
+        _, model = chosen_model(project, station, run, env)
         for line in publish(project, model, rate, env).lines():
             click.echo(line)
 
@@ -189,7 +189,7 @@ def stream(
 
     with plain_errors():
         _check_names((file,))
-        _, model = chosen_model(checked_project(env), station, None, env, station)
+        _, model = chosen_model(checked_project(env), station, None, env)
         run_stream(model, file, window, hop, rate)
 
 

@@ -92,6 +92,16 @@ def unkept_rate(rate: float, parts: int, name: str = "calibrating parts") -> str
     )
 
 
+def beware(reason: str) -> str:
+    """What a user is told where the stated rate cannot be promised.
+
+    Example:
+        >>> beware("4 held-out cycles can promise no false-alarm rate below 20 %")
+        'Beware: 4 held-out cycles can promise no false-alarm rate below 20 %. Verdicts keep the rate that can be ...'
+    """
+    return f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts."
+
+
 def conformal_threshold(held_out: Numbers, rate: float) -> float:
     """Scores above it are flagged: the ceil((1 - rate)(n + 1))-th smallest held-out score.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from endline.errors import EndlineError
+from endline.evaluation.thresholds import beware
 from endline.evidence.station import find_station
 from endline.operations.batch import Judge, Target, map_file, targets_of
 from endline.operations.batch_progress import BatchProgress
@@ -45,7 +46,7 @@ def run_inspect(
     judge = Judge(Inspector(model), folder, maps)
     seen = _listed(judge, targets, workers) if output is None else _tabled(judge, targets, workers, output)
     if reason := model.calibration.rate_reason:
-        click.echo(f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts.")
+        click.echo(beware(reason))
     if seen.refused:
         items = "files" if seen.items == seen.files else "items"
         where = "above" if output is None else f"the column reason of {output}"

@@ -10,6 +10,7 @@ from endline.errors import EndlineError
 from endline.evidence.station import find_station, station_names
 from endline.published import ABOUT, PublishedModel
 
+DEFAULT = "mirror_audio"  # the station where none is named
 SHOWN = 3  # runs that a refusal names
 
 
@@ -41,22 +42,19 @@ def model_folder(source: str | Path, project: Path, env: str | None = None) -> P
     return model_of_run(project, text, env)
 
 
-def chosen_model(
-    project: Path, station: str | None, run: str | None, env: str | None, default: str
-) -> tuple[Path, PublishedModel]:
-    """Folder and model of the options `--station` and `--run`, of which one is enough.
+def chosen_model(project: Path, station: str | None, run: str | None, env: str | None) -> tuple[Path, PublishedModel]:
+    """Folder and model of the options `--station` and `--run`, of which one is enough; `DEFAULT` without both.
 
     Args:
         project: the project's folder.
         station: its name; None where it was not given.
         run: as `model_folder` takes its source; None for the newest of the station.
         env: overlay of the configuration.
-        default: the station where neither was given.
 
     Raises:
         EndlineError: as `model_folder` and `PublishedModel.load`, and for a run of another station.
     """
-    folder = model_folder(run, project, env) if run else latest_model(project, station or default, env)
+    folder = model_folder(run, project, env) if run else latest_model(project, station or DEFAULT, env)
     model = PublishedModel.load(folder)
     if station is not None and find_station(station).name != model.station:
         raise EndlineError(f"The run {run} is of the station {model.station}: leave out --station={station}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from endline.errors import EndlineError
 from endline.evaluation.calibration import Calibration
+from endline.evaluation.thresholds import beware
 from endline.files import whole
 from endline.operations.model_folders import models_root
 from endline.published import PublishedModel
@@ -78,7 +79,7 @@ def promise(calibration: Calibration) -> str:
     if calibration.bound is None:
         return f"Nothing is promised: {calibration.rule} fits a distribution to {calibration.n_units} held-out parts."
     if reason := calibration.rate_reason:
-        return f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts."
+        return beware(reason)
     usual = "" if calibration.bound <= calibration.rate else f", usually {100 * calibration.rate:.3g} %"
     return (
         f"Promised: at most {100 * calibration.bound:.3g} % of normal parts are flagged{usual} "

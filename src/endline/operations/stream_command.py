@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from endline.errors import EndlineError
-from endline.evaluation.thresholds import unkept_rate
+from endline.evaluation.thresholds import beware, unkept_rate
 from endline.evidence.station import find_station
 from endline.operations.stream_promise import cycle_promise, window_promise
 from endline.operations.streaming import (
@@ -99,7 +99,7 @@ def run_stream(model: PublishedModel, file: Path, window: int | None, hop: float
     click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
     click.echo(running.promise)
     if running.reason:
-        click.echo(f"Beware: {running.reason}. Verdicts keep the rate that can be promised: record more good parts.")
+        click.echo(beware(running.reason))
     refused = 0
     for verdict in running.verdicts:
         where = running.where(verdict)

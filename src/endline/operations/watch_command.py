@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from endline.evaluation.thresholds import beware
 from endline.operations.inspection import Inspector
 from endline.operations.verdicts import ANOMALOUS, NONE, Verdict
 from endline.operations.watching import WatchSettings, watch
@@ -23,7 +24,7 @@ def run_watch(
 
     click.echo(f"The run {model.run} of {model.station} judges what comes into {folder}; Ctrl-C ends it.")
     if reason := model.calibration.rate_reason:
-        click.echo(f"Beware: {reason}. Verdicts keep the rate that can be promised: record more good parts.")
+        click.echo(beware(reason))
     watch(folder, Inspector(model), output, settings, tell, once=once)
     counts = f"{words[ANOMALOUS]} anomalous, {words[NONE]} without a verdict"
     click.echo(f"Ended: {words.total()} items, {counts}: {output}")

@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 
 def arrays_of(detector: Detector[Any]) -> Arrays:
     """What of the evidence a detector reads."""
-    d = detector
-    return Arrays(d.required, d.optional, d.input_type, d.light, d.modality)
+    return Arrays(detector.required, detector.optional, detector.input_type, detector.light, detector.modality)
 
 
 def choose(
