@@ -121,6 +121,15 @@ class Detector(ABC, Generic[ConfigT]):
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:
         """Empty model, on the CPU, for arrays of these shapes (one sample's) and this number of training samples."""
 
+    def _assembled(self, members: Mapping[str, "Detector[Any]"], shapes: Shapes, samples: int) -> nn.Module:
+        """A module that holds the empty models of other detectors, which see the same maps, by name."""
+        model = nn.Module()
+        for name, member in members.items():
+            member.pyramid = self.pyramid
+            member.model = member._build(shapes, samples)
+            model.add_module(name, member.model)
+        return model
+
     @abstractmethod
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fill the built model from normal samples alone; returns the losses of the epochs."""

@@ -82,6 +82,17 @@ def shrunk_precision(covariance: Tensor, shrinkage: float) -> Tensor:
     return precision.contiguous()  # in rows, as it is loaded: another order of its memory rounds otherwise
 
 
+def top_mean(values: Tensor, share: float) -> Tensor:
+    """Mean (n,) of the largest share of the values (n, ...) of each sample, of one at least.
+
+    Example:
+        >>> top_mean(torch.tensor([[[1.0, 5.0], [3.0, 2.0]]]), 0.5)
+        tensor([4.])
+    """
+    values = values.flatten(1)
+    return values.topk(max(1, round(share * values.shape[1])), dim=1).values.mean(1)
+
+
 def squared_mahalanobis(away: Tensor, precision: Tensor) -> Tensor:
     """Addends (..., d) of the squared Mahalanobis distances of deviations (..., d) from the mean.
 

@@ -13,7 +13,8 @@ from endline.detectors.scans.fpfh_patchcore import FPFHPatchcore, FPFHPatchcoreC
 from endline.detectors.scans.surface_autoencoder import SurfaceAutoencoder, SurfaceNetworkConfig
 from endline.detectors.scans.surface_gan import SurfaceGAN, SurfaceGANConfig
 from endline.detectors.scans.surface_variation import SurfaceVariation, SurfaceVariationConfig
-from endline.detectors.scans.surfaces import Surfaces, SurfaceSettings, occupancy, top_mean
+from endline.detectors.scans.surfaces import Surfaces, SurfaceSettings, occupancy
+from endline.detectors.statistics import top_mean
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 

@@ -92,11 +92,7 @@ class PositionFlow(Detector[PositionFlowConfig]):
         """Both models, and level and spread of the flow: of the logarithm of its score, and of its map."""
         self.gaussians = PositionGaussian(PositionGaussianConfig(components=self.config.positions), self.compute)
         self.flow = CSFlow(self.config.flow, self.compute)
-        model = nn.Module()
-        for name, member in (("gaussians", self.gaussians), ("flow", self.flow)):
-            member.pyramid = self.pyramid
-            member.model = member._build(shapes, samples)
-            model.add_module(name, member.model)
+        model = self._assembled({"gaussians": self.gaussians, "flow": self.flow}, shapes, samples)
         model.register_buffer("level", torch.zeros(2))
         model.register_buffer("spread", torch.ones(2))
         return model

@@ -13,6 +13,7 @@ from endline.detectors.maps.map_statistics import LEAST, Pooled, fitted_pooled, 
 from endline.detectors.maps.neighbourhoods import brought_to, locally_averaged, taken_scales
 from endline.detectors.maps.positions import SUMS, moments, parts, together, whitening
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import top_mean
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 
@@ -175,7 +176,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         distances = torch.cat([self._fit_positions(positions, halves) for positions in at], 1)
         whole = self._fit_pooled(halves)
         if len(halves) == 2:
-            for number, held_out in enumerate((distances, self._local(distances), whole)):
+            for number, held_out in enumerate((distances, top_mean(distances, self.config.top_share), whole)):
                 model.level[number] = held_out.mean()
                 model.spread[number] = held_out.std(correction=0).clamp(min=LEAST)
         return ()
@@ -214,16 +215,14 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         others = [fitted_pooled(half) for half in reversed(of_halves)]
         return torch.cat([other.distances(half) for other, half in zip(others, of_halves, strict=True)])
 
-    def _local(self, distances: Tensor) -> Tensor:
-        """Mean (n,) of the largest share of distances (n, positions)."""
-        return distances.topk(max(1, round(self.config.top_share * distances.shape[1])), dim=1).values.mean(1)
-
     def _score(self, batch: Batch) -> Scored:
         """Local score and weighted global score, (batch,), and the map (batch, H, W)."""
         model = self.model
         distances = log_distances(model.vectors(batch), model.mean, model.whitening)
         pooled = Pooled(*(each.double() for each in (model.pooled_mean, model.pooled_gain, model.precision)))
-        raw = torch.stack([self._local(distances), pooled.distances(model.statistics(batch)).float()], 1)
+        raw = torch.stack(
+            [top_mean(distances, self.config.top_share), pooled.distances(model.statistics(batch)).float()], 1
+        )
         own = (raw - model.level[1:]) / model.spread[1:]
         away = (distances - model.level[0]) / model.spread[0]
         score = own[:, 0] + self.config.pooled_weight * own[:, 1]

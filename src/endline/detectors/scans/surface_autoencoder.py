@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Shapes
+from endline.detectors.base import Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scans.surfaces import ARRAYS, BATCH, Surfaces, SurfaceSettings, top_mean
+from endline.detectors.scans.surfaces import BATCH, SurfaceDetector, Surfaces, SurfaceSettings
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import top_mean
 from endline.detectors.strided_trunks import Autoencoder, Trunk
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
@@ -63,7 +64,7 @@ class SurfaceNetwork(nn.Module):
         self.autoencoder = Autoencoder(config.trunk)
 
 
-class SurfaceAutoencoder(Detector[SurfaceNetworkConfig]):
+class SurfaceAutoencoder(SurfaceDetector[SurfaceNetworkConfig]):
     """Squared error of an autoencoder's image of a scan.
 
     Bergmann et al. 2022 ("The MVTec 3D-AD Dataset", section 4: depth AE and voxel AE of table 6.2 of the thesis) press
@@ -84,8 +85,6 @@ class SurfaceAutoencoder(Detector[SurfaceNetworkConfig]):
     """
 
     Config = SurfaceNetworkConfig
-    default_modality = "3d"
-    required = ARRAYS
     model: SurfaceNetwork
 
     def _build(self, shapes: Shapes, samples: int) -> SurfaceNetwork:
@@ -100,9 +99,6 @@ class SurfaceAutoencoder(Detector[SurfaceNetworkConfig]):
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error."""
         return self._squares(batch).mean()
-
-    def _beyond(self, batch: Batch) -> Tensor:
-        return self.model.surfaces.outside(batch)
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and the mean error of the layers as a map (batch, side, side)."""

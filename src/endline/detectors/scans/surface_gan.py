@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.adversarial import gradient_penalty
-from endline.detectors.base import Detector, Shapes
+from endline.detectors.base import Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.scans.surface_autoencoder import SurfaceNetworkConfig
-from endline.detectors.scans.surfaces import ARRAYS, BATCH, Surfaces, top_mean
+from endline.detectors.scans.surfaces import BATCH, SurfaceDetector, Surfaces
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import top_mean
 from endline.detectors.strided_trunks import Decoder, Discriminator, Encoder
 from endline.detectors.training import Turn, train
 from endline.errors import EndlineError
@@ -71,7 +72,7 @@ class SurfaceAdversaries(nn.Module):
         return picture
 
 
-class SurfaceGAN(Detector[SurfaceGANConfig]):
+class SurfaceGAN(SurfaceDetector[SurfaceGANConfig]):
     """Residual of a scan and of the critic's features after encoder and generator.
 
     Schlegl et al., "f-AnoGAN: Fast unsupervised anomaly detection with generative adversarial networks", Medical Image
@@ -92,8 +93,6 @@ class SurfaceGAN(Detector[SurfaceGANConfig]):
     """
 
     Config = SurfaceGANConfig
-    default_modality = "3d"
-    required = ARRAYS
     model: SurfaceAdversaries
 
     def _build(self, shapes: Shapes, samples: int) -> SurfaceAdversaries:
@@ -130,9 +129,6 @@ class SurfaceGAN(Detector[SurfaceGANConfig]):
         """Mean squared residual, and that of the features."""
         squares, features = self._residuals(batch)
         return squares.mean() + self.config.feature_weight * features.mean()
-
-    def _beyond(self, batch: Batch) -> Tensor:
-        return self.model.surfaces.outside(batch)
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and the mean squared residual of the layers as a map (batch, side, side)."""

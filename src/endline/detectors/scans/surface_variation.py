@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from endline.detectors.base import Detector, Shapes
+from endline.detectors.base import Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.scans.surfaces import ARRAYS, BATCH, Surfaces, SurfaceSettings, top_mean
+from endline.detectors.scans.surfaces import BATCH, SurfaceDetector, Surfaces, SurfaceSettings
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import top_mean
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
@@ -55,7 +56,7 @@ class MeanSurface(nn.Module):
         self.register_buffer("deviation", torch.ones(size))
 
 
-class SurfaceVariation(Detector[SurfaceVariationConfig]):
+class SurfaceVariation(SurfaceDetector[SurfaceVariationConfig]):
     """Distance of every pixel or voxel from its mean in training, in units of its own deviation.
 
     The variation model of Bergmann et al., "The MVTec 3D-AD Dataset for Unsupervised 3D Anomaly Detection and
@@ -75,8 +76,6 @@ class SurfaceVariation(Detector[SurfaceVariationConfig]):
     """
 
     Config = SurfaceVariationConfig
-    default_modality = "3d"
-    required = ARRAYS
     model: MeanSurface
 
     def _build(self, shapes: Shapes, samples: int) -> MeanSurface:
@@ -97,9 +96,6 @@ class SurfaceVariation(Detector[SurfaceVariationConfig]):
         model.mean.copy_(mean)
         model.deviation.copy_((deviation.square() + least.square()).sqrt())
         return ()
-
-    def _beyond(self, batch: Batch) -> Tensor:
-        return self.model.surfaces.outside(batch)
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and the mean distance of the layers as a map (batch, side, side)."""

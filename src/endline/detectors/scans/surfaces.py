@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from endline.detectors.base import Detector
 from endline.errors import EndlineError
 from endline.feature_set import Batch
 
@@ -14,6 +16,7 @@ BATCH = 16
 REPRESENTATIONS = ("depth", "voxel")
 GRID = 32  # what the convolutions need a side to be a multiple of
 ARRAYS = ("depth", "depth_mask")
+SettingsT = TypeVar("SettingsT", bound="SurfaceSettings")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,22 @@ class Surfaces(nn.Module):
         return (beyond & inside).flatten(1).float().mean(1) / inside.flatten(1).float().mean(1).clamp(min=1e-6)
 
 
+class SurfaceDetector(Detector[SettingsT]):
+    """What the baselines on whole scans share: what they read, and that depths beyond those of the training count.
+
+    Example:
+        >>> SurfaceDetector.required
+        ('depth', 'depth_mask')
+    """
+
+    default_modality = "3d"
+    required = ARRAYS
+
+    def _beyond(self, batch: Batch) -> Tensor:
+        surfaces: Surfaces = self.model.get_submodule("surfaces")  # type: ignore[assignment]  # each model has one
+        return surfaces.outside(batch)
+
+
 def occupancy(share: Tensor, inside: Tensor, settings: SurfaceSettings) -> Tensor:
     """Share (n, layers, side, side) of the pixels of a cell whose point lies in a layer or before it.
 
@@ -120,17 +139,6 @@ def occupancy(share: Tensor, inside: Tensor, settings: SurfaceSettings) -> Tenso
     grid.scatter_add_(1, (layer * side**2 + cell).flatten(1), inside.to(share.dtype).flatten(1))  # whole numbers
     pixels = torch.bincount(cell.flatten(), minlength=side**2).clamp(min=1)
     return grid.reshape(-1, layers, side, side).cumsum(1) / pixels.reshape(side, side)
-
-
-def top_mean(anomaly_map: Tensor, share: float) -> Tensor:
-    """Mean (n,) of the largest share of the values of maps (n, height, width), of one at least.
-
-    Example:
-        >>> top_mean(torch.tensor([[[1.0, 5.0], [3.0, 2.0]]]), 0.5)
-        tensor([4.])
-    """
-    values = anomaly_map.flatten(1)
-    return values.topk(max(1, round(share * values.shape[1])), dim=1).values.mean(1)
 
 
 def _foreground(batch: Batch) -> tuple[Tensor, Tensor]:

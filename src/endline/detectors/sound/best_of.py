@@ -118,15 +118,12 @@ class BestOf(Detector[BestOfConfig]):
 
     def _build(self, shapes: Shapes, samples: int) -> nn.Module:
         """Both networks, and the figures of the choice."""
-        config, model = self.config.members, nn.Module()
+        config = self.config.members
         self.members: dict[str, Detector[Any]] = {
             "autoencoder": AutoencoderOutlierExposure(config["autoencoder"], self.compute),
             "mobilenet": MobilenetOutlierExposure(config["mobilenet"], self.compute),
         }
-        for name, member in self.members.items():
-            member.pyramid = self.pyramid
-            member.model = member._build(shapes, samples)
-            model.add_module(name, member.model)
+        model = self._assembled(self.members, shapes, samples)
         model.register_buffer("chosen", torch.tensor(0))
         for figure in ("auroc", "width"):
             model.register_buffer(figure, torch.zeros(len(self.members)))
