@@ -29,7 +29,7 @@ def photograph_columns(path: Path, megapixels: float = MEGAPIXELS) -> Columns:
     return {
         "height": height,
         "width": width,
-        "peak": None if read.peak is None else read.peak,
+        "peak": read.peak,
         "look_hash": look_of(read.values),
         "photograph_digest": file_digest(path),
         **file_facts(path),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import FileRejected
-from endline.evidence.scans.ply import text_columns
+from endline.evidence.scans.cloud_points import check_points, records, text_columns, xyz
 
 LONGEST = 65536  # bytes of a header
 CUT = ("the PCD file is cut short", "copy it again from its source")
@@ -40,24 +40,20 @@ class Header(NamedTuple):
         return self.width * self.height
 
 
-def read_pcd(path: Path, most: int) -> NDArray[np.float32]:
+def read_pcd(path: Path, megapixels: float) -> NDArray[np.float32]:
     """Points (n, 3) of a PCD file, or (height, width, 3) of an organised one.
 
     Args:
         path: of the file.
-        most: largest number of points.
+        megapixels: largest number of points, in millions.
 
     Raises:
-        FileRejected: for a damaged header, x, y or z that is missing, more points than `most`, or points cut short.
+        FileRejected: for a damaged header, x, y or z that is missing, more points than that, or points cut short.
         OSError: when the disk or the rights to it fail.
     """
     with path.open("rb") as file:
         header = read_header(file)
-        if header.points > most:
-            raise FileRejected(
-                f"the scan has {header.points / 1e6:.4g} million points, more than the limit of {most / 1e6:g}",
-                f"thin it out, or raise the limit (--params=max_megapixels={-(-header.points // 1_000_000)})",
-            )
+        check_points(header.points, megapixels)
         if header.data == "ascii":
             names = [name for name, _, count in header.fields for _ in range(count)]
             points = text_columns(file, header.points, names, CUT)
@@ -117,12 +113,8 @@ def _binary(file: IO[bytes], header: Header) -> NDArray[np.float32]:
             "formats": [(kind, (count,)) if count != 1 else kind for _, kind, count in header.fields],
         }
     )
-    data = file.read(header.points * layout.itemsize)
-    if len(data) < header.points * layout.itemsize:
-        raise FileRejected(*CUT)
-    points = np.frombuffer(data, layout)
-    place = {name: f"{number}" for number, (name, _, _) in enumerate(header.fields)}
-    return np.stack([points[place[axis]].astype(np.float32) for axis in "xyz"], axis=-1)
+    points = records(file, header.points, layout, CUT)
+    return xyz({name: points[f"{number}"] for number, (name, _, _) in enumerate(header.fields)})
 
 
 def _compressed(file: IO[bytes], header: Header) -> NDArray[np.float32]:
@@ -139,7 +131,7 @@ def _compressed(file: IO[bytes], header: Header) -> NDArray[np.float32]:
         name: np.frombuffer(plain, kind, header.points * count, start)
         for (name, kind, count), start in zip(header.fields, starts.tolist(), strict=False)
     }
-    return np.stack([columns[axis].astype(np.float32) for axis in "xyz"], axis=-1)
+    return xyz(columns)
 
 
 def unpacked(data: bytes, length: int) -> bytes:

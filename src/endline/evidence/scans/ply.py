@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import FileRejected
+from endline.evidence.scans.cloud_points import check_points, records, text_columns, xyz
 
 TYPES = {
     **dict.fromkeys(("char", "int8"), "i1"),
@@ -48,7 +49,7 @@ class Header(NamedTuple):
     shape: tuple[int, int] | None
 
 
-def read_ply(path: Path, most: int) -> NDArray[np.float32]:
+def read_ply(path: Path, megapixels: float) -> NDArray[np.float32]:
     """Points (n, 3) of a PLY file, or (rows, columns, 3) of one whose header tells rows and columns.
 
     Rows and columns are those of `obj_info num_cols` and `num_rows`, as range scans have them, or of comments that say
@@ -57,21 +58,17 @@ def read_ply(path: Path, most: int) -> NDArray[np.float32]:
 
     Args:
         path: of the file.
-        most: largest number of points.
+        megapixels: largest number of points, in millions.
 
     Raises:
-        FileRejected: for a damaged header, x, y or z that is missing, more points than `most`, or points cut short.
+        FileRejected: for a damaged header, x, y or z that is missing, more points than that, or points cut short.
         OSError: when the disk or the rights to it fail.
     """
     with path.open("rb") as file:
         header = read_header(file)
         if not header.first:
             raise FileRejected("its vertices are not the first element of the PLY file", "export the vertices alone")
-        if header.vertices > most:
-            raise FileRejected(
-                f"the scan has {header.vertices / 1e6:.4g} million points, more than the limit of {most / 1e6:g}",
-                f"thin it out, or raise the limit (--params=max_megapixels={-(-header.vertices // 1_000_000)})",
-            )
+        check_points(header.vertices, megapixels)
         points = _text(file, header) if header.order == "" else _binary(file, header)
     return points.reshape(*header.shape, 3) if header.shape else points
 
@@ -143,29 +140,8 @@ def _damaged() -> list[str]:
 
 def _binary(file: IO[bytes], header: Header) -> NDArray[np.float32]:
     layout = np.dtype([(name, header.order + kind) for name, kind in header.fields])
-    data = file.read(header.vertices * layout.itemsize)
-    if len(data) < header.vertices * layout.itemsize:
-        raise FileRejected(*CUT)
-    vertices = np.frombuffer(data, layout)
-    return np.stack([vertices[axis].astype(np.float32) for axis in "xyz"], axis=-1)
+    return xyz(records(file, header.vertices, layout, CUT))
 
 
 def _text(file: IO[bytes], header: Header) -> NDArray[np.float32]:
     return text_columns(file, header.vertices, [name for name, _ in header.fields], CUT)
-
-
-def text_columns(file: IO[bytes], count: int, names: list[str], cut: tuple[str, str]) -> NDArray[np.float32]:
-    """x, y and z (count, 3) of the next lines of a text, whose columns have these names.
-
-    Raises:
-        FileRejected: `cut` where there are fewer lines or numbers in a line.
-    """
-    chosen = [names.index(axis) for axis in "xyz"]
-    lines = [line for line, _ in zip(file, range(count), strict=False)]
-    words = [line.split() for line in lines]
-    if len(words) < count or any(len(line) < len(names) for line in words):
-        raise FileRejected(*cut)
-    try:
-        return np.array([[line[column] for column in chosen] for line in words], np.float32).reshape(-1, 3)
-    except ValueError as error:
-        raise FileRejected("a vertex is no number", "export it again from its source") from error

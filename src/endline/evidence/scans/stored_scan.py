@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from endline.errors import FileRejected
 from endline.evidence.images.decoding import MEGAPIXELS, decode_image
+from endline.evidence.scans.cloud_points import check_points
 from endline.evidence.scans.pcd import read_pcd
 from endline.evidence.scans.ply import read_ply
 
@@ -80,19 +81,6 @@ def decode_scan(path: Path, megapixels: float = MEGAPIXELS) -> StoredScan:
         return decoder(path, megapixels)
 
 
-def check_megapixels(count: int, megapixels: float) -> None:
-    """Refuse more pixels or points than `megapixels` million.
-
-    Raises:
-        FileRejected: for more.
-    """
-    if count > megapixels * 1e6:
-        raise FileRejected(
-            f"the scan has {count / 1e6:.4g} million points, more than the limit of {megapixels:g}",
-            f"crop it, thin it out, or raise the limit (--params=max_megapixels={-(-count // 1_000_000)})",
-        )
-
-
 @contextmanager
 def _damage() -> Iterator[None]:
     try:
@@ -111,7 +99,7 @@ def _tiff(path: Path, megapixels: float) -> StoredScan:
     size = path.stat().st_size
     with tifffile.TiffFile(path) as file:
         series = file.series[0]  # of pages: tifffile may write an image of x, y and z row by row
-        check_megapixels(series.size // (3 if 3 in series.shape else 1), megapixels)
+        check_points(series.size // (3 if 3 in series.shape else 1), megapixels)
         for page in series.pages:
             if page is None or not page.databytecounts or min(page.databytecounts) == 0:
                 raise FileRejected(*DAMAGED)
@@ -186,7 +174,7 @@ def _loaded(file: Any, megapixels: float) -> NDArray[Any]:
     if dtype.kind not in "fiu":
         raise FileRejected(f"its values are of the type {dtype}, no numbers", "export it as float32")
     count = int(np.prod(shape, dtype=np.int64))
-    check_megapixels(count // (shape[-1] if len(shape) and shape[-1] == 3 else 1), megapixels)
+    check_points(count // (shape[-1] if len(shape) and shape[-1] == 3 else 1), megapixels)
     data = head.read() + file.read(count * dtype.itemsize)
     values = np.frombuffer(data, dtype, count)
     return values.reshape(shape, order="F" if fortran else "C")
@@ -208,14 +196,14 @@ def _of_array(values: NDArray[Any]) -> StoredScan:
 
 
 def _ply(path: Path, megapixels: float) -> StoredScan:
-    return _of_points(read_ply(path, int(megapixels * 1e6)), megapixels)
+    return _of_points(read_ply(path, megapixels))
 
 
 def _pcd(path: Path, megapixels: float) -> StoredScan:
-    return _of_points(read_pcd(path, int(megapixels * 1e6)), megapixels)
+    return _of_points(read_pcd(path, megapixels))
 
 
-def _of_points(points: NDArray[np.float32], megapixels: float) -> StoredScan:
+def _of_points(points: NDArray[np.float32]) -> StoredScan:
     """A scan of points (n, 3), or (height, width, 3) where the cloud is organised."""
     x, y, z = (np.ascontiguousarray(points[..., axis]) for axis in range(3))
     return StoredScan(z, x, y)
