@@ -49,7 +49,7 @@ def saved(folder, images: list[np.ndarray]) -> pd.DataFrame:
 
 def test_parts_at_any_angle_and_place_come_to_one_pose():
     images = poses(12)
-    alignment = Alignment.fit(images)
+    alignment = Alignment.fit(list(map(find_part, images)))
     aligned = [alignment.aligned(image, (48, 48)) for image in poses(6, seed=1)]
     assert likeness(aligned) > 0.97
     assert likeness([torch.tensor(image / 255).permute(2, 0, 1).float() for image in images]) < 0.8
@@ -59,7 +59,7 @@ def test_a_half_turn_is_told_apart():
     picture = np.repeat(np.zeros((SIZE, SIZE, 1)), 3, 2)
     picture[54:74, 30:98] = 120
     picture[54:74, 80:98] = 220  # a bar that is lighter at one end
-    alignment = Alignment.fit([laid(angle, 0, 0, picture) for angle in (0, 0.4, 2.0, np.pi)])
+    alignment = Alignment.fit([find_part(laid(angle, 0, 0, picture)) for angle in (0, 0.4, 2.0, np.pi)])
     one, other = (alignment.aligned(laid(angle, 3, -4, picture), (48, 48)) for angle in (0.2, 0.2 + np.pi))
     assert likeness([one, other]) > 0.97
 
@@ -73,7 +73,7 @@ def test_the_mask_of_a_part_goes_with_it(tmp_path):
     photograph, mask = laid(1.0, 5, 5), laid(1.0, 5, 5, inside)[..., 0] > 100
     Image.fromarray(photograph).save(tmp_path / "photograph.png")
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    preparation = ImagePreparation(alignment=Alignment.fit(images))
+    preparation = ImagePreparation(alignment=Alignment.fit(list(map(find_part, images))))
     made = preparation.mask(tmp_path / "mask.png", (64, 64), tmp_path / "photograph.png")
     straight = preparation.posed(laid(0.0, 0, 0), (64, 64))[0]
     hole = np.argwhere(made).mean(0)
@@ -117,20 +117,20 @@ def test_an_unknown_choice_is_refused(tmp_path):
 
 
 def test_a_photograph_without_a_part_is_shown_as_it_lies():
-    alignment = Alignment.fit(poses(6))
+    alignment = Alignment.fit(list(map(find_part, poses(6))))
     empty = np.full((SIZE, SIZE, 3), 20, np.uint8)
     assert torch.allclose(alignment.aligned(empty, (16, 16)), torch.tensor(20 / 255), atol=1e-3)
 
 
 def test_the_pose_does_not_hang_on_resolution():
-    alignment = Alignment.fit(poses(8))
+    alignment = Alignment.fit(list(map(find_part, poses(8))))
     large = np.asarray(Image.fromarray(laid(0.7, 4, 2)).resize((2 * SIZE, 2 * SIZE)))
     pair = [alignment.aligned(image, (48, 48)) for image in (laid(0.7, 4, 2), large)]
     assert likeness(pair) > 0.99
 
 
 def test_the_preparation_comes_back_from_plain():
-    preparation = ImagePreparation(alignment=Alignment.fit(poses(4)))
+    preparation = ImagePreparation(alignment=Alignment.fit(list(map(find_part, poses(4)))))
     assert ImagePreparation.from_plain(preparation.plain()) == preparation
 
 

@@ -1,7 +1,7 @@
 """Parts photographed at any angle and place, brought to one pose: found before the background, moved and turned."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +17,7 @@ from endline.errors import EndlineError
 from endline.evidence.images.finding_parts import (
     ANGLES,
     SMALL,
+    Found,
     background_of,
     find_part,
     reduced,
@@ -35,6 +36,7 @@ MARGIN = 1.08  # what is shown around a part, as a multiple of its largest radiu
 ROUNDS = 3  # in which the mean picture and the angles towards it are found
 LOOK = 24  # pixels of a side of the looks by which it is judged whether parts become more alike
 GAIN = 0.1  # by which their mean correlation must rise
+Colour = NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +55,7 @@ class Alignment:
     Example:
         >>> image = np.zeros((96, 96, 3), np.uint8)
         >>> image[30:60, 20:50] = 200
-        >>> alignment = Alignment.fit([image, np.rot90(image)])
+        >>> alignment = Alignment.fit([find_part(image), find_part(np.rot90(image))])
         >>> alignment.aligned(image, (32, 32)).shape
         torch.Size([3, 32, 32])
     """
@@ -62,17 +64,16 @@ class Alignment:
     reference: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def fit(cls, images: Iterable[NDArray[np.uint8]]) -> Self:
-        """Pose of the parts in photographs (H, W, 3): each is turned towards their mean, which is found in rounds.
+    def fit(cls, parts: Sequence[Found | None]) -> Self:
+        """Pose of parts as `find_part` finds them: each is turned towards their mean, which is found in rounds.
 
         Raises:
-            EndlineError: when in more than one of ten no part is found before the background.
+            EndlineError: when more than one of ten was not found.
         """
-        seen = list(images)
-        found = [part for part in map(find_part, seen) if part is not None]
-        if len(found) < max(1, (1 - FAILED) * len(seen)):
+        found = [part for part in parts if part is not None]
+        if len(found) < max(1, (1 - FAILED) * len(parts)):
             raise EndlineError(
-                f"In {len(seen) - len(found)} of {len(seen)} photographs no part stands out from a background of one "
+                f"In {len(parts) - len(found)} of {len(parts)} photographs no part stands out from a background of one "
                 "colour: choose alignment=as_is, or photograph the parts as a whole before a plain background."
             )
         radius = MARGIN * float(np.quantile([part.radius for part in found], 0.95))
@@ -98,18 +99,34 @@ class Alignment:
         Args:
             pixels: what is moved and turned, (H, W, channels).
             size: (height, width).
-            photograph: (H, W, 3), by which the pose is found; None: `pixels`.
+            photograph: (H, W, 3), by which the pose is found, and whose mask `pixels` is; None: `pixels` themselves.
         """
         image = pixels if photograph is None else photograph
-        height, width = image.shape[:2]
-        unit, part = max(height, width), find_part(image)
+        part = find_part(image)
+        behind = np.zeros(pixels.shape[2], np.float32) if photograph is not None else None
+        return self.placed(pixels, part, size, behind)
+
+    def placed(
+        self, pixels: NDArray[np.uint8], part: Found | None, size: tuple[int, int], behind: Colour | None = None
+    ) -> Tensor:
+        """Pixels (H, W, channels) in the common pose of the part that was found: (channels, *size), in [0, 1].
+
+        Args:
+            pixels: what is moved and turned.
+            part: where it lies; None: shown from its middle as it lies.
+            size: (height, width).
+            behind: (channels,) what lies outside of the circle or of the photograph; None: the background's colour.
+        """
+        height, width = pixels.shape[:2]
+        unit = max(height, width)
         if part is None:
-            middle, steps, background = (0.5, 0.5), 0.0, background_of(reduced(image, SMALL))
+            middle, steps = (0.5, 0.5), 0.0
         else:
-            middle, background = (part.down * unit / height, part.right * unit / width), part.background
+            middle = (part.down * unit / height, part.right * unit / width)
             steps = turn_towards(weighted(part.polar), np.asarray(self.reference, np.float32))
-        behind = torch.tensor(background) if photograph is None else torch.zeros(pixels.shape[2])
-        return _taken(pixels, middle, self.radius * unit, steps, size, behind)
+        if behind is None:
+            behind = background_of(reduced(pixels, SMALL)) if part is None else part.background
+        return _taken(pixels, middle, self.radius * unit, steps, size, torch.tensor(behind))
 
 
 def fitted_alignment(
@@ -138,18 +155,19 @@ def fitted_alignment(
     if "control" in training:
         training = training[~training["control"].to_numpy(bool)]
     paths = training["path"].iloc[np.unique(np.linspace(0, len(training) - 1, SEEN).round().astype(int))]
-    images, failed = [], 0
+    images: list[NDArray[np.uint8]] = []
+    parts: list[Found | None] = []
     for path in paths:
-        image = reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED)
-        failed += find_part(image) is None
-        if choice == "auto" and failed > FAILED * len(paths):
+        images.append(reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED))
+        parts.append(find_part(images[-1]))
+        if choice == "auto" and parts.count(None) > FAILED * len(paths):
             return None
-        images.append(image)
-    alignment = Alignment.fit(images)
+    alignment = Alignment.fit(parts)
     if choice == "aligned":
         return alignment
     before = likeness([image_tensor(image, (LOOK, LOOK)) for image in images])
-    after = likeness([alignment.aligned(image, (LOOK, LOOK)) for image in images])
+    pairs = zip(images, parts, strict=True)
+    after = likeness([alignment.placed(image, part, (LOOK, LOOK)) for image, part in pairs])
     taken = after > before + GAIN
     log.info(
         "Photographs of good parts have a mean correlation of %.2f as they are, %.2f aligned: they are %s (alignment).",
