@@ -112,14 +112,11 @@ def page(table: pd.DataFrame) -> str:
     for name, of_set in table.groupby("set", sort=False):
         first = of_set.iloc[0]
         parts.append(f"## {name}\n\n{ABOUT[str(name)]}; {first['n_train']} train, {first['n_tested']} are tested.\n")
-        means = of_set.groupby(["library", "detector"])["auroc"].mean()
+        means = of_set.groupby(["library", "detector"])["auroc"].mean().sort_values(ascending=False, na_position="last")
         if (means > PERFECT).sum() > 1:
             parts.append("Several make no mistake, so this set cannot tell which of them is better.\n")
         lines = [["library", "detector", *(head for head, _ in HEADS.values())], ["---"] * (2 + len(HEADS))]
-        ranked = (
-            of_set.groupby(["library", "detector"])["auroc"].mean().sort_values(ascending=False, na_position="last")
-        )
-        for library, detector in ranked.index:
+        for library, detector in means.index:
             these = of_set[(of_set["library"] == library) & (of_set["detector"] == detector)]
             lines.append([library, detector, *(cell(these[key], digits) for key, (_, digits) in HEADS.items())])
         parts.append("".join(f"| {' | '.join(line)} |\n" for line in lines))

@@ -13,13 +13,9 @@ from endline.evaluation.map_values import has_maps, shared_limits
 from endline.evidence.images.features import ImagePreparation
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit, exhibit_of
-from endline.reporting.palette import WIDTH
 from endline.reporting.pictures import map_overlay
+from endline.reporting.side_by_side import BAR, LONGEST, NARROW, dimmed_beside, in_grey
 from endline.reporting.style import encode_png
-
-LONGEST = 512  # pixels of the longer side that a report shows
-NARROW = WIDTH * 0.44  # inches: pictures side by side show more than one large one
-BAR = 0.7  # inches that the colour bar takes beside the map
 
 
 def image_exhibits(
@@ -81,12 +77,10 @@ def image_exhibit(
     shown = "photograph" if preparation.alignment is None else "photograph, aligned"
     figures = [(shown, encode_png(map_overlay(picture, None, width=NARROW)))]
     if anomaly_map is not None:
-        # On grey, so that the colours are the map's alone.
-        grey = np.repeat(picture.mean(2, keepdims=True), 3, axis=2).round().astype(np.uint8)
-        drawn = map_overlay(grey, anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
+        drawn = map_overlay(in_grey(picture), anomaly_map, limits=limits, width=NARROW + BAR, hottest=hottest)
         figures.append(("anomaly map; ring: its largest value" if hottest else "anomaly map", encode_png(drawn)))
     if not pd.isna(verdict["mask_path"]):
         mask = preparation.mask(folder / verdict["mask_path"], size, folder / verdict["path"])
-        shaded = np.where(mask[..., None], picture, picture // 3).astype(np.uint8)
-        figures.append(("mask: the defect as labelled", encode_png(map_overlay(shaded, None, width=NARROW))))
+        shaded = map_overlay(dimmed_beside(picture, mask), None, width=NARROW)
+        figures.append(("mask: the defect as labelled", encode_png(shaded)))
     return exhibit_of(verdict, figures)

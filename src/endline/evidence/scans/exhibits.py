@@ -15,16 +15,13 @@ from endline.evidence.scans.scan import Scan
 from endline.evidence.station import Shown
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit, exhibit_of
-from endline.reporting.palette import WIDTH
 from endline.reporting.pictures import map_overlay, upsample_map
 from endline.reporting.profile_figure import profile_figure
 from endline.reporting.relief import raking_light, relief
+from endline.reporting.side_by_side import BAR, LONGEST, NARROW, dimmed_beside, in_grey
 from endline.reporting.style import MAP_COLOURS, encode_png
 from endline.reporting.turning_view import TurningView
 
-LONGEST = 512  # pixels of the longer side that a report shows
-NARROW = WIDTH * 0.44  # inches: pictures side by side show more than one large one
-BAR = 0.7  # inches that the colour bar takes beside the map
 BEYOND = 0.5  # mm: the table says which share of the part deviates by more
 COMPARED = ("depth", "depth_mask")
 
@@ -120,14 +117,14 @@ def scan_exhibit(
         picture = _shrunk(pair.photograph)
         figures.append(("photograph", _alone(picture)))
         if anomaly_map is not None:
-            figures.append((f"anomaly map{ring}", encode_png(map_overlay(_grey(picture), anomaly_map, **colours))))
+            figures.append((f"anomaly map{ring}", encode_png(map_overlay(in_grey(picture), anomaly_map, **colours))))
     turning = None
     if pair.scan is not None:
         pitch = pixel_pitch(pair.scan)
         shaded = _shrunk(relief(pair.scan.depth, pitch))
         figures.append(("relief; slate: not measured", _alone(shaded)))
         if anomaly_map is not None:
-            over = encode_png(map_overlay(_grey(shaded), anomaly_map, **colours))
+            over = encode_png(map_overlay(in_grey(shaded), anomaly_map, **colours))
             first = ring if pair.photograph is None else ""  # a caption beside it has said so
             figures.append((f"anomaly map over the relief{first}", over))
         turning = TurningView.of(pair.scan.depth, _coloured(pair, anomaly_map, limits), pitch)
@@ -255,11 +252,6 @@ def _shrunk(picture: Picture) -> Picture:
     return picture if scale == 1 else np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
-def _grey(picture: Picture) -> Picture:
-    """On grey, so that the colours are the map's alone."""
-    return np.repeat(picture.mean(2, keepdims=True), 3, axis=2).round().astype(np.uint8)
-
-
 def _alone(picture: Picture) -> bytes:
     return encode_png(map_overlay(picture, None, width=NARROW))
 
@@ -267,4 +259,4 @@ def _alone(picture: Picture) -> bytes:
 def _masked(picture: Picture, mask: NDArray[np.bool_]) -> Picture:
     size = (picture.shape[1], picture.shape[0])
     inside = np.asarray(Image.fromarray(mask.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) > 0
-    return np.where(inside[..., None], picture, picture // 3).astype(np.uint8)
+    return dimmed_beside(picture, inside)
