@@ -11,12 +11,12 @@ from endline.evidence.scans.preparing import (
     drawn,
     filled,
     foreground,
-    relative_depth,
     relief_of,
+    resized,
     unshuffled,
 )
 from endline.evidence.scans.scan import Scan
-from endline.evidence.scans.support import background_plane, find_support
+from endline.evidence.scans.support import find_support
 
 DOWN, ACROSS = np.mgrid[:64, :80] / 64
 
@@ -93,7 +93,7 @@ def test_the_support_is_the_same_each_time():
 def test_without_a_measured_border_all_that_was_measured_is_the_part():
     depth = np.full((64, 80), np.nan, np.float32)
     depth[20:44, 24:56] = 580 + np.random.default_rng(0).random((24, 32))
-    assert background_plane(Scan(depth)) is None
+    assert find_support(depth, "auto", 7.0) is None
     relief = relief_of(Scan(depth), PartSettings(rounds=0))
     assert relief.way == "none"
     np.testing.assert_array_equal(relief.mask, np.isfinite(depth))
@@ -119,7 +119,7 @@ def test_the_relief_is_relative_to_the_mean_of_the_part():
 
 
 def test_no_rim_of_half_the_depth_surrounds_a_resized_part():
-    depth, mask = relative_depth(scan(block(table())), size=(192, 192))
+    depth, mask = resized(relief_of(scan(block(table())), PartSettings()), (192, 192))
     assert depth.shape == mask.shape == (192, 192)
     assert mask.mean() == pytest.approx(24 * 32 / (64 * 80), rel=0.05)
     assert np.abs(depth).max() < 1e-3

@@ -157,13 +157,6 @@ def check_measured(known: NDArray[np.bool_], depth: NDArray[np.float32]) -> None
         )
 
 
-def relative_depth(
-    scan: Scan, settings: PartSettings | None = None, size: tuple[int, int] = (SIZE, SIZE)
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Depth and mask of the part of a scan, both of a size; see `relief_of` and `resized`."""
-    return resized(relief_of(scan, settings or PartSettings()), size)
-
-
 def resized(relief: Relief, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Depth (height, width), mm, 0 outside the part, and mask of a relief, brought to another size.
 

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import EndlineError
-from endline.evidence.scans.scan import Scan
 
 Plane = NDArray[np.float64]
 WAYS = ("auto", "corners", "plane", "curved", "none")
@@ -34,12 +33,6 @@ class Support:
     depth: NDArray[np.float32]
     way: str
     moved: tuple[str, ...] = ()
-
-
-def background_plane(scan: Scan) -> NDArray[np.float32] | None:
-    """Depth of the support at every pixel, (height, width); see `find_support`."""
-    support = find_support(scan.depth, "auto", 7.0)
-    return None if support is None else support.depth
 
 
 def find_support(depth: NDArray[np.float32], way: str, distance: float) -> Support | None:
