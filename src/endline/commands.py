@@ -85,12 +85,13 @@ def _check_names(files: tuple[Path, ...]) -> None:
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
 )
-def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
+@click.option("--only", multiple=True, metavar="PARAMETER=VALUE", help="Run these points alone; may be repeated.")
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int, only: tuple[str, ...]) -> None:
     """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
-        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers)
+        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers, only=only)
 
 
 @cli.command()
