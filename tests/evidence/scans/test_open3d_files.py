@@ -1,4 +1,4 @@
-"""Files that Open3D 0.20 has written (24 points of a block on a table, 4 rows of 6, 2 mm apart) are read as they are."""
+"""Files that Open3D 0.20 has written are read: 24 points of a block on a table, 4 rows of 6, 2 mm apart."""
 
 from pathlib import Path
 
