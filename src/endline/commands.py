@@ -87,9 +87,12 @@ def _check_names(files: tuple[Path, ...]) -> None:
 )
 def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
     """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
+    from kedro.framework.project import configure_project
+
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
+        configure_project("endline")  # `kedro` has done so, `endline` has not: without it no file of sweeps is read
         run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers)
 
 
