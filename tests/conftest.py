@@ -20,6 +20,8 @@ from kedro.io import DataCatalog
 from mlflow.entities import Run
 
 from endline.cli import cli
+from endline.operations.inspection import Inspector
+from endline.reporting.exhibit import Exhibit
 from endline.simulation.sound.mirror_audio import MirrorSimulation, simulate
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +50,12 @@ class Project:
         options = ["--params=" + ",".join(f"{name}={value}" for name, value in params.items())] if params else []
         with contextlib.chdir(self.folder):
             return CliRunner().invoke(cli, ["run", "--env=smoke", f"--pipelines={self.station}", *options])
+
+    def shown(self, path: Path) -> Exhibit:
+        """The pictures of a file that the station's newest model judges."""
+        exhibit = Inspector.load(self.station, project=self.folder, env="smoke").explain(path).exhibit()
+        assert exhibit is not None
+        return exhibit
 
     def load(self, name: str) -> Any:
         """Newest version of an output."""

@@ -85,7 +85,8 @@ def _check_names(files: tuple[Path, ...]) -> None:
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Runs at once; they share the cores."
 )
-def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int) -> None:
+@click.option("--only", multiple=True, metavar="PARAMETER=VALUE", help="Run these points alone; may be repeated.")
+def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int, only: tuple[str, ...]) -> None:
     """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
     from kedro.framework.project import configure_project
 
@@ -93,7 +94,7 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 
     with plain_errors():
         configure_project("endline")  # `kedro` has done so, `endline` has not: without it no file of sweeps is read
-        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers)
+        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers, only=only)
 
 
 @cli.command()

@@ -90,6 +90,7 @@ def test_a_new_clip_gets_its_verdict_and_a_longer_one_a_sentence(machines, run, 
     assert results[0].exit_code == 0, results[0].output
     stored = machines.load("scores").set_index("sample_id")["score"]
     assert f"{stored[f'valve/test/{clip.name}']:.4g}" in results[0].output
+    assert machines.shown(clip).figures
     assert results[1].exit_code == 1
     assert "lasts 6 s, and its model has learned from clips of 3 s" in " ".join(results[1].output.split())
 

@@ -278,6 +278,7 @@ def test_inspect_gives_a_recording_the_verdict_that_the_run_gave_it(project, run
     assert (told[1] == "ANOMALOUS") == bool(table.loc[item, "flagged"])
     assert float(told[2]) == pytest.approx(table.loc[item, "score"], abs=2e-2)  # features are stored as float16
     assert float(told[3]) == pytest.approx(table.loc[item, "p_value"], abs=1e-3)
+    assert project.shown(recording).figures
 
 
 def test_inspect_tells_what_is_wrong_with_a_recording(project, run, tmp_path):

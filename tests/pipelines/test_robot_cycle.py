@@ -1,6 +1,7 @@
 """The station `robot_cycle`, from cycles to the report, on a simulated set in a project of its own."""
 
 import contextlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,7 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
         stream = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=10", "--hop=10", file])
     assert verdict.exit_code == 0, verdict.output
     assert "score" in verdict.output
+    assert cells.shown(Path(file)).figures
     assert stream.exit_code == 0, stream.output
     assert "alarm on above" in stream.output
     assert "Of normal cycles at most 50 % raise the alarm in any of their windows" in stream.output

@@ -240,6 +240,7 @@ def test_inspect_gives_a_photograph_the_verdict_that_the_run_gave_it(surfaces, r
     assert (found[1] == "ANOMALOUS") == bool(row["flagged"])
     assert float(found[2]) == pytest.approx(row["score"], abs=2e-2)  # features are stored as float16
     assert float(found[3]) == pytest.approx(row["p_value"], abs=1e-3)
+    assert surfaces.shown(photograph).figures
     assert refused.exit_code == absent.exit_code == elsewhere.exit_code == 1
     assert "text.png" in refused.output
     assert "absent.png: the file does not exist: restore it." in absent.output

@@ -1,5 +1,6 @@
 """Colours, names and sizes that the page and its figures share; nothing here draws."""
 
+import re
 from collections.abc import Sequence
 
 OVERALL = "all"
@@ -31,8 +32,8 @@ def kind_name(kind: str) -> str:
     Characters without a picture, such as a tab, become �.
 
     Example:
-        >>> kind_name("7"), kind_name("scratch"), kind_name("tooth\tscratch")
-        ('fault 7', 'scratch', 'tooth�scratch')
+        >>> kind_name("7"), kind_name("B2"), kind_name("cut"), kind_name("tooth\tscratch")
+        ('fault 7', 'fault B2', 'cut', 'tooth�scratch')
     """
     kind = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in kind)
-    return f"fault {kind}" if len(kind) <= 3 else kind
+    return f"fault {kind}" if len(kind) <= 3 and not re.fullmatch("[^\\W\\d_]{3}", kind) else kind

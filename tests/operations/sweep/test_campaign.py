@@ -71,6 +71,22 @@ def test_what_is_finished_does_not_run_again_until_something_changes(
     assert again() == 1
 
 
+def test_only_the_points_that_are_asked_for_run_and_finished_rows_of_others_stay(
+    project: Path, parents: list[str], runs: Any
+) -> None:
+    run_sweep("tiny", project, only=["fold=1", "noise_floor=raw"], run=(run := runs()))
+    assert [(job.parameters["noise_floor"], job.parameters["fold"]) for job in run.jobs] == [("raw", 1)]
+    run_sweep("tiny", project, only=["fold=0"], run=runs())
+    assert list(rows(project)["fold"]) == ["0", "0", "1"]
+    assert "3 of 4 finished" in (project / "benchmarks/results/tiny.md").read_text()
+
+
+@pytest.mark.parametrize("only", ["noise_flor=raw", "fold=7", "fold"])
+def test_a_point_that_the_grid_does_not_have_is_refused(project: Path, runs: Any, only: str) -> None:
+    with pytest.raises(EndlineError, match="--only"):
+        run_sweep("tiny", project, only=[only], run=runs())
+
+
 def test_a_stopped_sweep_loses_the_running_rows_alone(project: Path, parents: list[str], runs: Any) -> None:
     def interrupt(parameters: Mapping[str, Any]) -> None:
         if parameters["noise_floor"] == "raw":

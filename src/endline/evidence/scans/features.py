@@ -1,5 +1,6 @@
 """From indexed photographs and scans to the arrays that detectors read."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -158,17 +159,17 @@ class ScanPreparation(Preparation):
         """
         if not path.is_file():
             raise EndlineError(f"{path}: there is no such file: correct the path.")
-        root, files = partners(path)
+        root, own = partners(path)
         photographs, scans = self.reads
         columns: Columns = {}
-        for needed, found, name in ((photographs, files.photograph, "photograph"), (scans, files.scan, "scan")):
+        for needed, found, name in ((photographs, own.photograph, "photograph"), (scans, own.scan, "scan")):
             if needed and found is None:
                 raise EndlineError(
                     f"{path} has no {name} of its name beside it, and the model reads {self.modality}: put it into the "
                     "same folder, or into the folder rgb or xyz beside."
                 )
-        photograph = root / files.photograph if photographs and files.photograph else None
-        scan = root / files.scan if scans and files.scan else None
+        photograph = root / own.photograph if photographs and own.photograph else None
+        scan = root / own.scan if scans and own.scan else None
         if photograph:
             with one_file(photograph):
                 columns |= photograph_columns(photograph, self.megapixels)
@@ -178,7 +179,9 @@ class ScanPreparation(Preparation):
                 check_direction(columns, self.before)
         with one_file(path):
             check_shapes(columns)
-        rows = sample_table([{"sample_id": path.name, "path": path.name, "group": "", "peak": None, **columns}])
+        shown, seen = (os.path.relpath(file, path.parent) if file else None for file in (photograph, scan))
+        files = {"path": shown or seen, "depth_path": seen}
+        rows = sample_table([{"sample_id": path.name, "group": "", "peak": None, **files, **columns}])
         warn_of_depths(rows, self.bits)
         parts = self._parts("", compute)
         joined = self._joined(parts)

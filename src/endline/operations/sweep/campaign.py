@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,24 @@ class Campaign:
         env: overlay of the configuration.
         raw: raw folder of all runs; None: the station finds its own.
         run: runs jobs.
+        only: `parameter=value` of the points that shall run, see `Sweep.chosen`; of the others finished rows are kept.
 
     Example:
         `Campaign(sweep, project, None, raw, run_jobs).work(options="", fresh=False, workers=2)`
     """
 
-    def __init__(self, sweep: Sweep, project: Path, env: str | None, raw: Path | None, run: RunJobs) -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        project: Path,
+        env: str | None,
+        raw: Path | None,
+        run: RunJobs,
+        only: Sequence[str] = (),
+    ) -> None:
         self.sweep, self.project, self.env, self.raw, self.run = sweep, project, env, raw, run
         self.points = sweep.points()
+        self._chosen = sweep.chosen(only)
         self.csv = project / RESULTS / f"{sweep.name}.csv"
         self.page = self.csv.with_suffix(".md")
         self.scores = self.csv.with_suffix(".scores.parquet")
@@ -65,8 +75,8 @@ class Campaign:
 
     @property
     def waiting(self) -> list[int]:
-        """Numbers of the points that have no row yet."""
-        return [number for number in range(len(self.points)) if number not in self._ended]
+        """Numbers of the points that shall run and have no row yet."""
+        return [number for number in self._chosen if number not in self._ended]
 
     def count(self, status: str) -> int:
         """Number of rows with the status."""

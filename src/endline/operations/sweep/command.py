@@ -1,6 +1,7 @@
 """`kedro sweep NAME`: runs a grid, goes on where it stopped, and writes its tables."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ def run_sweep(
     env: str | None = None,
     fresh: bool = False,
     workers: int = 1,
+    only: Sequence[str] = (),
     run: RunJobs = run_in_processes,
 ) -> None:
     """Run every point of a grid that is not finished yet, and write `benchmarks/results/<name>.csv` and `.md`.
@@ -41,6 +43,7 @@ def run_sweep(
         env: overlay of the configuration (`paper`, `smoke`).
         fresh: run all anew.
         workers: runs at once; the cores are divided among them.
+        only: `parameter=value` of the points that shall run, see `Sweep.chosen`.
         run: runs jobs; tests put another in its place.
 
     Raises:
@@ -48,12 +51,14 @@ def run_sweep(
             running elsewhere; and at the end, when runs have failed.
     """
     if joined := find_joined(name, project, env):
+        if only:
+            raise EndlineError(f"The sweep '{name}' joins several sets, so --only has no meaning: name one of them.")
         _run_joined(joined, project, raw=raw, env=env, fresh=fresh, workers=workers, run=run)
         return
     sweep = find_sweep(name, project, env)
     folder = raw_folder(sweep, project, raw)
     sweep = sweep.with_folders(folder)
-    campaign = Campaign(sweep, project, env, folder, run)
+    campaign = Campaign(sweep, project, env, folder, run, only)
     options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
     busy = f"The sweep '{name}' is already running in another process: wait for it."
     with locked(project / "mlruns" / f"sweep_{name}.lock", busy):
@@ -62,7 +67,7 @@ def run_sweep(
         if campaign.waiting:
             campaign.work(options, fresh=fresh, workers=workers)
         else:
-            log.info("All runs are finished already: --fresh runs them anew.")
+            log.info("All of these runs are finished already: --fresh runs them anew.")
             campaign.write(options)
     table = campaign.table
     click.echo(f"\n{render_tables(sweep, table)}\n{campaign.csv}\n{campaign.page}")

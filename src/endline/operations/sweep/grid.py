@@ -1,14 +1,14 @@
 """The grid of a sweep: checked, and expanded into the parameters of single runs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from endline.dotted import nest
-from endline.errors import EndlineError
+from endline.errors import EndlineError, nearest
 
 VARIANT = "variant"
 FOLDERS = "folders"
@@ -128,6 +128,36 @@ class Sweep:
     def points(self) -> list[Point]:
         """The runs: every combination of the grid's values, the last parameter varying fastest."""
         return [dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values())]
+
+    def chosen(self, only: Sequence[str]) -> list[int]:
+        """Numbers of the points that `--only` leaves.
+
+        Args:
+            only: `parameter=value` of the grid; several values of one parameter are alternatives. None: all points.
+
+        Raises:
+            EndlineError: for a parameter or value that the grid does not have.
+
+        Example:
+            >>> grid = {"detector": ["gaussian", "padim"], "seed": [0, 1, 2]}
+            >>> Sweep("seeds", "surface_image", "Seeds.", grid).chosen(["seed=0", "seed=2", "detector=padim"])
+            [3, 5]
+        """
+        wanted: dict[str, list[str]] = {}
+        for choice in only:
+            name, _, value = choice.partition("=")
+            if name not in self.grid:
+                raise EndlineError(
+                    f"The sweep '{self.name}' does not vary '{name}' (--only): {nearest(name, self.grid)}"
+                )
+            if value not in (known := [str(each) for each in self.grid[name]]):
+                raise EndlineError(f"The sweep '{self.name}' has no {choice} (--only): {nearest(value, known)}")
+            wanted.setdefault(name, []).append(value)
+        return [
+            number
+            for number, point in enumerate(self.points())
+            if all(str(point[name]) in values for name, values in wanted.items())
+        ]
 
     def parameters(self, point: Point) -> dict[str, Any]:
         """Nested runtime parameters of one run, fixed and derived ones included."""

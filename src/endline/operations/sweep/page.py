@@ -52,7 +52,7 @@ def facts(sweep: Sweep, table: pd.DataFrame, options: str) -> dict[str, str]:
         "Data": f"{origin}; {'the folder given by --raw' if given else own}",
         "Station": f"{sweep.station}, with {', '.join(f'{name}={value}' for name, value in sweep.fixed.items())}",
         **_default(table),
-        "Runs": f"{len(done)} of {len(table)} finished, {table['seconds'].sum() / 60:.1f} minutes in all",
+        "Runs": f"{len(done)} of {len(sweep.points())} finished, {table['seconds'].sum() / 60:.1f} minutes in all",
         "Machine": "; ".join(table["machine"].unique()),
         "Versions": ", ".join(f"{package} {version(package)}" for package in KEY_PACKAGES),
         "Git commit": ", ".join(table["git_commit"].unique()),
