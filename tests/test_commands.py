@@ -78,6 +78,7 @@ def test_kedro_has_the_same_commands_and_run() -> None:
 
 
 def test_a_sweep_is_found_without_kedro_around_it() -> None:
-    done = subprocess.run([sys.executable, "-m", "endline", "sweep", "mirror"], capture_output=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-m", "endline", "sweep", "mirror"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     assert "There is no sweep 'mirror': choose one of my_detectors (conf/base/sweeps.yml); mirror42" in done.stderr
