@@ -15,11 +15,12 @@ from main_job import copy_project
 
 PROJECT = Path(__file__).parents[1]
 PICTURES = PROJECT / "docs/pictures"
-RUNS = {  # station -> parameters of the run
+RUNS = {  # station -> parameters of the run, as in docs/quick_start but for the detector of mirror_audio
     "mirror_audio": "raw=simulated,normals=40,faulty=12",
     "machine_audio": "raw=simulated,group=fan,train_clips=40,target_clips=6,normals=8,faulty=8",
-    "surface_image": "raw=simulated,normals=60,test_normals=12,faulty=18,detector=position_gaussian",
-    "surface_scan": "raw=simulated,group=tyre,categories=tyre,normals=40,faulty=14,detector=depth_gaussian",
+    "surface_image": "raw=simulated,normals=40,test_normals=10,faulty=12,detector=padim",
+    "surface_scan": "raw=simulated,group=tyre,categories=tyre,detector=depth_gaussian,normals=24,validation_normals=6,"
+    "test_normals=8,faulty=12",
     "robot_cycle": "raw=simulated,normals=40,test_normals=10,faulty=12,detector=segment_gaussian",
 }
 SHOWN = {  # part of a report -> style that hides the rest
@@ -28,7 +29,7 @@ SHOWN = {  # part of a report -> style that hides the rest
     "article:nth-of-type(n+2) {display: none !important} .cards {grid-template-columns: 1fr !important}",
 }
 WIDTH, HEIGHT, MARGIN = 1180, 3000, 16  # pixels of the window, and what stays around the page
-COLOURS = 96  # of a picture
+COLOURS = 128  # of a picture
 
 
 def photograph(report: Path, style: str, target: Path) -> None:
