@@ -56,6 +56,13 @@ OWN = [
 PLUGINS = [line for line in commands() if re.match(r"kedro \w", line) and line not in OWN]
 
 
+def test_a_shell_can_read_every_block() -> None:
+    for page, text in TEXTS.items():
+        for block in BLOCK.findall(text):
+            done = subprocess.run(["bash", "-n", "-c", block], capture_output=True, text=True)
+            assert done.stderr == "", page
+
+
 @pytest.mark.parametrize("command", [line for line in commands() if line.startswith("make ")])
 def test_make_knows_the_target(command: str) -> None:
     subprocess.run([*shlex.split(command), "--dry-run"], cwd=PROJECT, check=True, capture_output=True)
