@@ -4,6 +4,7 @@ Every figure comes from the committed tables of `benchmarks/results`. A page of 
 line of its own: `<!-- sweep mtd_tiles -->`, `<!-- table flow_training: case, gflops -->` or `<!-- false alarms -->`.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -49,6 +50,7 @@ COLUMNS = {  # column of a sweep's table -> head, decimals
 }
 LEADING = ("recall", "false_alarm_rate", "baseline_auroc", "control_auroc")
 INTERVAL = "95 % of the tested parts"
+HALF_UP = 1e-9  # so that 8.35 % is 8.4 %, whatever its last bit
 ASKED = re.compile(r"^<!-- (sweep|table|false) (\w+)(?:: (.*?))? -->$", re.MULTILINE)
 
 
@@ -158,13 +160,13 @@ def false_alarm_table() -> str:
     promised = [chosen.loc[chosen["parts"] == n, "promised"].iloc[0] for n in numbers]
     lines = [["training parts", *map(str, numbers)], ["can be promised", *(f"{100 * rate:.1f} %" for rate in promised)]]
     for pictures, named in ((1, "observed, a picture of each part"), (3, "observed, three pictures of each")):
-        of = chosen[chosen["pictures"] == pictures].groupby("parts")["observed"].agg(["min", "max"]) * 100
+        of = chosen[chosen["pictures"] == pictures].groupby("parts")["observed"].agg(["min", "max"]) * 100 + HALF_UP
         lines.append([named, *(f"{low:.1f} to {high:.1f} %" for low, high in of.loc[numbers].to_numpy())])
     return as_markdown(lines)
 
 
 def plain_table(name: str, columns: list[str]) -> str:
-    """Columns of a committed table, numbers to three digits."""
+    """Columns of a committed table."""
     table = pd.read_csv(RESULTS / f"{name}.csv")[columns]
     return as_markdown(
         [[column.replace("_", " ") for column in columns], *(map_cells(row) for row in table.to_numpy())]
@@ -173,11 +175,25 @@ def plain_table(name: str, columns: list[str]) -> str:
 
 def map_cells(row: Any) -> list[str]:
     """The cells of a row as texts."""
-    return ["–" if pd.isna(cell) else f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row]
+    return [number(cell) if isinstance(cell, int | float) else "–" if pd.isna(cell) else str(cell) for cell in row]
+
+
+def number(value: float) -> str:
+    """A number to three digits, large ones whole.
+
+    Example:
+        >>> number(0.07861), number(2033.2), number(float("nan"))
+        ('0.0786', '2,033', '–')
+    """
+    if math.isnan(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def warned(name: str, text: str) -> str:
     """The page of a sweep, with a warning below its title where its figures leak or are of simulated parts."""
+    pieces = text.split("`")  # every other one is code, in which `<` is no tag
+    text = "`".join(piece if n % 2 else piece.replace("<", "&lt;") for n, piece in enumerate(pieces))
     title, _, rest = text.partition("\n")
     if name in LEAKING:
         title += f'\n\n!!! danger "These figures leak"\n    {LEAKING[name]} They say little about new parts.\n'

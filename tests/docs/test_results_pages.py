@@ -53,6 +53,16 @@ def test_what_its_own_page_calls_leaking_is_marked(pages: ModuleType) -> None:
     assert marked.index("These figures leak") < marked.index("Command")
 
 
+def test_numbers_are_read_by_people(pages: ModuleType) -> None:
+    text = made(pages, "<!-- table main_job: case, seconds, peak_memory_mb -->")
+    assert "| 2,033 |" in text
+    assert "e+" not in text
+
+
+def test_what_looks_like_a_tag_stays_on_the_page(pages: ModuleType) -> None:
+    assert pages.warned("x", "# x\n\nMT_<kind> and `MT_<kind>`") == "# x\n\nMT_&lt;kind> and `MT_<kind>`"
+
+
 def test_mirror_motors_are_shown_with_the_noise_floor_levelled(pages: ModuleType) -> None:
     runs = pd.read_csv(RESULTS / "mirror42.csv")
     level = runs[(runs["noise_floor"] == "level") & (runs["detector"] == "hybrid_flow")]
