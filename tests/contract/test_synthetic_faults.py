@@ -15,7 +15,11 @@ from endline.operations.sweep.resolved import configuration
 from endline.pipelines.station_nodes import index, locate
 from endline.samples import check_samples, item_of
 
-READ = {"robot_cycle": ("cycle", "valid"), "machine_audio": ("log_mel",)}  # arrays; elsewhere the picture
+READ = {  # arrays, of maps the first scale; elsewhere the picture
+    "robot_cycle": ("cycle", "valid"),
+    "machine_audio": ("log_mel",),
+    "surface_scan": ("scale",),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Made:
         return {
             name: values.double()
             for name, values in made.items()
-            if name in (*READ.get(self.station.name, ("image",)),)
+            if name.removesuffix("_0") in READ.get(self.station.name, ("image",))
         }
 
 

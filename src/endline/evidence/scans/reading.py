@@ -104,6 +104,19 @@ class ScanReading:
             ((down[:, None] - cy) * away / fy).astype(np.float32),
         )
 
+    def values_of(self, scan: Scan) -> NDArray[np.float32]:
+        """What a file of floats holds that is read as this scan: depth (h, w), or x, y and z (h, w, 3).
+
+        Example:
+            >>> reading = ScanReading(unit=1000.0, heights=True)
+            >>> reading.values_of(Scan(np.array([[500.0, np.nan]], "f4"))).tolist()
+            [[-0.5, nan]]
+        """
+        z = (-scan.depth if self.heights else scan.depth) / np.float32(self.unit)
+        if scan.x is None or scan.y is None:
+            return z.astype(np.float32)
+        return np.stack([scan.x / self.unit, scan.y / self.unit, z], axis=-1).astype(np.float32)
+
     def in_mm(self, stored: StoredScan) -> NDArray[np.float32]:
         """Values of what a file holds in mm, of the shape of its `z`, NaN where nothing was measured."""
         return np.where(stored.measured, stored.z, np.nan).astype(np.float32) * self._scale(stored)

@@ -97,6 +97,15 @@ def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> P
     return surface_scan.simulate(folder, surface_scan.ScanSimulation(**settings), progress)
 
 
+def synthesise(
+    samples: pd.DataFrame, folder: Path, target: Path, preparation: ScanPreparation, seed: int
+) -> pd.DataFrame:
+    """Copies of parts with faults in the photograph or in the depth, see `pair_faults`."""
+    from endline.evidence.scans import synthetic  # only a choice among detectors makes faults
+
+    return synthetic.synthesise(samples, folder, target, preparation, seed)
+
+
 STATION = Station(
     name="surface_scan",
     title="Scanned parts",
@@ -111,4 +120,5 @@ STATION = Station(
     groups=items_of,
     more_training="take more of them (shots)",
     masks=masks,
+    synthesise=synthesise,
 )

@@ -100,8 +100,9 @@ def render_leaders(sweep: Sweep, leaders: pd.DataFrame) -> str:
         sure = "surely" if row["behind_low"] > 0 else "not shown"
         apart = f"{row['behind_low']:.3f} to {row['behind_high']:.3f}"
         lines.append([*own, f"{row['behind']:.3f}", apart, sure])
+    runs = int(leaders["runs"].iloc[0])
     note = (
-        f"Who is ahead: paired bootstrap of the tested parts, {leaders['runs'].iloc[0]:.0f} runs each; the same parts "
+        f"Who is ahead: paired bootstrap of the tested parts, {runs} run{'s' * (runs > 1)} each; the same parts "
         "are drawn for all. The spread over seeds is not in it, and the first is the best of those compared."
     )
     return f"{note}\n\n{as_markdown(lines)}\n"
