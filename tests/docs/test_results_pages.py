@@ -48,7 +48,8 @@ def test_the_overview_says_what_is_simulated_and_leads_with_no_leaking_figure(pa
 
 def test_what_its_own_page_calls_leaking_is_marked(pages: ModuleType) -> None:
     leaking = {path.stem for path in RESULTS.glob("*.md") if "LEAKS" in path.read_text()}
-    assert leaking <= set(pages.LEAKING)
+    split_by_file = {path.stem for path in RESULTS.glob("*.csv") if "n_train_units" not in pd.read_csv(path)}
+    assert leaking <= set(pages.LEAKING) <= leaking | split_by_file  # one that was run again by part leaks no more
     marked = pages.warned("mtd761", (RESULTS / "mtd761.md").read_text())
     assert marked.index("These figures leak") < marked.index("Command")
 
