@@ -63,7 +63,18 @@ def test_the_report_shows_the_attribution_and_its_ranking(cells, run):
 
 @pytest.mark.parametrize(
     "detector",
-    ["mts_ast", "nearest_cycle", "pca", "conv_autoencoder", "lstm_vae", "ganf", "hmm", "gaussian", "rocket_neighbour"],
+    [
+        "mts_flow",
+        "mts_ast",
+        "nearest_cycle",
+        "pca",
+        "conv_autoencoder",
+        "lstm_vae",
+        "ganf",
+        "hmm",
+        "gaussian",
+        "rocket_neighbour",
+    ],
 )
 def test_every_detector_runs_and_its_cycles_can_be_shown(cells, run, detector):
     cells.run(detector=detector, exhibits=1)
