@@ -111,7 +111,8 @@ def test_every_option_that_is_named_exists() -> None:
     named = {match[1] for match in inline(r"([a-z_]+)=[^\s`]+")}
     assert len(named) > 10
     assert sorted(name for name in named if f"${{runtime_params:{name}," not in ALL_PARAMETERS) == []
-    known = {option for command in cli.commands.values() for each in command.params for option in each.opts}
+    options = [each for command in cli.commands.values() for each in command.params]
+    known = {name for each in options for name in (*each.opts, *each.secondary_opts)}
     flags = {match[1] for match in inline(r"(--[a-z-]+)(?:=.*)?")}
     assert len(flags) > 5
     assert sorted(flags - known) == []
