@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
-.PHONY: help install mirror_audio test lint viz clean
+.PHONY: help install mirror_audio test lint viz docs clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,7 +17,7 @@ install: .venv/.installed  ## make the environment in .venv
 		{ echo "$(PYTHON) is not Python 3.11 to 3.13: call make PYTHON=/path/to/python3.11."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
 	@echo "Installing into .venv (about 4 minutes and 7 GB the first time) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,notebook,simulation]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,notebook,simulation]'
 	@touch $@
 
 mirror_audio: install  ## run the main job: mirror motors, from recordings (simulated if there are none) to a report
@@ -35,6 +35,10 @@ test: lint  ## run linters and tests, two at once
 
 viz: install  ## draw the lineage of the data into build/
 	@$(BIN)/kedro viz build
+
+docs: install  ## build the documentation into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html; $(BIN)/mkdocs serve shows it with its search"
 
 clean:  ## remove the environment
 	@rm -rf .venv

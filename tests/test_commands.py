@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -9,12 +10,14 @@ import pytest
 from endline.commands import cli, plain_errors
 from endline.errors import EndlineError
 
+ROOT = Path(__file__).parents[1]
 HEAVY = ("torchvision", "mlflow", "kedro", "sklearn", "scipy", "matplotlib", "pandera", "jinja2", "mujoco")
 
 
 def test_inspecting_imports_nothing_that_a_verdict_does_without() -> None:
     code = f"""
 import sys
+from pathlib import Path
 import endline.commands, endline.operations.inspect_command, endline.operations.watch_command
 from endline.evidence.station import find_station, station_names
 stations = [find_station(name) for name in station_names()]
@@ -27,6 +30,7 @@ print(len(stations), [name for name in {HEAVY} if name in sys.modules])
 def test_the_package_has_public_names_and_imports_none_before_it_is_used() -> None:
     code = """
 import sys
+from pathlib import Path
 import endline
 print([name for name in ("torch", "pandas", "numpy", "kedro") if name in sys.modules], dir(endline))
 from endline import EndlineError
@@ -71,3 +75,10 @@ def test_kedro_has_the_same_commands_and_run() -> None:
 
     assert in_kedro is cli
     assert {"inspect", "prune", "recalibrate", "run", "stream", "sweep", "watch"} <= set(cli.commands)
+
+
+def test_a_sweep_is_found_without_kedro_around_it() -> None:
+    command = [sys.executable, "-m", "endline", "sweep", "mirror"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert "There is no sweep 'mirror': choose one of my_detectors (conf/base/sweeps.yml); mirror42" in done.stderr

@@ -18,7 +18,8 @@ from endline.errors import EndlineError, nearest
 __all__ = ["cli", "words_quoted"]  # Kedro looks for `cli` here
 
 # Options of `--params` that are names or paths: a number there is a word (group=007).
-NAMES = ("raw", "group", "file", "format", "detector", "backbone", "weights", "domain", "section", "unit")
+PATTERNS = ("unit", "unit_pattern")  # which may begin with a bracket
+NAMES = ("raw", "group", "file", "format", "detector", "backbone", "weights", "domain", "section", *PATTERNS)
 
 
 def words_quoted(params: str) -> str:
@@ -30,13 +31,15 @@ def words_quoted(params: str) -> str:
     Example:
         >>> words_quoted("raw=2024,mirror_audio.run.group=007,seed=7,weights=null")
         "raw='2024',mirror_audio.run.group='007',seed=7,weights=null"
+        >>> words_quoted("unit=[a-z]+([0-9]+)")
+        "unit='[a-z]+([0-9]+)'"
     """
     items = []
     for item in params.split(","):
         option, equals, value = item.partition("=")
-        word = value.strip()
-        plain = not word or word == "null" or word[0] in "'\"[{"
-        if option.strip().rpartition(".")[2] in NAMES and not plain:
+        word, name = value.strip(), option.strip().rpartition(".")[2]
+        plain = not word or word == "null" or word[0] in ("'\"" if name in PATTERNS else "'\"[{")
+        if name in NAMES and not plain:
             item = option + equals + "'" + word.replace("'", "''") + "'"
         items.append(item)
     return ",".join(items)

@@ -88,9 +88,12 @@ def _check_names(files: tuple[Path, ...]) -> None:
 @click.option("--only", multiple=True, metavar="PARAMETER=VALUE", help="Run these points alone; may be repeated.")
 def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int, only: tuple[str, ...]) -> None:
     """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
+    from kedro.framework.project import configure_project
+
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
+        configure_project("endline")  # `kedro` has done so, `endline` has not: without it no file of sweeps is read
         run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers, only=only)
 
 
