@@ -15,6 +15,7 @@ from endline.errors import EndlineError, cause_of, nearest
 ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
+NOTHING_TO_DO = 3  # exit status of a command that leaves all as it is, where a schedule goes on without it
 
 
 @contextmanager
@@ -210,3 +211,54 @@ def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> Non
             click.echo(line)
         if dry_run:
             click.echo("Nothing was removed: leave out --dry-run.")
+
+
+@cli.command()
+@click.option("--folder", type=click.Path(path_type=Path), help="DAG folder of Airflow [default: .airflow/dags].")
+@click.option("--check", is_flag=True, help="Write nothing; say which files are not what would be written.")
+@ENV
+def dags(folder: Path | None, check: bool, env: str | None) -> None:
+    """Write a DAG file for Airflow for each station of conf/base/schedule.yml, made from its pipeline."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.scheduling.dags import FOLDER, check_dags, write_dags
+
+    with plain_errors():
+        configure_project("endline")
+        project = checked_project(env)
+        if check:
+            check_dags(project, folder or project / FOLDER, env)
+            click.echo("The DAG files are what the pipeline and the schedule say.")
+            return
+        for path in write_dags(project, folder or project / FOLDER, env):
+            click.echo(path)
+
+
+@cli.command()
+@click.argument("station")
+@click.option("--params", default="", help="As --params of `kedro run`: the same for all parts of the run.")
+@click.option("--key", help="Who begins the run: asked again by the same, the same run is the answer.")
+@click.option("--force", is_flag=True, help="Begin a run also where nothing is new.")
+@click.option(
+    "--hours", type=float, default=12.0, show_default=True, help="After which a run without an end is given up."
+)
+@ENV
+def begin(station: str, params: str, key: str | None, force: bool, hours: float, env: str | None) -> None:
+    """Begin a run of STATION that several processes make, if there are new data; status 3 where nothing is new.
+
+    The last line is JSON: `version` and `mlflow_run_id`, for `kedro run --params=run_version=...,mlflow_run_id=...`.
+    """
+    from kedro.framework.project import configure_project
+
+    from endline.cli import read_params
+    from endline.operations.scheduling.beginning import Begun
+    from endline.operations.scheduling.beginning import begin as begin_run
+
+    with plain_errors():
+        configure_project("endline")
+        begun = begin_run(checked_project(env), station, env, read_params(params), key=key, force=force, hours=hours)
+    if isinstance(begun, Begun):
+        click.echo(begun.line)
+    else:
+        click.echo(begun)
+        raise SystemExit(NOTHING_TO_DO)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow.entities import Run
 
 OWNER, VERSION, READS, PRUNED = "endline.owner", "endline.version", "endline.reads", "endline.pruned"
+WAITS = "SCHEDULED"  # MLflow's status of a run whose next part another process will make
 SQLITE = "sqlite:///"
 AT_ONCE, LONGEST = 100, 6000  # parameters in one call, and letters of a parameter, that MLflow takes at most
 CONTEXT = "MLFLOW_RUN_CONTEXT"  # MLflow's own variable: tags that a run has from its first moment
@@ -108,7 +109,8 @@ def claimed_versions(runs: Iterable["Run"]) -> set[str]:
     claimed: set[str] = set()
     for run in runs:
         owner = Owner.read(run.data.tags.get(OWNER, ""))
-        if run.info.status == "RUNNING" and (owner is None or not owner.is_dead):
+        goes_on = run.info.status == "RUNNING" and (owner is None or not owner.is_dead)
+        if goes_on or run.info.status == WAITS:
             claimed |= versions_of(run) | set(run.data.tags.get(READS, "").split())
     return claimed
 
