@@ -262,3 +262,18 @@ def begin(station: str, params: str, key: str | None, force: bool, hours: float,
     else:
         click.echo(begun)
         raise SystemExit(NOTHING_TO_DO)
+
+
+@cli.command()
+@click.argument("station")
+@click.option("--run", "version", required=True, help="Version of the run, which `endline begin` gave.")
+@ENV
+def conclude(station: str, version: str, env: str | None) -> None:
+    """Write the page that says what a scheduled run of STATION has done, and print where it lies."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.scheduling.concluding import conclude as write_page
+
+    with plain_errors():
+        configure_project("endline")
+        click.echo(write_page(checked_project(env), station, version, env))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-DATA, SETTINGS, KEY, FOLDER = "endline.data", "endline.settings", "endline.begun_by", "endline.raw_folder"
+DATA, SETTINGS, KEY, FOLDER = "endline.raw_digest", "endline.settings_digest", "endline.begun_by", "endline.raw_folder"
 HOUR = 3600.0
 
 

@@ -1,5 +1,7 @@
 """DAG files for Airflow, one a station, made from its pipeline and its schedule."""
 
+import json
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +20,7 @@ from endline.operations.sweep.resolved import configuration
 
 FOLDER = Path(".airflow/dags")
 BASH = '"$`\\!'  # what bash reads within double quotes
-BEGUN = "{{ ti.xcom_pull(task_ids='new_data')[%r] }}"  # what `endline begin` has printed, in Airflow's own template
+BEGUN = ("run_version=$RUN_VERSION", "mlflow_run_id=$RUN_MLFLOW")  # variables that the template gives each task
 
 
 def dag_files(project: Path, env: str | None = None) -> dict[str, str]:
@@ -57,7 +59,6 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
         >>> compile(page, "dag.py", "exec").co_name
         '<module>'
     """
-    station, version = schedule.station, BEGUN % "version"
     environment = Environment(
         loader=PackageLoader("endline.operations.scheduling"),
         undefined=StrictUndefined,
@@ -66,58 +67,41 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters["repr"] = repr
-    own = [f"--env={schedule.env}"] if schedule.env else []
-    given = [schedule.option] if schedule.option else []
-    begun = f"run_version={version},mlflow_run_id={BEGUN % 'mlflow_run_id'}"
-    params = f"{schedule.option},{begun}" if schedule.option else f"--params={begun}"
+    environment.filters["text"] = lambda value: json.dumps(value, ensure_ascii=False)  # Python's too, in double quotes
+    station, when, rate = schedule.station, schedule.schedule, schedule.recalibrate
     endline, kedro = str(programs / "endline"), str(programs / "kedro")
-    when = schedule.schedule
+    env = [f"--env={schedule.env}"] if schedule.env else []
+    given = [f"--params={schedule.option}"] if schedule.option else []
+    params = ",".join([*([schedule.option] if schedule.option else []), *BEGUN])
+    begin = [endline, "begin", station, *env, *given, f"--hours={schedule.run_minutes / 60:g}"]
+    groups = {
+        task: [kedro, "run", f"--pipelines={station}", *env, f"--nodes={','.join(nodes)}", "--only-missing-outputs"]
+        for task, nodes in groups.items()
+    }
     return environment.get_template("dag.py.jinja").render(
         schedule=schedule,
-        dag_id=f"endline_{station}",
         title=f"{find_station(station).title}: train on new data, promote what is better",
-        when=repr(when) if when is None or isinstance(when, str) else f"timedelta(minutes={when})",
+        when=f"timedelta(minutes={when})" if isinstance(when, int | float) else repr(when),
         project=str(project),
-        environment={"DO_NOT_TRACK": "1"},
-        begin=_bash(
-            endline,
-            "begin",
-            station,
-            *own,
-            *given,
-            f"--hours={schedule.run_minutes / 60:g}",
-            key="{{ dag_run.run_id }}",
-        )
-        + " {{ '--force' if params.force else '' }}",
-        groups={
-            task: _bash(
-                kedro, "run", f"--pipelines={station}", *own, f"--nodes={','.join(nodes)}", "--only-missing-outputs"
-            )
-            + f" {_quoted(params)}"
-            for task, nodes in groups.items()
-        },
-        promote=_bash(endline, "promote", station, *own) + f" --run={_quoted(version)}",
-        recalibrate=_bash(
-            endline, "recalibrate", f"--station={station}", *own, f"--false-alarm-rate={schedule.recalibrate}"
-        )
-        + f" --run={_quoted(version)}"
-        if schedule.recalibrate is not None
-        else None,
-        conclude=_bash(endline, "conclude", station, *own) + f" --run={_quoted(version)}",
+        begin=f'{_bash(begin)} --key="$KEY" $FORCE',
+        groups={task: f"{_bash(words)} {_quoted(f'--params={params}')}" for task, words in groups.items()},
+        promote=f"{_bash([endline, 'promote', station, *env])} --run=$RUN_VERSION",
+        recalibrate=rate
+        and f"{_bash([endline, 'recalibrate', *env, f'--false-alarm-rate={rate}'])} --run=$RUN_VERSION",
+        conclude=f"{_bash([endline, 'conclude', station, *env])} --run=$RUN_VERSION",
     )
 
 
-def _bash(*words: str, key: str | None = None) -> str:
-    """A command line of words that hold no template; `key` is one."""
-    if any("{{" in word or "{%" in word or "{#" in word for word in words):
-        raise EndlineError(f"Airflow would read a template in {' '.join(words)}: take the braces out.")
-    return shlex.join(words) + ("" if key is None else f" --key={_quoted(key)}")
+def _bash(words: Sequence[str]) -> str:
+    """A command line of words, quoted; Airflow reads it as a template before bash does."""
+    if strange := [word for word in words if re.search("{[{%#]", word)]:
+        raise EndlineError(f"Airflow would read {strange[0]} as a template: take the braces out.")
+    return shlex.join(words)
 
 
 def _quoted(text: str) -> str:
-    """Text with templates of Airflow in double quotes; nothing else in it may have a meaning for bash."""
-    if strange := sorted(set(text) & set(BASH)):
+    """Text in double quotes, in which bash shall read the variables `BEGUN` and nothing else."""
+    if strange := sorted(set(text.replace(",".join(BEGUN), "")) & set(BASH)):
         raise EndlineError(f"bash would read {' '.join(strange)} in {text}: rename what it names.")
     return f'"{text}"'
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from kedro.config import MissingConfigException
-
 from endline.dotted import flatten
 from endline.errors import EndlineError, nearest
 from endline.evidence.station import find_station
@@ -39,7 +37,7 @@ class Schedule:
 
     Example:
         >>> Schedule("mirror_audio", "0 2 * * *", params={"raw": "/plant/line4", "seed": 1}).option
-        '--params=raw=/plant/line4,seed=1'
+        'raw=/plant/line4,seed=1'
     """
 
     station: str
@@ -81,9 +79,9 @@ class Schedule:
 
     @property
     def option(self) -> str | None:
-        """`params` as the option of a command; None where there are none."""
+        """`params` as a command's `--params` takes them; None where there are none."""
         items = [f"{name}={_plain(value)}" for name, value in flatten(self.params).items()]
-        return f"--params={','.join(items)}" if items else None
+        return ",".join(items) or None
 
 
 def _positive(value: Any) -> bool:
@@ -104,10 +102,9 @@ def read_schedules(project: Path, env: str | None = None) -> tuple[list[Schedule
     Raises:
         EndlineError: for a project without such a file, an unknown key, or a value that is none.
     """
-    try:
-        content = configuration(project, env, {})["schedule"]
-    except MissingConfigException:
-        raise EndlineError(f"{project / FILE} is not there: copy it from the repository of endline.") from None
+    if not (project / FILE).exists():
+        raise EndlineError(f"{project / FILE} is not there: copy it from the repository of endline.")
+    content = configuration(project, env, {})["schedule"]
     known = {each.name for each in fields(Schedule)} - {"station"}
     schedules = []
     for station, own in content["stations"].items():

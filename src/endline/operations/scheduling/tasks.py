@@ -45,7 +45,7 @@ def group_nodes(
 
     Example:
         >>> from kedro.pipeline import node
-        >>> nodes = [node(len, "raw", "samples", name="index"), node(str, "samples", "report", name="report")]
+        >>> nodes = [node(len, "raw", "samples", name="index"), node(sorted, "samples", "report", name="report")]
         >>> layers = {"samples": "primary", "report": "reporting"}
         >>> group_nodes(Pipeline(nodes), layers, {"read": ["primary"], "evaluate": ["reporting"]})
         {'read': ['index'], 'evaluate': ['report']}

@@ -1,0 +1,136 @@
+"""The page that says what a scheduled retraining has done: what it learned from, how good it is, which model judges."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from endline.errors import EndlineError
+from endline.files import write_whole
+from endline.operations.scheduling.beginning import DATA, FOLDER, KEY
+from endline.operations.sweep.resolved import configuration
+from endline.tracking import VERSION
+from endline.versions import versioned_folders
+
+if TYPE_CHECKING:  # importing it takes seconds
+    from mlflow.entities import Run
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What `endline promote` has decided of a run's model.
+
+    Attributes:
+        outcome: in a sentence.
+        promoted: whether it judges now.
+        reasons: a line a criterion.
+
+    Example:
+        >>> Decision("The champion stays.", promoted=False).reasons
+        ()
+    """
+
+    outcome: str
+    promoted: bool
+    reasons: tuple[str, ...] = ()
+
+
+def conclude(project: Path, station: str, version: str, env: str | None = None) -> Path:
+    """Write the page of a run that was begun by `begin` and has published its model.
+
+    Args:
+        project: the project's folder.
+        station: its name.
+        version: of the run.
+        env: overlay of the configuration.
+
+    Returns:
+        the page, `retrainings/<version>.html` beside the station's reports.
+
+    Raises:
+        EndlineError: for a run that nobody began, or one that has no metrics yet.
+    """
+    loader = configuration(project, env, {})
+    folders = {name: project / path for name, path in versioned_folders(loader["catalog"], [station]).items()}
+    run = _run(loader["mlflow"], station, version)
+
+    def file(name: str) -> Path:
+        folder = folders[f"{station}.{name}"]
+        return folder / version / folder.name
+
+    if not file("metrics").exists():
+        raise EndlineError(f"The run {version} has no metrics: it has not come to its end.")
+    metrics = json.loads(file("metrics").read_text(encoding="utf-8"))
+    page = folders[f"{station}.report"].parent / "retrainings" / f"{version}.html"
+    write_whole(
+        page, render_page(station, version, run.data.tags, metrics, Decision("", False), file("report").as_uri())
+    )
+    return page
+
+
+def _run(settings: Mapping[str, Any], station: str, version: str) -> "Run":
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings["server"]["mlflow_tracking_uri"])
+    experiment = client.get_experiment_by_name(settings["tracking"]["experiment"]["name"])
+    asked = f"tags.station = '{station}' and tags.`{VERSION}` = '{version}'"
+    runs = [] if experiment is None else client.search_runs([experiment.experiment_id], asked)
+    found = next((run for run in runs if DATA in run.data.tags), None)
+    if found is None:
+        raise EndlineError(f"No run of {station} was begun as {version}: give the version that `endline begin` gave.")
+    return found
+
+
+def render_page(
+    station: str, version: str, tags: Mapping[str, str], metrics: Mapping[str, Any], decision: Decision, report: str
+) -> str:
+    """The page as HTML, which works offline.
+
+    Args:
+        station: its name.
+        version: of the run.
+        tags: of its MLflow run.
+        metrics: of the run.
+        decision: whether its model was promoted.
+        report: address of the run's own report.
+    """
+    environment = Environment(
+        loader=PackageLoader("endline.operations.scheduling"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+    )
+    auroc, low, high = (metrics[name] for name in ("auroc", "auroc_low", "auroc_high"))
+    tables = {
+        "What it has learned from": {
+            "Folder": tags[FOLDER],
+            "Good parts": metrics["n_train"],
+            "Detector": metrics["detector"],
+        },
+        "How good it is on its own test": {
+            "AUROC": metrics["auroc_reason"] if auroc is None else f"{auroc:.3f} ({low:.3f} to {high:.3f})",
+            "Flagged": f"{metrics['n_flagged']} of {metrics['n_tested']}",
+            "False alarms": f"{metrics['n_false_alarms']} of {metrics['n_test_normal']} good parts",
+            "Found": f"{metrics['n_detected']} of {metrics['n_test_anomalous']} faulty parts",
+        },
+        "Which run this is": {
+            "Version": version,
+            "MLflow run": tags.get("mlflow.runName", ""),
+            "Begun by": tags.get(KEY, "a command"),
+            "Written": datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
+        },
+    }
+    return environment.get_template("retraining.html.jinja").render(
+        title=f"Retraining of {station}, {version[:10]}",
+        simulated=metrics["simulated"],
+        outcome=decision.outcome,
+        colour="#1b7f4b" if decision.promoted else "#b25e00",
+        reasons=decision.reasons,
+        tables=tables,
+        report=report,
+    )
