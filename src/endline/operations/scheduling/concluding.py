@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,26 +17,17 @@ from endline.tracking import VERSION
 from endline.versions import versioned_folders
 
 if TYPE_CHECKING:  # importing it takes seconds
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
-@dataclass(frozen=True)
-class Decision:
-    """What `endline promote` has decided of a run's model.
-
-    Attributes:
-        outcome: in a sentence.
-        promoted: whether it judges now.
-        reasons: a line a criterion.
-
-    Example:
-        >>> Decision("The champion stays.", promoted=False).reasons
-        ()
-    """
-
-    outcome: str
-    promoted: bool
-    reasons: tuple[str, ...] = ()
+DECISIONS = "decisions"  # folder of a run's artifacts, in which `endline promote` writes what it has decided
+OUTCOMES = {
+    "promoted": "The model of this run is the champion now: it judges new parts.",
+    "kept": "The champion stays: the model of this run was not promoted.",
+    "forced": "The model of this run is the champion now: a person has decided so.",
+}
+UNDECIDED = "Nothing was decided on the model of this run: `endline promote` has not been asked."
 
 
 def conclude(project: Path, station: str, version: str, env: str | None = None) -> Path:
@@ -56,7 +47,7 @@ def conclude(project: Path, station: str, version: str, env: str | None = None) 
     """
     loader = configuration(project, env, {})
     folders = {name: project / path for name, path in versioned_folders(loader["catalog"], [station]).items()}
-    run = _run(loader["mlflow"], station, version)
+    client, run = _run(loader["mlflow"], station, version)
 
     def file(name: str) -> Path:
         folder = folders[f"{station}.{name}"]
@@ -66,13 +57,12 @@ def conclude(project: Path, station: str, version: str, env: str | None = None) 
         raise EndlineError(f"The run {version} has no metrics: it has not come to its end.")
     metrics = json.loads(file("metrics").read_text(encoding="utf-8"))
     page = folders[f"{station}.report"].parent / "retrainings" / f"{version}.html"
-    write_whole(
-        page, render_page(station, version, run.data.tags, metrics, Decision("", False), file("report").as_uri())
-    )
+    decision = last_decision(client, run.info.run_id)
+    write_whole(page, render_page(station, version, run.data.tags, metrics, decision, file("report").as_uri()))
     return page
 
 
-def _run(settings: Mapping[str, Any], station: str, version: str) -> "Run":
+def _run(settings: Mapping[str, Any], station: str, version: str) -> tuple["MlflowClient", "Run"]:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=settings["server"]["mlflow_tracking_uri"])
@@ -82,11 +72,26 @@ def _run(settings: Mapping[str, Any], station: str, version: str) -> "Run":
     found = next((run for run in runs if DATA in run.data.tags), None)
     if found is None:
         raise EndlineError(f"No run of {station} was begun as {version}: give the version that `endline begin` gave.")
-    return found
+    return client, found
+
+
+def last_decision(client: "MlflowClient", run_id: str) -> dict[str, Any]:
+    """What was decided last on a run's model: `what`, and `criteria` with `holds` and `said`; empty without one."""
+    with TemporaryDirectory() as name:
+        written = sorted(file.path for file in client.list_artifacts(run_id, DECISIONS))
+        if not written:
+            return {}
+        file = Path(client.download_artifacts(run_id, written[-1], name))
+        return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
 def render_page(
-    station: str, version: str, tags: Mapping[str, str], metrics: Mapping[str, Any], decision: Decision, report: str
+    station: str,
+    version: str,
+    tags: Mapping[str, str],
+    metrics: Mapping[str, Any],
+    decision: Mapping[str, Any],
+    report: str,
 ) -> str:
     """The page as HTML, which works offline.
 
@@ -95,7 +100,7 @@ def render_page(
         version: of the run.
         tags: of its MLflow run.
         metrics: of the run.
-        decision: whether its model was promoted.
+        decision: as `last_decision` gives it.
         report: address of the run's own report.
     """
     environment = Environment(
@@ -128,9 +133,9 @@ def render_page(
     return environment.get_template("retraining.html.jinja").render(
         title=f"Retraining of {station}, {version[:10]}",
         simulated=metrics["simulated"],
-        outcome=decision.outcome,
-        colour="#1b7f4b" if decision.promoted else "#b25e00",
-        reasons=decision.reasons,
+        outcome=OUTCOMES.get(decision.get("what", ""), UNDECIDED),
+        colour="#1b7f4b" if decision.get("what") in ("promoted", "forced") else "#b25e00",
+        criteria=decision.get("criteria", ()),
         tables=tables,
         report=report,
     )
