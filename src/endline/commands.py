@@ -15,6 +15,7 @@ from endline.errors import EndlineError, cause_of, nearest
 ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
+MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
 
 
 @contextmanager
@@ -97,6 +98,7 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Table of verdicts, .parquet or .csv; goes on.")
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for anomaly maps, an .npy file an item.")
 @click.option(
@@ -107,6 +109,7 @@ def inspect(
     files: tuple[Path, ...],
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path | None,
     maps: Path | None,
     workers: int,
@@ -118,7 +121,7 @@ def inspect(
 
     with plain_errors():
         _check_names(files)
-        chosen = chosen_model(checked_project(env), station, run, env)
+        chosen = chosen_model(checked_project(env), station, run, env, model)
         run_inspect(files, chosen, output=output, maps=maps, workers=workers)
 
 
@@ -126,6 +129,7 @@ def inspect(
 @click.argument("folder", type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Table of verdicts; goes on.")
 @click.option("--every", type=float, default=1.0, show_default=True, help="Seconds between two looks at the folder.")
 @click.option(
@@ -137,6 +141,7 @@ def watch(
     folder: Path,
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path,
     every: float,
     settle: float,
@@ -150,8 +155,8 @@ def watch(
 
     with plain_errors():
         settings = WatchSettings(every, settle)
-        _, model = chosen_model(checked_project(env), station, run, env)
-        run_watch(folder, model, output, settings, once=once)
+        chosen = chosen_model(checked_project(env), station, run, env, model)
+        run_watch(folder, chosen, output, settings, once=once)
 
 
 @cli.command()
@@ -160,17 +165,39 @@ def watch(
 )
 @STATION
 @RUN
+@MODEL
 @ENV
-def recalibrate(rate: float, station: str | None, run: str | None, env: str | None) -> None:
+def recalibrate(rate: float, station: str | None, run: str | None, model: str | None, env: str | None) -> None:
     """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
     from endline.operations.model_folders import chosen_model
     from endline.operations.recalibration import recalibrate as publish
 
     with plain_errors():
         project = checked_project(env)
-        _, model = chosen_model(project, station, run, env)
-        for line in publish(project, model, rate, env).lines():
+        chosen = chosen_model(project, station, run, env, model)
+        for line in publish(project, chosen.model, rate, env).lines():
             click.echo(line)
+
+
+@cli.command()
+@click.argument("run")
+@ENV
+def register(run: str, env: str | None) -> None:
+    """Register the model that RUN has published: what each run does at its end, where the registry answers."""
+    from kedro.framework.project import configure_project
+
+    from endline.evidence.station import station_names
+    from endline.operations.registration import register_run
+    from endline.operations.registry import Registry
+    from endline.operations.sweep.resolved import configuration
+    from endline.versions import versioned_folders
+
+    with plain_errors():
+        configure_project("endline")
+        project = checked_project(env)
+        folders = versioned_folders(configuration(project, env, {})["catalog"], station_names())
+        for known in register_run(Registry.of(project, env), folders, run):
+            click.echo(f"Registered as {known.label}.")
 
 
 @cli.command()
@@ -189,8 +216,8 @@ def stream(
 
     with plain_errors():
         _check_names((file,))
-        _, model = chosen_model(checked_project(env), station, None, env)
-        run_stream(model, file, window, hop, rate)
+        judging = chosen_model(checked_project(env), station, None, env).model
+        run_stream(judging, file, window, hop, rate)
 
 
 @cli.command()

@@ -6,6 +6,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 
 from endline.hooks import Housekeeping, Options, Tracking
+from endline.registering import Registering
 from endline.versions import RunVersion
 
 
@@ -14,7 +15,7 @@ def in_project(path: str) -> str:
     return str((find_kedro_project(Path.cwd()) or Path.cwd()) / path)
 
 
-HOOKS = (Options(), Housekeeping(), Tracking())
+HOOKS = (Options(), Housekeeping(), Tracking(), Registering())
 SESSION_STORE_CLASS = RunVersion
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
