@@ -15,6 +15,7 @@ from endline.errors import EndlineError, cause_of, nearest
 ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
+GROUP = click.option("--group", help="Of the station's runs, where several are registered.")
 MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
 
 
@@ -177,6 +178,56 @@ def recalibrate(rate: float, station: str | None, run: str | None, model: str | 
         chosen = chosen_model(project, station, run, env, model)
         for line in publish(project, chosen.model, rate, env).lines():
             click.echo(line)
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--run", help="Judge the model of this run instead of the challenger.")
+@click.option(
+    "--acceptance", type=click.Path(path_type=Path), help="Acceptance set instead of that of conf/base/promotion.yml."
+)
+@click.option("--force", is_flag=True, help="Promote it whatever the criteria say; needs --why.")
+@click.option("--why", help="Reason of --force, which is recorded.")
+@ENV
+def promote(
+    station: str,
+    group: str | None,
+    run: str | None,
+    acceptance: Path | None,
+    force: bool,
+    why: str | None,
+    env: str | None,
+) -> None:
+    """Let STATION's challenger be champion, if it is no worse on the acceptance set; exit status 3: it is not."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.promotion_command import Wish
+    from endline.operations.promotion_command import promote as judge
+
+    with plain_errors():
+        if force != bool((why or "").strip()):
+            raise EndlineError(
+                "--force and --why=<reason> go together: a forced promotion is recorded with its reason."
+            )
+        configure_project("endline")
+        wish = Wish(station, group, run, acceptance, why.strip() if why else None)
+        champion = judge(checked_project(env), wish, env, click.echo)
+    if not champion:
+        raise SystemExit(3)
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--why", default="", help="Reason, which is recorded.")
+@ENV
+def rollback(station: str, group: str | None, why: str, env: str | None) -> None:
+    """Let STATION's champion before the current one be champion again."""
+    from endline.operations.promotion_command import rollback as restore
+
+    with plain_errors():
+        click.echo(restore(checked_project(env), station, group, env, why))
 
 
 @cli.command()

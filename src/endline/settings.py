@@ -22,11 +22,12 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
     # An overlay (smoke, paper) holds only what differs from base.
-    "merge_strategy": {"parameters": "soft", "sweeps": "soft"},
+    "merge_strategy": {"parameters": "soft", "sweeps": "soft", "promotion": "soft"},
     "custom_resolvers": {"in_project": in_project},
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],
         "sweeps": ["sweeps*"],
+        "promotion": ["promotion*"],
         "mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"],  # as kedro-mlflow has it, to read its address before it does
     },
 }
