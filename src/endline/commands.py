@@ -15,6 +15,8 @@ from endline.errors import EndlineError, cause_of, nearest
 ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
+GROUP = click.option("--group", help="Of the station's runs, where several are registered.")
+MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
 NOTHING_TO_DO = 3  # exit status of a command that leaves all as it is, where a schedule goes on without it
 
 
@@ -98,6 +100,7 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Table of verdicts, .parquet or .csv; goes on.")
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for anomaly maps, an .npy file an item.")
 @click.option(
@@ -108,6 +111,7 @@ def inspect(
     files: tuple[Path, ...],
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path | None,
     maps: Path | None,
     workers: int,
@@ -119,7 +123,7 @@ def inspect(
 
     with plain_errors():
         _check_names(files)
-        chosen = chosen_model(checked_project(env), station, run, env)
+        chosen = chosen_model(checked_project(env), station, run, env, model)
         run_inspect(files, chosen, output=output, maps=maps, workers=workers)
 
 
@@ -127,6 +131,7 @@ def inspect(
 @click.argument("folder", type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Table of verdicts; goes on.")
 @click.option("--every", type=float, default=1.0, show_default=True, help="Seconds between two looks at the folder.")
 @click.option(
@@ -138,6 +143,7 @@ def watch(
     folder: Path,
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path,
     every: float,
     settle: float,
@@ -151,8 +157,8 @@ def watch(
 
     with plain_errors():
         settings = WatchSettings(every, settle)
-        _, model = chosen_model(checked_project(env), station, run, env)
-        run_watch(folder, model, output, settings, once=once)
+        chosen = chosen_model(checked_project(env), station, run, env, model)
+        run_watch(folder, chosen, output, settings, once=once)
 
 
 @cli.command()
@@ -161,17 +167,89 @@ def watch(
 )
 @STATION
 @RUN
+@MODEL
 @ENV
-def recalibrate(rate: float, station: str | None, run: str | None, env: str | None) -> None:
+def recalibrate(rate: float, station: str | None, run: str | None, model: str | None, env: str | None) -> None:
     """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
     from endline.operations.model_folders import chosen_model
     from endline.operations.recalibration import recalibrate as publish
 
     with plain_errors():
         project = checked_project(env)
-        _, model = chosen_model(project, station, run, env)
-        for line in publish(project, model, rate, env).lines():
+        chosen = chosen_model(project, station, run, env, model)
+        for line in publish(project, chosen.model, rate, env).lines():
             click.echo(line)
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--run", help="Judge the model of this run instead of the challenger.")
+@click.option(
+    "--acceptance", type=click.Path(path_type=Path), help="Acceptance set instead of that of conf/base/promotion.yml."
+)
+@click.option("--force", is_flag=True, help="Promote it whatever the criteria say; needs --why.")
+@click.option("--why", help="Reason of --force, which is recorded.")
+@ENV
+def promote(
+    station: str,
+    group: str | None,
+    run: str | None,
+    acceptance: Path | None,
+    force: bool,
+    why: str | None,
+    env: str | None,
+) -> None:
+    """Let STATION's challenger be champion, if it is no worse on the acceptance set; exit status 3: it is not."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.promotion_command import Wish
+    from endline.operations.promotion_command import promote as judge
+
+    with plain_errors():
+        if force != bool((why or "").strip()):
+            raise EndlineError(
+                "--force and --why=<reason> go together: a forced promotion is recorded with its reason."
+            )
+        configure_project("endline")
+        wish = Wish(station, group, run, acceptance, why.strip() if why else None)
+        champion = judge(checked_project(env), wish, env, click.echo)
+    if not champion:
+        raise SystemExit(NOTHING_TO_DO)
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--why", default="", help="Reason, which is recorded.")
+@ENV
+def rollback(station: str, group: str | None, why: str, env: str | None) -> None:
+    """Let STATION's champion before the current one be champion again."""
+    from endline.operations.promotion_command import rollback as restore
+
+    with plain_errors():
+        click.echo(restore(checked_project(env), station, group, env, why))
+
+
+@cli.command()
+@click.argument("run")
+@ENV
+def register(run: str, env: str | None) -> None:
+    """Register the model that RUN has published: what each run does at its end, where the registry answers."""
+    from kedro.framework.project import configure_project
+
+    from endline.evidence.station import station_names
+    from endline.operations.registration import register_run
+    from endline.operations.registry import Registry
+    from endline.operations.sweep.resolved import configuration
+    from endline.versions import versioned_folders
+
+    with plain_errors():
+        configure_project("endline")
+        project = checked_project(env)
+        folders = versioned_folders(configuration(project, env, {})["catalog"], station_names())
+        for known in register_run(Registry.of(project, env), folders, run):
+            click.echo(f"Registered as {known.label}.")
 
 
 @cli.command()
@@ -190,8 +268,8 @@ def stream(
 
     with plain_errors():
         _check_names((file,))
-        _, model = chosen_model(checked_project(env), station, None, env)
-        run_stream(model, file, window, hop, rate)
+        judging = chosen_model(checked_project(env), station, None, env).model
+        run_stream(judging, file, window, hop, rate)
 
 
 @cli.command()

@@ -31,10 +31,12 @@ from endline.tracking import (
     WAITS,
     end_dead_runs,
     keep_artifact,
+    log_data_set,
     log_parameters,
     make_database,
     naming_process,
     own_tags,
+    run_name,
 )
 from endline.versions import (
     MLFLOW_RUN,
@@ -143,7 +145,7 @@ class Housekeeping:
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         _check_detectors(pipeline, catalog)
         clear_partials(self._project / "mlruns")
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             clear_partials(Path(run["store"]))
             clear_partials(Path(run["raw_simulated"]).parent)
             clear_checkpoints(Path(run["checkpoints"]), own=False)
@@ -168,7 +170,7 @@ class Housekeeping:
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Everything is saved: the run's own checkpoints have done their service."""
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             clear_checkpoints(Path(run["checkpoints"]), own=True)
             name = f"{run['station']}.report"
             if self._begun and name not in pipeline.all_outputs():
@@ -178,7 +180,7 @@ class Housekeeping:
                 log.info("The report: %s", report._get_load_path())
         self._going_on.close()
         with suppress(EndlineError), locked(self._project / RUNS_LOCK, "others write into these folders"):
-            for run in _run_settings(pipeline, catalog):
+            for run in run_settings(pipeline, catalog):
                 remove_empty(Path(run["checkpoints"]))
 
     @hook_impl
@@ -233,7 +235,7 @@ class Tracking:
         if (active := mlflow.active_run()) is None:
             return result
         tags = {"git_commit": git_commit(), "machine": machine(), **own_tags(run_params["run_id"])}
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             tags |= {key: str(run[key]) for key in IDENTITY}
         if reads := read_versions(catalog, pipeline.inputs()):
             tags[READS] = " ".join(sorted(reads))
@@ -272,6 +274,7 @@ class Tracking:
         """
         self._catalog = catalog
         given = {name: inputs.pop(name) for name in list(inputs) if name.startswith("params:")}
+        given |= _chosen_settings(given.pop(DETECTORS, {}), inputs)
         result = yield  # kedro-mlflow opens the run in this thread
         import mlflow
 
@@ -296,7 +299,9 @@ class Tracking:
         kind = dataset_name.rsplit(".", 1)[-1]
         if kind == "metrics":
             mlflow.log_metrics(_numbers(data))
-            mlflow.set_tag("simulated", str(data["simulated"]))
+            mlflow.set_tags({"simulated": str(data["simulated"]), "mlflow.runName": run_name(data)})
+        elif kind == "inputs":
+            log_data_set(run.info.run_id, dataset_name.partition(".")[0], data)
         elif kind == "choice":  # until then the run is one of `auto`
             mlflow.set_tag("detector", data["detector"])
             log_parameters(run.info.run_id, {dataset_name: {"detector": data["detector"]}})
@@ -306,19 +311,25 @@ class Tracking:
             mlflow.set_tag(f"version.{dataset_name}", version)
 
 
+def _chosen_settings(detectors: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the chosen detector alone, as the parameter of a node that knows the choice; none of another's."""
+    chosen = {choice["detector"] for name, choice in inputs.items() if name.endswith(".choice")}
+    return {f"{DETECTORS}.{name}": detectors[name] for name in sorted(chosen & detectors.keys())}
+
+
 def _check_detectors(pipeline: Pipeline, catalog: DataCatalog) -> None:
     """Refuse a detector that cannot be built before anything is read: an index and its features take minutes."""
     if DETECTORS not in pipeline.inputs():
         return
     from endline.detectors.registry import build_detector  # imports torch: not for commands that run nothing
 
-    for run in _run_settings(pipeline, catalog):
+    for run in run_settings(pipeline, catalog):
         auto = f"params:{run['station']}.auto"
         for name in possible_detectors(run, catalog.load(auto) if auto in pipeline.inputs() else None):
             build_detector(name, catalog.load(DETECTORS))
 
 
-def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:
+def run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:
     """The parameters `<station>.run` of the stations in the pipeline."""
     for name in sorted(pipeline.inputs()):
         if name.startswith("params:") and name.endswith(".run"):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,8 +26,12 @@ from endline.evidence.cycles.features import CyclePreparation
 from endline.evidence.station import Preparation, Station, hottest_points, register
 from endline.feature_set import FeatureSet
 from endline.files import write_whole
+from endline.operations.registration import Publication
+from endline.operations.registration import register as register_model
+from endline.operations.registry import Registered, Registry
 from endline.published import PublishedModel
 from endline.samples import sample_table
+from endline.tracking import make_database
 
 SIDE, COUNT = 4, 60
 
@@ -135,6 +140,39 @@ def gauss(scales, models) -> PublishedModel:
 @pytest.fixture
 def padim(scales, models) -> PublishedModel:
     return replace(models[1])
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory) -> Path:
+    """MLflow's database without any run: making one takes seconds, a copy does not."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    make_database(f"sqlite:///{path}")
+    return path
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The registry of the project of `scales`."""
+
+    project: Project
+    registry: Registry
+    experiment: str
+
+    def add(self, model: PublishedModel, **changes: Any) -> Registered:
+        """Register a published model as the newest version and the challenger."""
+        run_id = self.registry.client.create_run(self.experiment).info.run_id
+        known = {"endline.version": model.run, "simulated": "False", "git_commit": "abc"} | changes.pop("tags", {})
+        facts = {"station": "scales", "group": "", "tags": known, "figures": {"auroc": 0.9}, "training": {}} | changes
+        return register_model(self.registry, Publication(self.project.model(model.run), run_id=run_id, **facts))
+
+
+@pytest.fixture
+def shelf(scales, empty_database) -> Shelf:
+    (scales.folder / "mlruns").mkdir(exist_ok=True)
+    shutil.copy(empty_database, scales.folder / "mlruns/mlflow.db")
+    registry = Registry.of(scales.folder)
+    location = (scales.folder / "mlruns/artifacts").as_uri()
+    return Shelf(scales, registry, registry.client.create_experiment("endline", artifact_location=location))
 
 
 RATE, STEPS = 50.0, 100

@@ -11,13 +11,13 @@ from endline.evidence.station import find_station
 from endline.operations.batch import Judge, Target, map_file, targets_of
 from endline.operations.batch_progress import BatchProgress
 from endline.operations.inspection import Inspector, digest_of
+from endline.operations.model_folders import Chosen
 from endline.operations.verdicts import Verdict, VerdictFile, check_ending, verdict_file
-from endline.published import PublishedModel
 
 
 def run_inspect(
     files: Sequence[Path],
-    chosen: tuple[Path, PublishedModel],
+    chosen: Chosen,
     *,
     output: Path | None = None,
     maps: Path | None = None,
@@ -27,7 +27,7 @@ def run_inspect(
 
     Args:
         files: files and folders.
-        chosen: folder and model that judge.
+        chosen: the model that judges.
         output: table of verdicts, `.parquet` or `.csv`; rows that it has by this model of files that are still the same
             are kept. None: each verdict is a line.
         maps: folder that anomaly maps are written to.
@@ -36,14 +36,14 @@ def run_inspect(
     Raises:
         EndlineError: as `targets_of`, `verdict_file`, `Judge.judge_all`; and at the end, when an item has no verdict.
     """
-    folder, model = chosen
+    folder, model, registered = chosen
     if output is not None:
         check_ending(output)
     leave = [path for path in (output, maps) if path is not None]
     targets = targets_of(files, find_station(model.station), leave)
     if leave:
         _check_names(targets)
-    judge = Judge(Inspector(model), folder, maps)
+    judge = Judge(Inspector(model, registered=registered), folder, maps)
     seen = _listed(judge, targets, workers) if output is None else _tabled(judge, targets, workers, output)
     if reason := model.calibration.rate_reason:
         click.echo(beware(reason))
@@ -75,7 +75,7 @@ def _tabled(judge: Judge, targets: Sequence[Target], workers: int, output: Path)
         for verdicts in judge.judge_all(_waiting(targets, table, judge.maps, progress), workers):
             table.add(verdicts)
             progress.count(verdicts)
-    click.echo(f"{output}: {len(table)} rows, by the run {model.run} of {model.station}")
+    click.echo(f"{output}: {len(table)} rows, by {judge.inspector.name}")
     return progress
 
 

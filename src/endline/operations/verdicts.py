@@ -34,6 +34,8 @@ class Verdict:
         reason: why there is no verdict, and the remedy; None where there is one.
         run: of the model that judged.
         station: of that model.
+        model: its name and version in the registry, `NAME/3`; empty where it is not registered.
+        alias: by which it was chosen, such as `champion`; empty where it was not by one.
 
     Example:
         >>> Verdict.refused("b.png", "a/b.png", "", "a/b.png is empty: record it again.", "1", "mirror").verdict
@@ -50,6 +52,8 @@ class Verdict:
     reason: str | None
     run: str
     station: str
+    model: str = ""
+    alias: str = ""
 
     @classmethod
     def refused(cls, sample_id: str, path: str, digest: str, reason: str, run: str, station: str) -> "Verdict":
@@ -73,6 +77,8 @@ class Verdict:
 
 
 COLUMNS = tuple(field.name for field in fields(Verdict))
+NUMBERS = {"score": "float64", "p_value": "float64", "flagged": "boolean"}  # types of columns that are no text
+ADDED = ("model", "alias")  # columns that tables of an older endline lack
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
@@ -83,8 +89,7 @@ def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
         [0.5]
     """
     table = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=list(COLUMNS))
-    numbers = {"score": "float64", "p_value": "float64", "flagged": "boolean"}
-    return table.astype({name: numbers.get(name, object) for name in COLUMNS})
+    return table.astype({name: NUMBERS.get(name, object) for name in COLUMNS})
 
 
 class VerdictFile:
@@ -230,6 +235,8 @@ def read_verdicts(path: Path) -> list[Verdict]:
     except (OSError, ValueError) as error:  # pandas' and pyarrow's own are among them
         said = " ".join(str(error).split())
         raise EndlineError(f"{path} cannot be read ({said}): move it away, or write to another --output.") from error
+    if tuple(table.columns) == COLUMNS[: -len(ADDED)]:
+        table = table.assign(**dict.fromkeys(ADDED, ""))
     if tuple(table.columns) != COLUMNS:
         shown = ", ".join(map(str, table.columns[:4])) + (", ..." if len(table.columns) > 4 else "")
         raise EndlineError(
@@ -256,6 +263,8 @@ def _row(row: Mapping[Any, Any]) -> Verdict:
         reason=text["reason"] or None,
         run=text["run"],
         station=text["station"],
+        model=text["model"],
+        alias=text["alias"],
     )
 
 

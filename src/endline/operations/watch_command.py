@@ -7,24 +7,23 @@ import click
 
 from endline.evaluation.thresholds import beware
 from endline.operations.inspection import Inspector
+from endline.operations.model_folders import Chosen
 from endline.operations.verdicts import ANOMALOUS, NONE, Verdict
 from endline.operations.watching import WatchSettings, watch
-from endline.published import PublishedModel
 
 
-def run_watch(
-    folder: Path, model: PublishedModel, output: Path, settings: WatchSettings, *, once: bool = False
-) -> None:
+def run_watch(folder: Path, chosen: Chosen, output: Path, settings: WatchSettings, *, once: bool = False) -> None:
     """Watch a folder, and say what is judged; arguments and errors as `watch`."""
     words: Counter[str] = Counter()
+    inspector = Inspector(chosen.model, registered=chosen.registered)
 
     def tell(row: Verdict) -> None:
         words[row.verdict] += 1
         click.echo(row.line, err=row.reason is not None)
 
-    click.echo(f"The run {model.run} of {model.station} judges what comes into {folder}; Ctrl-C ends it.")
-    if reason := model.calibration.rate_reason:
+    click.echo(f"What comes into {folder} is judged by {inspector.name}; Ctrl-C ends it.")
+    if reason := chosen.model.calibration.rate_reason:
         click.echo(beware(reason))
-    watch(folder, Inspector(model), output, settings, tell, once=once)
+    watch(folder, inspector, output, settings, tell, once=once)
     counts = f"{words[ANOMALOUS]} anomalous, {words[NONE]} without a verdict"
     click.echo(f"Ended: {words.total()} items, {counts}: {output}")
