@@ -37,9 +37,9 @@ from main_job import PROJECT
 RESULTS = PROJECT / "benchmarks/results/airflow_schedule.csv"
 ENDED = ("success", "failed")
 PATIENCE = 3600.0  # s that one run may take
-RECIPE = MirrorSimulation(normals=100, faulty=50)
+RECIPE = MirrorSimulation(normals=64, faulty=40)
 # What is in the raw folder at each retraining: good parts, faulty ones that are labelled so, and such as are not.
-STAGES = {"first data": (60, 20, 0), "more good parts": (80, 20, 0), "poisoned": (80, 20, 30)}
+STAGES = {"first data": (50, 16, 0), "more good parts": (64, 16, 0), "poisoned": (64, 16, 24)}
 
 
 def fill(raw: Path, simulated: Path, normals: int, faulty: int, poison: int) -> None:
@@ -136,8 +136,9 @@ def rows(project: AirflowProject, data: dict[str, str]) -> pd.DataFrame:
 
 def decided(project: Path, run: str) -> dict[str, Any]:
     """What was decided on the model of an MLflow run."""
-    written = sorted(project.glob(f"mlruns/artifacts/{run}/artifacts/decisions/*.json"))
-    return dict(json.loads(written[-1].read_text())) if written else {}
+    files = project.glob(f"mlruns/artifacts/{run}/artifacts/decisions/*.json")
+    decisions = [dict(json.loads(file.read_text())) for file in files]
+    return next((each for each in decisions if each["what"] in ("promoted", "kept")), {})
 
 
 def metric(project: Path, run: str | None, name: str) -> float | None:
@@ -153,9 +154,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=2, help="from one run of the schedule to the next")
     parser.add_argument("--port", default="8090", help="of Airflow's page")
-    parser.add_argument("--show", help="a command that is called at the end, while Airflow runs")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         simulated, raw = simulate(folder / "simulated", RECIPE), folder / "line"
         fill(raw, simulated, *STAGES["first data"])
@@ -170,8 +170,6 @@ def main() -> int:
                     fill(raw, simulated, *parts)
                 data[wait_for(lambda: finished(project, data), f"The retraining on {stage}")] = stage
                 print(rows(project, data).drop(columns="why"))
-            if arguments.show:
-                subprocess.run(arguments.show, shell=True, env=project.environment, check=False)
         table = rows(project, data)
     about = {"commit": git_commit(), "machine": machine()}
     write_whole(RESULTS, table.assign(**about).to_csv(index=False))

@@ -23,6 +23,7 @@ from main_job import PROJECT, copy_project
 
 STATION, DAG = "mirror_audio", "endline_mirror_audio"
 AIRFLOW = PROJECT / "orchestration/airflow"
+ACCEPTANCE = {"normals": 24, "faulty": 18, "seed": 1000}
 SMALL = {
     "env": "smoke",
     "retries": 0,
@@ -50,6 +51,10 @@ class AirflowProject:
         content = yaml.safe_load(plan.read_text())
         content["stations"] = {STATION: dict(schedule)}
         plan.write_text(yaml.safe_dump(content, sort_keys=False))
+        bounds = self.folder / "conf/base/promotion.yml"
+        promotion = yaml.safe_load(bounds.read_text())
+        promotion["stations"][STATION]["simulation"] = ACCEPTANCE
+        bounds.write_text(yaml.safe_dump(promotion, sort_keys=False))
         self.environment = {
             **{key: value for key, value in os.environ.items() if key != "ENDLINE_DATA"},
             "AIRFLOW_HOME": str(self.home),

@@ -161,7 +161,9 @@ class Shelf:
     def add(self, model: PublishedModel, **changes: Any) -> Registered:
         """Register a published model as the newest version and the challenger."""
         run_id = self.registry.client.create_run(self.experiment).info.run_id
-        known = {"endline.version": model.run, "simulated": "False", "git_commit": "abc"} | changes.pop("tags", {})
+        known = {"endline.version": model.run, "group": "", "simulated": "False", "git_commit": "abc"} | changes.pop(
+            "tags", {}
+        )
         facts = {"station": "scales", "group": "", "tags": known, "figures": {"auroc": 0.9}, "training": {}} | changes
         return register_model(self.registry, Publication(self.project.model(model.run), run_id=run_id, **facts))
 

@@ -78,11 +78,12 @@ def _run(settings: Mapping[str, Any], station: str, version: str) -> tuple["Mlfl
 def last_decision(client: "MlflowClient", run_id: str) -> dict[str, Any]:
     """What was decided last on a run's model: `what`, and `criteria` with `holds` and `said`; empty without one."""
     with TemporaryDirectory() as name:
-        written = sorted(file.path for file in client.list_artifacts(run_id, DECISIONS))
-        if not written:
-            return {}
-        file = Path(client.download_artifacts(run_id, written[-1], name))
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        paths = [file.path for file in client.list_artifacts(run_id, DECISIONS)]
+        files = [Path(client.download_artifacts(run_id, path, name)) for path in paths]
+        written = [dict(json.loads(file.read_text(encoding="utf-8"))) for file in files]
+    # The model that was recalibrated afterwards has a decision of its own, which judges nothing.
+    judged = [each for each in written if each["what"] in OUTCOMES]
+    return max(judged, key=lambda each: each["when"], default={})
 
 
 def render_page(

@@ -72,6 +72,7 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
     endline, kedro = str(programs / "endline"), str(programs / "kedro")
     env = [f"--env={schedule.env}"] if schedule.env else []
     given = [f"--params={schedule.option}"] if schedule.option else []
+    group = [f"--group={schedule.params['group']}"] if schedule.params.get("group") else []
     params = ",".join([*([schedule.option] if schedule.option else []), *BEGUN])
     begin = [endline, "begin", station, *env, *given, f"--hours={schedule.run_minutes / 60:g}"]
     groups = {
@@ -85,7 +86,7 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
         project=str(project),
         begin=f'{_bash(begin)} --key="$KEY" $FORCE',
         groups={task: f"{_bash(words)} {_quoted(f'--params={params}')}" for task, words in groups.items()},
-        promote=f"{_bash([endline, 'promote', station, *env])} --run=$RUN_VERSION",
+        promote=f"{_bash([endline, 'promote', station, *env, *group])} --run=$RUN_VERSION",
         recalibrate=rate
         and f"{_bash([endline, 'recalibrate', *env, f'--false-alarm-rate={rate}'])} --run=$RUN_VERSION",
         conclude=f"{_bash([endline, 'conclude', station, *env])} --run=$RUN_VERSION",
