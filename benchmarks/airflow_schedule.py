@@ -2,24 +2,28 @@
 
 A project of its own has one station whose raw folder grows between the runs: good parts and known faults; then more
 good parts; then faulty parts that are labelled as good ones. The first model becomes champion, the second may, the
-third must not. In between the scheduler comes again and finds nothing new.
+third must not. In between the scheduler comes again and finds nothing new. In the second retraining each task is killed
+once (SIGKILL of its process, at a random moment of the time that it has taken in the first), and tried again.
 
 Writes a row for each run of the DAG to `benchmarks/results/airflow_schedule.csv`: what was new, state of the run and of
-its tasks, seconds from its start to its end, tries of its tasks, what was decided and by which criteria, AUROC on the
-run's own test, commit. The exit status is 0 where the poisoned model was kept out. Run:
-`.venv/bin/python benchmarks/airflow_schedule.py`.
+its tasks, tasks that were killed, tries, seconds from its start to its end, what was decided and by which criteria,
+AUROC on the run's own test, commit. The exit status is 0 where all runs ended well and the poisoned model was kept out.
+Run: `.venv/bin/python benchmarks/airflow_schedule.py`.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import random
+import re
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -36,6 +40,7 @@ from main_job import PROJECT
 
 RESULTS = PROJECT / "benchmarks/results/airflow_schedule.csv"
 ENDED = ("success", "failed")
+KILLED = "more good parts"  # the retraining whose tasks are killed
 PATIENCE = 3600.0  # s that one run may take
 RECIPE = MirrorSimulation(normals=64, faulty=40)
 # What is in the raw folder at each retraining: good parts, faulty ones that are labelled so, and such as are not.
@@ -83,6 +88,57 @@ def scheduler(project: AirflowProject) -> Iterator[None]:
                     process.wait(60)
 
 
+class Killer(threading.Thread):
+    """Kills the process of each task once, at a random moment of the time that the task has taken before.
+
+    Args:
+        project: whose tasks.
+        seconds: task -> how long it took.
+
+    Example:
+        `Killer(project, {"train": 12.0}).start()`
+    """
+
+    def __init__(self, project: AirflowProject, seconds: dict[str, float]) -> None:
+        super().__init__(daemon=True)
+        self.project, self.left, self.killed = project, dict(seconds), list[str]()
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        """Look for the processes of tasks until each was killed once."""
+        chance, waits = random.Random(0), dict[str, float]()
+        while self.left and not self.stopped.wait(0.3):
+            for pid, task in self._processes():
+                if task not in self.left:
+                    continue
+                end = waits.setdefault(task, time.monotonic() + chance.uniform(0, 0.9 * self.left[task]))
+                if time.monotonic() >= end:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                        self.killed.append(task)
+                        del self.left[task]
+
+    def _processes(self) -> Iterator[tuple[int, str]]:
+        """Number and task of each command of the project that Airflow has started."""
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if not (path / "cwd").samefile(self.project.folder):
+                    continue
+                program = (path / "cmdline").read_bytes().split(b"\0")[1:2]
+                found = re.search(rb"AIRFLOW_CTX_TASK_ID=(\w+)", (path / "environ").read_bytes())
+                if found and program and program[0].endswith((b"/kedro", b"/endline")):
+                    yield int(path.name), found[1].decode()
+
+
+def task_seconds(home: Path, run: str) -> dict[str, float]:
+    """How long each task of a run took."""
+    query = "SELECT task_id, start_date, end_date FROM task_instance WHERE run_id = ? AND state = 'success'"
+    with sqlite3.connect(home / "airflow.db", timeout=60) as database:
+        tasks = pd.read_sql(query, database, params=[run], parse_dates=["start_date", "end_date"], index_col="task_id")
+    took = (tasks["end_date"] - tasks["start_date"]).dt.total_seconds()
+    return {str(task): float(seconds) for task, seconds in took.items()}
+
+
 def dag_runs(home: Path) -> pd.DataFrame:
     """Runs of the DAG in Airflow's database, the oldest first."""
     query = "SELECT run_id, state, start_date, end_date FROM dag_run WHERE dag_id = ? ORDER BY start_date"
@@ -107,7 +163,7 @@ def trained(project: AirflowProject) -> dict[str, dict[str, str]]:
     return {run["endline.begun_by"]: run for run in project.runs() if "endline.begun_by" in run}
 
 
-def rows(project: AirflowProject, data: dict[str, str]) -> pd.DataFrame:
+def rows(project: AirflowProject, data: dict[str, str], killed: dict[str, list[str]]) -> pd.DataFrame:
     """A row for each run of the DAG that has ended."""
     begun, tasks = trained(project), states(project.home)
     found = []
@@ -121,6 +177,7 @@ def rows(project: AirflowProject, data: dict[str, str]) -> pd.DataFrame:
                 "data": data.get(run["run_id"], "nothing new"),
                 "state": run["state"],
                 "tasks": " ".join(f"{task}:{state}" for task, state in tasks[run["run_id"]].items()),
+                "killed": " ".join(killed.get(run["run_id"], ())),
                 "tries": int(run["tries"]),
                 "seconds": round((run["end_date"] - run["start_date"]).total_seconds(), 1),
                 "auroc": metric(project.folder, tags.get("run"), "auroc"),
@@ -160,22 +217,35 @@ def main() -> int:
         simulated, raw = simulate(folder / "simulated", RECIPE), folder / "line"
         fill(raw, simulated, *STAGES["first data"])
         params = {key: value for key, value in SMALL["params"].items() if key not in ("normals", "faulty")}
-        schedule = {**SMALL, "schedule": arguments.minutes, "retries": 1, "params": {**params, "raw": str(raw)}}
+        schedule = {
+            **SMALL,
+            "schedule": arguments.minutes,
+            "retries": 2,
+            "retry_minutes": 0.1,
+            "params": {**params, "raw": str(raw)},
+        }
         settings = {"AIRFLOW__API__PORT": arguments.port, "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
-        project, data = AirflowProject(folder, schedule, settings), {}
+        project = AirflowProject(folder, schedule, settings)
+        data: dict[str, str] = {}
+        killed: dict[str, list[str]] = {}
         with scheduler(project):
             for stage, parts in STAGES.items():
                 if stage != "first data":
                     wait_for(lambda: quiet(project, data), "A run without new data")
                     fill(raw, simulated, *parts)
-                data[wait_for(lambda: finished(project, data), f"The retraining on {stage}")] = stage
-                print(rows(project, data).drop(columns="why"))
-        table = rows(project, data)
+                killer = Killer(project, task_seconds(project.home, next(iter(data))) if stage == KILLED else {})
+                killer.start()
+                run = wait_for(lambda: finished(project, data), f"The retraining on {stage}")
+                killer.stopped.set()
+                data[run], killed[run] = stage, killer.killed
+                print(rows(project, data, killed).drop(columns="why"))
+        table = rows(project, data, killed)
     about = {"commit": git_commit(), "machine": machine()}
     write_whole(RESULTS, table.assign(**about).to_csv(index=False))
     print(table)
     outcome = dict(zip(table["data"], table["decided"], strict=True))
-    return int(not (outcome["first data"] == "promoted" and outcome["poisoned"] == "kept"))
+    good = outcome["first data"] == "promoted" and outcome["poisoned"] == "kept" and (table["state"] == "success").all()
+    return int(not good)
 
 
 def finished(project: AirflowProject, data: dict[str, str]) -> str | None:
