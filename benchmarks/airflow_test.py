@@ -24,7 +24,7 @@ from main_job import PROJECT, copy_project
 STATION, DAG = "mirror_audio", "endline_mirror_audio"
 AIRFLOW = PROJECT / "orchestration/airflow"
 ACCEPTANCE = {"normals": 24, "faulty": 18, "seed": 1000}
-SMALL = {
+SMALL: dict[str, Any] = {
     "env": "smoke",
     "retries": 0,
     "recalibrate": 0.2,
