@@ -112,6 +112,13 @@ def test_a_version_that_nobody_began_is_refused(project: Any, sentence: Any) -> 
     assert "No run was begun as '2999-01-01T00.00.00.000Z'" in sentence(result)
 
 
+def test_a_begun_run_is_never_made_again(project: Any, sentence: Any) -> None:
+    begun = json.loads(begin(project.folder, "--force", "--hours=0").output.splitlines()[-1])
+    options = ",".join(f"{name}={begun[key]}" for name, key in (("run_version", "version"), ("mlflow_run_id",) * 2))
+    said = sentence(call(project.folder, "run", "--env=smoke", "--pipelines=mirror_audio", f"--params={options}"))
+    assert said.endswith("whose outputs are made once: give --only-missing-outputs too.")
+
+
 @pytest.mark.parametrize(
     ("files", "said"), [((), "There is no file in"), (("notes.gif",), "")], ids=["empty", "nothing readable"]
 )

@@ -122,6 +122,11 @@ class Housekeeping:
         self._going_on.close()
         version = begun_version(run_params.get("runtime_params"))
         self._begun = version is not None
+        if self._begun and not run_params.get("only_missing_outputs"):
+            raise EndlineError(
+                f"{RUN_VERSION}={version} goes on with a run, whose outputs are made once: give --only-missing-outputs "
+                "too."
+            )
         with ExitStack() as going_on:
             if version is not None:
                 going_on.enter_context(self._alone_with(version))

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,14 @@ def test_the_settings_of_a_schedule_stand_in_the_file() -> None:
     assert "is_paused_upon_creation=True" in by_hand
     assert "recalibrate" not in by_hand
     assert "schedule='@daily'" in rendered(schedule="@daily")
+
+
+def test_a_recalibration_to_the_rate_of_the_training_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    plan = tmp_path / "conf/base/schedule.yml"
+    plan.write_text(plan.read_text().replace("robot_cycle: {}", "robot_cycle: {recalibrate: 0.05}"))
+    with pytest.raises(EndlineError, match=r"robot_cycle is trained with the false-alarm rate 0\.05 already"):
+        dag_files(tmp_path)
 
 
 @pytest.mark.parametrize("raw", ["/a$HOME", "/a`ls`", '/a"b', "/{{ run_id }}"])

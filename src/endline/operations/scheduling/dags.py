@@ -40,9 +40,20 @@ def dag_files(project: Path, env: str | None = None) -> dict[str, str]:
         ".airflowignore": "endline_alerts\n",
     }
     for schedule in schedules:
+        _check_rate(schedule, project)
         groups = group_nodes(pipelines[schedule.station], layers_of(catalog, schedule.station), tasks)
         files[f"endline_{schedule.station}.py"] = render_dag(schedule, groups, project, Path(sys.executable).parent)
     return files
+
+
+def _check_rate(schedule: Schedule, project: Path) -> None:
+    """Refuse a recalibration that changes nothing: its task would fail each night."""
+    trained = configuration(project, schedule.env, schedule.params)["parameters"][schedule.station]
+    if schedule.recalibrate == trained["verdict"]["false_alarm_rate"]:
+        raise EndlineError(
+            f"{schedule.station} is trained with the false-alarm rate {schedule.recalibrate:g} already: leave "
+            "recalibrate out of conf/base/schedule.yml."
+        )
 
 
 def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project: Path, programs: Path) -> str:

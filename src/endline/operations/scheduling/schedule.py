@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from endline.dotted import flatten
 from endline.errors import EndlineError, nearest
@@ -53,13 +53,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         find_station(self.station)
-        if isinstance(self.schedule, str) and not _CRON.fullmatch(self.schedule):
-            raise self._wrong("schedule", 'write five fields of cron ("0 2 * * *"), minutes (30), or null')
-        if not isinstance(self.schedule, str) and self.schedule is not None and not _positive(self.schedule):
+        cron = isinstance(self.schedule, str) and _CRON.fullmatch(self.schedule)
+        if not (cron or self.schedule is None or _positive(self.schedule)):
             raise self._wrong("schedule", 'write five fields of cron ("0 2 * * *"), minutes (30), or null')
         if self.timezone not in available_timezones():
             raise self._wrong("timezone", "write a name such as Europe/Berlin")
-        ZoneInfo(self.timezone)
         if not isinstance(self.retries, int) or self.retries < 0:
             raise self._wrong("retries", "write a whole number from 0")
         for name in ("retry_minutes", "task_minutes", "run_minutes"):
@@ -75,7 +73,7 @@ class Schedule:
                 )
 
     def _wrong(self, name: str, remedy: str) -> EndlineError:
-        return EndlineError(f"{self.station}: {name}={getattr(self, name)!r} in {FILE} is none: {remedy}.")
+        return EndlineError(f"{self.station}: {name}={getattr(self, name)!r} in {FILE} cannot be used: {remedy}.")
 
     @property
     def option(self) -> str | None:
