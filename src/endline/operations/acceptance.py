@@ -148,7 +148,7 @@ def judge(acceptance: Acceptance, inspector: Inspector, station: Station) -> Jud
     gone = _row(float("nan"), None, "A file of the acceptance set has gone.")
     names = acceptance.items[["sample_id", "path"]].itertuples(index=False)
     verdicts = pd.DataFrame([found.get(name) or found.get(path) or gone for name, path in names])
-    items = acceptance.items.assign(**{name: verdicts[name].to_numpy(object) for name in verdicts})
+    items = acceptance.items.assign(**{str(name): verdicts[name].to_numpy(object) for name in verdicts})
     items = items.astype({"score": "float64", "flagged": "boolean"})
     return Judged(items, inspector.model.calibration, median(seconds) if seconds else float("inf"), memory)
 
