@@ -16,6 +16,7 @@ ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smo
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
 GROUP = click.option("--group", help="Of the station's runs, where several are registered.")
+LOG = click.option("--log/--no-log", default=True, show_default=True, help="Append to the station's log of verdicts.")
 MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
 NOTHING_TO_DO = 3  # exit status of a command that leaves all as it is, where a schedule goes on without it
 
@@ -106,6 +107,7 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes; they share the cores."
 )
+@LOG
 @ENV
 def inspect(
     files: tuple[Path, ...],
@@ -115,16 +117,20 @@ def inspect(
     output: Path | None,
     maps: Path | None,
     workers: int,
+    log: bool,
     env: str | None,
 ) -> None:
     """Judge new FILES (recordings, photographs, cycles), or all of a folder, by a station's latest run or another."""
     from endline.operations.inspect_command import run_inspect
     from endline.operations.model_folders import chosen_model
+    from endline.operations.verdict_log import log_file
 
     with plain_errors():
         _check_names(files)
-        chosen = chosen_model(checked_project(env), station, run, env, model)
-        run_inspect(files, chosen, output=output, maps=maps, workers=workers)
+        project = checked_project(env)
+        chosen = chosen_model(project, station, run, env, model)
+        kept = log_file(project, chosen.model.station) if log else None
+        run_inspect(files, chosen, output=output, maps=maps, workers=workers, log=kept)
 
 
 @cli.command()
@@ -138,6 +144,7 @@ def inspect(
     "--settle", type=float, default=2.0, show_default=True, help="Seconds that a complete file stays the same."
 )
 @click.option("--once", is_flag=True, help="End when every file that is there has been judged.")
+@LOG
 @ENV
 def watch(
     folder: Path,
@@ -148,17 +155,21 @@ def watch(
     every: float,
     settle: float,
     once: bool,
+    log: bool,
     env: str | None,
 ) -> None:
     """Judge the files that come into FOLDER, each once, until Ctrl-C."""
     from endline.operations.model_folders import chosen_model
+    from endline.operations.verdict_log import log_file
     from endline.operations.watch_command import run_watch
     from endline.operations.watching import WatchSettings
 
     with plain_errors():
         settings = WatchSettings(every, settle)
-        chosen = chosen_model(checked_project(env), station, run, env, model)
-        run_watch(folder, chosen, output, settings, once=once)
+        project = checked_project(env)
+        chosen = chosen_model(project, station, run, env, model)
+        kept = log_file(project, chosen.model.station) if log else None
+        run_watch(folder, chosen, output, settings, once=once, log=kept)
 
 
 @cli.command()
@@ -235,6 +246,23 @@ def rollback(station: str, group: str | None, why: str, env: str | None) -> None
 
     with plain_errors():
         click.echo(restore(checked_project(env), station, group, env, why))
+
+
+@cli.command()
+@click.argument("sample")
+@click.option("--station", help="Whose log of verdicts is read [default: all].")
+@ENV
+def audit(sample: str, station: str | None, env: str | None) -> None:
+    """Show what decided on SAMPLE, an item or a file, and rebuild its score."""
+    from endline.operations.audit import described, newest_entry, origin, rebuilt
+
+    with plain_errors():
+        project = checked_project(env)
+        entry, told = newest_entry(project, sample, station)
+        known = origin(project, entry, env)
+        for line in (*described(entry, known), *told):
+            click.echo(line)
+        click.echo(rebuilt(entry, known))
 
 
 @cli.command()

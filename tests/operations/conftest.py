@@ -17,6 +17,7 @@ from endline.compute import CPU
 from endline.detectors.cycles.nearest_cycle import NearestCycle, NearestCycleConfig
 from endline.detectors.maps.padim import Padim, PadimConfig
 from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
+from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig
 from endline.detectors.progress import Progress
 from endline.detectors.scoring import score_rows, with_scores
 from endline.errors import EndlineError
@@ -34,6 +35,7 @@ from endline.samples import sample_table
 from endline.tracking import make_database
 
 SIDE, COUNT = 4, 60
+FAULT = np.array([0.8] * 2 + [0.0] * (SIDE**2 - 2))  # what a faulty part has more
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,12 @@ class Scales(Preparation):
         return cls(plain["usual"])
 
 
-def published(detector: Any, run: str) -> PublishedModel:
-    """A model that has learned from thirty parts and holds thirty out."""
-    maps = Scales().map(1 + 0.1 * np.random.default_rng(0).standard_normal((COUNT, SIDE**2)))
+def published(detector: Any, run: str, seed: int = 0, poisoned: int = 0) -> PublishedModel:
+    """A model that has learned from thirty parts and holds thirty out; of both `poisoned` ones are faulty."""
+    weights = 1 + 0.1 * np.random.default_rng(seed).standard_normal((COUNT, SIDE**2))
+    for faulty in (*range(poisoned), *range(30, 30 + poisoned)):
+        weights[faulty] += FAULT
+    maps = Scales().map(weights)
     rows = sample_table([{"sample_id": str(n), "path": str(n), "group": "", "label": 0} for n in range(COUNT)])
     detector.fit(FeatureSet({"scale_0": maps[:30]}), seed=0, progress=Progress())
     detectors = {"whole/0": detector}
@@ -150,6 +155,18 @@ def empty_database(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.fixture
+def trained() -> Callable[..., PublishedModel]:
+    """Makes a model of scales: its run, a seed, and how many faulty parts were taken for good ones."""
+    return lambda run, **how: published(NearestNeighbour(NearestNeighbourConfig()), run, **how)
+
+
+@pytest.fixture
+def fault() -> np.ndarray:
+    """What a faulty part weighs more."""
+    return FAULT
+
+
 @dataclass(frozen=True)
 class Shelf:
     """The registry of the project of `scales`."""
@@ -160,6 +177,8 @@ class Shelf:
 
     def add(self, model: PublishedModel, **changes: Any) -> Registered:
         """Register a published model as the newest version and the challenger."""
+        if not self.project.model(model.run).exists():
+            model.save(self.project.model(model.run))
         run_id = self.registry.client.create_run(self.experiment).info.run_id
         known = {"endline.version": model.run, "group": "", "simulated": "False", "git_commit": "abc"} | changes.pop(
             "tags", {}

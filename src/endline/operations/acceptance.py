@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 
+from endline.array_store import ArrayStore
 from endline.errors import EndlineError
 from endline.evaluation.summary import peak_memory_mb, restart_peak_memory
 from endline.evidence.rejected import after_rejections
@@ -31,6 +33,7 @@ class Acceptance:
     Attributes:
         folder: of them.
         items: one row each: `sample_id, path, unit, label, digest`.
+        samples: the sample table of these items, which may have a row for each of their parts.
         simulated: whether they were simulated.
         rejected: number of files that could not be used.
 
@@ -40,6 +43,7 @@ class Acceptance:
 
     folder: Path
     items: pd.DataFrame
+    samples: pd.DataFrame
     simulated: bool
     rejected: int
 
@@ -103,14 +107,15 @@ def read_acceptance(folder: Path, station: Station, parameters: Mapping[str, Any
     index = station.index(folder, request)
     with after_rejections(index.rejected):
         samples = with_units(index.samples, folder, parameters["split"]["unit"])
-    samples = samples.assign(sample_id=item_of(samples)).drop_duplicates("sample_id")
-    items = samples.loc[samples["label"].notna(), ["sample_id", "path", "unit", "label", "digest"]]
+    samples = samples[samples["label"].notna()].reset_index(drop=True)
+    items = samples.assign(sample_id=item_of(samples)).drop_duplicates("sample_id")
+    items = items[["sample_id", "path", "unit", "label", "digest"]]
     if items.empty:
         raise EndlineError(
             f"The acceptance set {folder} has no labelled {station.evidence}: label them in its labels.csv, or by "
             "folders."
         )
-    return Acceptance(folder, items.reset_index(drop=True), simulated, len(index.rejected))
+    return Acceptance(folder, items.reset_index(drop=True), samples, simulated, len(index.rejected))
 
 
 def judge(acceptance: Acceptance, inspector: Inspector, station: Station) -> Judged:
@@ -134,10 +139,39 @@ def judge(acceptance: Acceptance, inspector: Inspector, station: Station) -> Jud
         seconds.append((time.perf_counter() - begun) / len(rows))
         for row in rows:
             flagged = None if row.verdict == NONE else bool(row.flagged)
-            found[row.sample_id] = {"score": row.score, "flagged": flagged, "reason": row.reason}
+            found[row.sample_id] = _row(row.score, flagged, row.reason)
+    begun = time.perf_counter()
+    if apart := _of_large_files(acceptance, inspector, found):
+        found |= apart
+        seconds.append((time.perf_counter() - begun) / len(apart))
     memory = peak_memory_mb()
-    lacking = {"score": float("nan"), "flagged": None, "reason": "its file was not found any more."}
-    verdicts = pd.DataFrame([found.get(name, lacking) for name in acceptance.items["sample_id"]])
-    items = acceptance.items.assign(**{name: verdicts[name].to_numpy(object) for name in verdicts})
+    gone = _row(float("nan"), None, "A file of the acceptance set has gone.")
+    names = acceptance.items[["sample_id", "path"]].itertuples(index=False)
+    verdicts = pd.DataFrame([found.get(name) or found.get(path) or gone for name, path in names])
+    items = acceptance.items.assign(**{str(name): verdicts[name].to_numpy(object) for name in verdicts})
     items = items.astype({"score": "float64", "flagged": "boolean"})
     return Judged(items, inspector.model.calibration, median(seconds) if seconds else float("inf"), memory)
+
+
+def _of_large_files(
+    acceptance: Acceptance, inspector: Inspector, found: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Verdicts on items of files that are too large to be inspected as one, read piece by piece as a run does."""
+    items = item_of(acceptance.samples)
+    rows = acceptance.samples[~items.isin(found.keys()) & (items != acceptance.samples["path"])]
+    if rows.empty:
+        return {}
+    rows = rows.reset_index(drop=True)
+    with TemporaryDirectory() as folder:
+        store = ArrayStore(Path(folder))
+        try:
+            recipe = inspector.model.preparation.recipe(rows, acceptance.folder, store, inspector.compute)
+            verdicts = inspector.judge(rows, store.make(recipe))
+        except EndlineError as error:
+            return {name: _row(float("nan"), None, str(error)) for name in item_of(rows)}
+    columns = zip(verdicts["sample_id"], verdicts["score"], verdicts["flagged"], strict=True)
+    return {str(name): _row(float(score), bool(flagged), None) for name, score, flagged in columns}
+
+
+def _row(score: float, flagged: bool | None, reason: str | None) -> dict[str, Any]:
+    return {"score": score, "flagged": flagged, "reason": reason}

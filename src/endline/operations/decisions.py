@@ -69,7 +69,7 @@ class Decision:
         content["acceptance"] = self.acceptance
         name = f"decisions/{self.version.name}-{self.version.version}-{when.replace(':', '.')}.json"
         with registry.reached():
-            registry.client.log_text(of.run_id, json.dumps(content, indent=1), name)
+            registry.client.log_text(str(of.run_id), json.dumps(content, indent=1), name)
 
 
 def history(of: "ModelVersion") -> list[dict[str, Any]]:
