@@ -48,6 +48,12 @@ def begin(folder: Path, *options: str) -> Result:
     return call(folder, "begin", "mirror_audio", "--env=smoke", f"--params={FAST}", *options)
 
 
+def conclusion(folder: Path, begun: dict[str, str]) -> str:
+    result = call(folder, "conclude", "mirror_audio", "--env=smoke", f"--run={begun['version']}")
+    assert result.exit_code == 0, result.output
+    return Path(result.output.splitlines()[-1]).read_text()
+
+
 @pytest.fixture(scope="module")
 def groups() -> dict[str, list[str]]:
     _, tasks = read_schedules(ROOT)
@@ -95,6 +101,18 @@ def test_parts_make_one_run_and_a_killed_one_goes_on(project: Any, groups: dict[
     assert "version.mirror_audio.shortlist" in run.data.tags
     assert "auroc" in run.data.metrics
     assert "endline.reads" not in run.data.tags
+    assert "Nothing was decided on the model of this run" in conclusion(project.folder, begun)
+    client, decision = (
+        project.client(),
+        {"what": "kept", "criteria": [{"name": "AUROC", "holds": False, "said": "<0.5"}]},
+    )
+    for when, more in (("1", {}), ("2", {"what": "recalibrated", "why": "0.5 -> 0.2"})):
+        client.log_text(
+            begun["mlflow_run_id"], json.dumps({**decision, "when": when, **more}), f"decisions/{when}.json"
+        )
+    page = conclusion(project.folder, begun)
+    assert "The champion stays: the model of this run was not promoted. It was recalibrated: 0.5 -&gt; 0.2." in page
+    assert "✗ AUROC</td><td>&lt;0.5</td>" in page
     again = begin(project.folder, "--key=night 3")
     assert again.exit_code == 3
     assert "Nothing is new in" in again.output

@@ -76,14 +76,19 @@ def _run(settings: Mapping[str, Any], station: str, version: str) -> tuple["Mlfl
 
 
 def last_decision(client: "MlflowClient", run_id: str) -> dict[str, Any]:
-    """What was decided last on a run's model: `what`, and `criteria` with `holds` and `said`; empty without one."""
+    """What was decided last on a run's model; empty without a decision.
+
+    Returns:
+        `what`, `criteria` with `holds` and `said`, and `recalibrated`, how, where its threshold was changed since.
+    """
     with TemporaryDirectory() as name:
         paths = [file.path for file in client.list_artifacts(run_id, DECISIONS)]
         files = [Path(client.download_artifacts(run_id, path, name)) for path in paths]
         written = [dict(json.loads(file.read_text(encoding="utf-8"))) for file in files]
-    # The model that was recalibrated afterwards has a decision of its own, which judges nothing.
+    written.sort(key=lambda each: each["when"])
     judged = [each for each in written if each["what"] in OUTCOMES]
-    return max(judged, key=lambda each: each["when"], default={})
+    changed = [str(each["why"]) for each in written if each["what"] == "recalibrated"]
+    return {**(judged[-1] if judged else {}), "recalibrated": changed[-1] if changed else ""}
 
 
 def render_page(
@@ -111,6 +116,9 @@ def render_page(
         lstrip_blocks=True,
         autoescape=True,
     )
+    outcome = OUTCOMES.get(decision.get("what", ""), UNDECIDED)
+    if decision.get("recalibrated"):
+        outcome += f" It was recalibrated: {decision['recalibrated']}."
     auroc, low, high = (metrics[name] for name in ("auroc", "auroc_low", "auroc_high"))
     tables = {
         "What it has learned from": {
@@ -134,7 +142,7 @@ def render_page(
     return environment.get_template("retraining.html.jinja").render(
         title=f"Retraining of {station}, {version[:10]}",
         simulated=metrics["simulated"],
-        outcome=OUTCOMES.get(decision.get("what", ""), UNDECIDED),
+        outcome=outcome,
         colour="#1b7f4b" if decision.get("what") in ("promoted", "forced") else "#b25e00",
         criteria=decision.get("criteria", ()),
         tables=tables,
