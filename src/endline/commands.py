@@ -183,12 +183,18 @@ def recalibrate(rate: float, station: str | None, run: str | None, model: str | 
     """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
     from endline.operations.model_folders import chosen_model
     from endline.operations.recalibration import recalibrate as publish
+    from endline.operations.registration import register_recalibrated
+    from endline.operations.registry import Registry
 
     with plain_errors():
         project = checked_project(env)
         chosen = chosen_model(project, station, run, env, model)
-        for line in publish(project, chosen.model, rate, env).lines():
+        done = publish(project, chosen.model, rate, env)
+        for line in done.lines():
             click.echo(line)
+        if chosen.registered is not None:
+            known = register_recalibrated(Registry.of(project, env), done.folder, done.after.run, chosen.registered)
+            click.echo(f"Registered as {known.label}, the challenger.")
 
 
 @cli.command()
