@@ -106,12 +106,12 @@ def test_parts_make_one_run_and_a_killed_one_goes_on(project: Any, groups: dict[
         project.client(),
         {"what": "kept", "criteria": [{"name": "AUROC", "holds": False, "said": "<0.5"}]},
     )
-    for when, more in (("1", {}), ("2", {"what": "recalibrated", "why": "0.5 -> 0.2"})):
+    for when, more in (("1", {"version": "m/1"}), ("2", {"what": "promoted", "version": "m/2"})):
         client.log_text(
             begun["mlflow_run_id"], json.dumps({**decision, "when": when, **more}), f"decisions/{when}.json"
         )
     page = conclusion(project.folder, begun)
-    assert "The champion stays: the model of this run was not promoted. It was recalibrated: 0.5 -&gt; 0.2." in page
+    assert "The champion stays: the model of this run was not promoted. Recalibrated to the rate" in page
     assert "✗ AUROC</td><td>&lt;0.5</td>" in page
     again = begin(project.folder, "--key=night 3")
     assert again.exit_code == 3

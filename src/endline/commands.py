@@ -184,7 +184,7 @@ def recalibrate(rate: float, station: str | None, run: str | None, model: str | 
     """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
     from endline.operations.model_folders import chosen_model
     from endline.operations.recalibration import recalibrate as publish
-    from endline.operations.recalibration import register_recalibrated
+    from endline.operations.registration import register_recalibrated
     from endline.operations.registry import Registry
 
     with plain_errors():
@@ -194,8 +194,8 @@ def recalibrate(rate: float, station: str | None, run: str | None, model: str | 
         for line in done.lines():
             click.echo(line)
         if chosen.registered is not None:
-            for line in register_recalibrated(Registry.of(project, env), done, chosen.registered):
-                click.echo(line)
+            known = register_recalibrated(Registry.of(project, env), done.folder, done.after.run, chosen.registered)
+            click.echo(f"Registered as {known.label}, the challenger.")
 
 
 @cli.command()

@@ -180,9 +180,7 @@ class Shelf:
         if not self.project.model(model.run).exists():
             model.save(self.project.model(model.run))
         run_id = self.registry.client.create_run(self.experiment).info.run_id
-        known = {"endline.version": model.run, "group": "", "simulated": "False", "git_commit": "abc"} | changes.pop(
-            "tags", {}
-        )
+        known = {"endline.version": model.run, "simulated": "False", "git_commit": "abc"} | changes.pop("tags", {})
         facts = {"station": "scales", "group": "", "tags": known, "figures": {"auroc": 0.9}, "training": {}} | changes
         return register_model(self.registry, Publication(self.project.model(model.run), run_id=run_id, **facts))
 

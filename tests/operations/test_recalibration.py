@@ -8,7 +8,6 @@ from endline.errors import EndlineError
 from endline.operations.inspection import Inspector
 from endline.operations.model_folders import latest_model
 from endline.operations.recalibration import promise, recalibrate
-from endline.operations.registry import CHAMPION
 from endline.published import PublishedModel
 
 
@@ -62,22 +61,3 @@ def test_a_distribution_promises_nothing(padim):
 
     said = promise(replace(padim.calibration, rule="gamma"))
     assert said == "Nothing is promised: gamma fits a distribution to 30 held-out parts."
-
-
-def test_a_recalibrated_champion_is_champion_and_a_challenger_is_not(shelf, models, scales):
-    for model in models:
-        shelf.add(model)
-    name = "endline.scales.all"
-    shelf.registry.set_alias(name, CHAMPION, 1)
-    other = scales.command("recalibrate", f"--model={name}/2", "--false-alarm-rate=0.2")
-    assert "Registered as endline.scales.all/3." in other.output
-    assert shelf.registry.aliases(name)[CHAMPION] == 1
-    told = scales.command("recalibrate", f"--model={name}@champion", "--false-alarm-rate=0.1")
-    assert told.exit_code == 0, told.output
-    assert "It is champion now, in the place of endline.scales.all/1" in told.output
-    version = shelf.registry.versions(name)[-1]
-    assert (shelf.registry.aliases(name)[CHAMPION], version.tags["endline.decision"]) == (4, "recalibrated")
-    assert PublishedModel.load(shelf.registry.files(version) / "artifacts/model").calibration.stated_rate == 0.1
-    back = scales.command("rollback", "scales")
-    assert back.exit_code == 0, back.output
-    assert shelf.registry.aliases(name)[CHAMPION] == 1

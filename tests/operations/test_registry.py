@@ -190,3 +190,34 @@ def test_the_address_is_that_of_the_configuration(tmp_path: Path):
 def test_what_names_nothing_is_refused(text):
     with pytest.raises(EndlineError, match=r"names no registered model: write NAME@champion"):
         read_reference(text)
+
+
+def test_a_recalibrated_champion_is_the_next_challenger(shelf, padim, scales):
+    shelf.add(padim, tags={"station": "scales", "group": ""}, training={"a.json": "e3"})
+    shelf.registry.set_alias(NAME, CHAMPION, 1)
+    told = scales.command("recalibrate", f"--model={NAME}@champion", "--false-alarm-rate=0.2")
+    assert told.exit_code == 0, told.output
+    assert told.output.endswith(f"Registered as {NAME}/2, the challenger.\n")
+    assert shelf.registry.aliases(NAME) == {CHALLENGER: 2, CHAMPION: 1}
+    _, version = shelf.registry.find(Registered(NAME, 2))
+    assert version.tags["endline.recalibrated"] == f"{NAME}/1"
+    assert training_of(shelf.registry.files(version)) == {"a.json": "e3"}
+    assert Inspector.load(f"{NAME}@challenger", project=scales.folder).model.calibration.stated_rate == 0.2
+
+
+def test_a_locked_database_is_a_sentence_and_verdicts_go_on(shelf, padim, scales, sentence, monkeypatch):
+    shelf.add(padim)
+    part = scales.part("a.json")
+    inspector = Inspector.load(f"{NAME}@challenger", project=scales.folder)
+    monkeypatch.setattr("endline.operations.registry.Registry.aliases", lambda registry, name: _locked(registry))
+    told = sentence(scales.command("inspect", part, f"--model={NAME}@champion"))
+    assert "gives no answer (OperationalError: database is locked): start it, unlock its database" in told
+    assert inspector.inspect(part)["alias"].tolist() == ["challenger"]
+    assert scales.command("inspect", part, "--run=2").exit_code == 0
+
+
+def _locked(registry):
+    path = registry.uri.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as holder, registry.reached():
+        holder.execute("BEGIN EXCLUSIVE")
+        sqlite3.connect(path, timeout=0).execute("SELECT * FROM registered_models")

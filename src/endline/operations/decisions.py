@@ -13,7 +13,6 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow.entities.model_registry import ModelVersion
 
 PROMOTED, KEPT, FORCED, ROLLED_BACK, RESTORED = "promoted", "kept", "forced", "rolled back", "restored"
-RECALIBRATED = "recalibrated"
 DECISION, HISTORY, BEFORE = "endline.decision", "endline.history", "endline.champion_before"
 LAST = 50  # decisions on one version that its tag keeps
 
@@ -23,8 +22,7 @@ class Decision:
     """What is decided on a version, and by what.
 
     Attributes:
-        what: `promoted`, `kept`, `forced`, `rolled back`, `restored` by a roll-back of another one, or `recalibrated`:
-            the champion with another threshold.
+        what: `promoted`, `kept`, `forced`, `rolled back`, or `restored` by a roll-back of another one.
         version: the version.
         champion: the champion before, 0 for none.
         criteria: by which it was decided.
@@ -46,7 +44,7 @@ class Decision:
     @property
     def is_champion(self) -> bool:
         """Whether the version judges from now on."""
-        return self.what in (PROMOTED, FORCED, RESTORED, RECALIBRATED)
+        return self.what in (PROMOTED, FORCED, RESTORED)
 
     def record(self, registry: Registry, of: "ModelVersion") -> None:
         """Write the decision as tags of the version, and whole as an artifact of its run.
@@ -62,7 +60,7 @@ class Decision:
             tags["endline.reasons"] = "; ".join(failing)[:4000]
         if self.acceptance is not None:
             tags["endline.acceptance"] = str(self.acceptance["digest"])
-        if self.what in (PROMOTED, FORCED, RECALIBRATED):
+        if self.what in (PROMOTED, FORCED):
             tags[BEFORE] = str(self.champion)
         registry.set_tags(self.version, tags)
         content = {**entry, "version": self.version.label, "criteria": [asdict(each) for each in self.criteria]}

@@ -7,16 +7,9 @@ from endline.errors import EndlineError
 from endline.evaluation.calibration import Calibration
 from endline.evaluation.thresholds import beware
 from endline.files import whole
-from endline.operations.decisions import BEFORE, DECISION, HISTORY, RECALIBRATED, Decision
 from endline.operations.model_folders import models_root
-from endline.operations.registration import Publication, register, training_of
-from endline.operations.registry import CHAMPION, Registered, Registry
 from endline.published import PublishedModel
-from endline.tracking import VERSION
 from endline.versions import new_version
-
-# Tags of a version that say nothing of one made from it.
-_OF_ITS_OWN = {"false_alarm_rate", "recall", DECISION, HISTORY, BEFORE, "endline.reasons", "endline.acceptance"}
 
 
 @dataclass(frozen=True)
@@ -71,43 +64,6 @@ def recalibrate(project: Path, model: PublishedModel, rate: float, env: str | No
     with whole(folder) as partial:
         after.save(partial)
     return Recalibration(model, after, folder)
-
-
-def register_recalibrated(registry: Registry, done: Recalibration, of: Registered) -> list[str]:
-    """Register a model that was recalibrated from a registered one; where that one is champion, it is champion now.
-
-    Its detectors are those that were promoted, and a person has stated the rate: nothing is judged again.
-
-    Args:
-        registry: of the project.
-        done: the recalibration.
-        of: the version that the model before is.
-
-    Returns:
-        what has been done, in sentences.
-
-    Raises:
-        EndlineError: when the registry gives no answer, or the version is gone.
-    """
-    registered, version = registry.find(Registered(of.name, of.version))
-    known = {key: str(value) for key, value in version.tags.items() if key not in _OF_ITS_OWN}
-    publication = Publication(
-        folder=done.folder,
-        station=done.after.station,
-        group=known["group"],
-        tags={**known, VERSION: done.after.run},
-        figures={"threshold": done.after.calibration.threshold},
-        training=training_of(registry.files(version)),
-        run_id=str(version.run_id),
-    )
-    new = register(registry, publication)
-    lines = [f"Registered as {new.label}."]
-    if registry.aliases(of.name).get(CHAMPION) == registered.version:
-        rates = f"stated rate {done.before.calibration.stated_rate:g} -> {done.after.calibration.stated_rate:g}"
-        Decision(RECALIBRATED, new, registered.version, why=rates).record(registry, registry.find(new)[1])
-        registry.set_alias(of.name, CHAMPION, new.version)
-        lines.append(f"It is champion now, in the place of {registered.label}: `endline rollback` undoes it.")
-    return lines
 
 
 def promise(calibration: Calibration) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # importing it takes seconds
 TRAINING = "artifacts/training.json"  # of a registered model's folder: digests of what it has learned from
 FIGURES = ("auroc", "auroc_low", "false_alarm_rate", "recall", "threshold", "fit_seconds", "score_ms_per_sample")
 DATA, TRAINED = "endline.data", "endline.training"  # tags: digests of all files, and of those that trained
+KEPT_TAGS = ("station", "group", "detector", "seed", "simulated", "git_commit", DATA, TRAINED, "endline.files")
 EXAMPLE = {"columns": ["path"], "data": [["new/part"]]}
 LOCK = Path("mlruns/.registry.lock")
 
@@ -136,6 +137,27 @@ def register(registry: Registry, publication: Publication) -> Registered:
             registry.set_alias(name, CHALLENGER, version)
     write_whole(beside(publication.folder), json.dumps({"name": name, "version": version}))
     return Registered(name, version)
+
+
+def register_recalibrated(registry: Registry, folder: Path, run: str, before: Registered) -> Registered:
+    """Make a registered model with another threshold a version of its own, which has learned from the same.
+
+    Args:
+        registry: of the project.
+        folder: of the published model with the other threshold.
+        run: its id.
+        before: the version that it was made of.
+
+    Raises:
+        EndlineError: as `register`.
+    """
+    _, version = registry.find(Registered(before.name, before.version))
+    training = training_of(registry.files(version))
+    known = {name: text for name, text in version.tags.items() if name in KEPT_TAGS}
+    tags = {**known, VERSION: run, "endline.recalibrated": before.label}
+    station, group = known.get("station", ""), known.get("group", "")
+    publication = Publication(folder, station, group, tags, {}, training, str(version.run_id))
+    return register(registry, publication)
 
 
 def training_of(files: Path) -> dict[str, str]:

@@ -235,14 +235,19 @@ class Registry:
             for key, value in tags.items():
                 self.client.set_model_version_tag(of.name, str(of.version), key, value)
 
+    def location(self, version: "ModelVersion") -> str:
+        """Address of a version's files."""
+        with self.reached():
+            return str(self.client.get_model_version_download_uri(version.name, version.version))
+
     def files(self, version: "ModelVersion") -> Path:
         """Folder of a version's files: where MLflow keeps them, or a download of them, which is made once.
 
         Raises:
             EndlineError: when they are gone.
         """
+        location = self.location(version)
         with self.reached():
-            location = self.client.get_model_version_download_uri(version.name, version.version)
             folder = local_folder(location)
             if folder is None:
                 folder = self.project / DOWNLOADED / content_key(location)

@@ -105,6 +105,7 @@ def test_the_settings_of_a_schedule_stand_in_the_file() -> None:
     ]
     assert said["new_data"][1:5] == ["begin", "mirror_audio", "--env=smoke", "--params=raw=/p q"]
     assert "--false-alarm-rate=0.02" in said["recalibrate"]
+    assert said["recalibrate"][-4:] == ["/plant/line 4/.venv/bin/endline", "promote", "mirror_audio", "--env=smoke"]
     by_hand = rendered()
     assert "schedule=None" in by_hand
     assert "is_paused_upon_creation=True" in by_hand

@@ -27,6 +27,10 @@ OUTCOMES = {
     "kept": "The champion stays: the model of this run was not promoted.",
     "forced": "The model of this run is the champion now: a person has decided so.",
 }
+RECALIBRATED = {
+    "promoted": " Recalibrated to the rate of the schedule, it is champion with that.",
+    "kept": " Recalibrated to the rate of the schedule, it was not promoted: it judges as it was trained.",
+}
 UNDECIDED = "Nothing was decided on the model of this run: `endline promote` has not been asked."
 
 
@@ -79,7 +83,8 @@ def last_decision(client: "MlflowClient", run_id: str) -> dict[str, Any]:
     """What was decided last on a run's model; empty without a decision.
 
     Returns:
-        `what`, `criteria` with `holds` and `said`, and `recalibrated`, how, where its threshold was changed since.
+        `what`, `criteria` with `holds` and `said`, and `recalibrated`: what was decided on the same model with another
+        threshold, empty without one.
     """
     with TemporaryDirectory() as name:
         paths = [file.path for file in client.list_artifacts(run_id, DECISIONS)]
@@ -87,8 +92,9 @@ def last_decision(client: "MlflowClient", run_id: str) -> dict[str, Any]:
         written = [dict(json.loads(file.read_text(encoding="utf-8"))) for file in files]
     written.sort(key=lambda each: each["when"])
     judged = [each for each in written if each["what"] in OUTCOMES]
-    changed = [str(each["why"]) for each in written if each["what"] == "recalibrated"]
-    return {**(judged[-1] if judged else {}), "recalibrated": changed[-1] if changed else ""}
+    own = [each for each in judged if each["version"] == judged[0]["version"]]
+    others = [each["what"] for each in judged if each["version"] != judged[0]["version"]]
+    return {**(own[-1] if own else {}), "recalibrated": others[-1] if others else ""}
 
 
 def render_page(
@@ -117,8 +123,7 @@ def render_page(
         autoescape=True,
     )
     outcome = OUTCOMES.get(decision.get("what", ""), UNDECIDED)
-    if decision.get("recalibrated"):
-        outcome += f" It was recalibrated: {decision['recalibrated']}."
+    outcome += RECALIBRATED.get(decision.get("recalibrated", ""), "")
     auroc, low, high = (metrics[name] for name in ("auroc", "auroc_low", "auroc_high"))
     tables = {
         "What it has learned from": {

@@ -85,6 +85,7 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
     given = [f"--params={schedule.option}"] if schedule.option else []
     group = [f"--group={schedule.params['group']}"] if schedule.params.get("group") else []
     params = ",".join([*([schedule.option] if schedule.option else []), *BEGUN])
+    promote = _bash([endline, "promote", station, *env, *group])  # without a run: the challenger, the newest model
     begin = [endline, "begin", station, *env, *given, f"--hours={schedule.run_minutes / 60:g}"]
     groups = {
         task: [kedro, "run", f"--pipelines={station}", *env, f"--nodes={','.join(nodes)}", "--only-missing-outputs"]
@@ -97,9 +98,9 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
         project=str(project),
         begin=f'{_bash(begin)} --key="$KEY" $FORCE',
         groups={task: f"{_bash(words)} {_quoted(f'--params={params}')}" for task, words in groups.items()},
-        promote=f"{_bash([endline, 'promote', station, *env, *group])} --run=$RUN_VERSION",
+        promote=f"{promote} --run=$RUN_VERSION",
         recalibrate=rate
-        and f"{_bash([endline, 'recalibrate', *env, f'--false-alarm-rate={rate}'])} --run=$RUN_VERSION",
+        and f"{_bash([endline, 'recalibrate', *env, f'--false-alarm-rate={rate}'])} --run=$RUN_VERSION && {promote}",
         conclude=f"{_bash([endline, 'conclude', station, *env])} --run=$RUN_VERSION",
     )
 
