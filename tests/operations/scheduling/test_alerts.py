@@ -37,6 +37,21 @@ def test_a_failed_task_and_a_run_that_took_too_long_are_told(home: Path) -> None
     assert "webhook" not in task
 
 
+def test_the_sentence_of_the_command_is_told_and_each_failure_once(home: Path) -> None:
+    log = home / "logs/dag_id=endline_mirror_audio/run_id=scheduled__1/task_id=train/attempt=3.log"
+    log.parent.mkdir(parents=True)
+    events = (
+        {"event": "Error: There is no file in /line4: see whether the drive is mounted."},
+        {"event": "exit code 1"},
+        [],
+    )
+    log.write_text("".join(f"{json.dumps(each)}\n" for each in events) + "half a li")
+    alert({"task_instance": TASK, "exception": RuntimeError("Bash command failed.")})
+    alert({"task_instance": TASK, "dag_run": TASK, "reason": "task_failure"})
+    (only,) = told(home)
+    assert only["reason"] == "There is no file in /line4: see whether the drive is mounted."
+
+
 def test_a_webhook_is_told_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     posted: list[dict[str, Any]] = []
 

@@ -4,6 +4,7 @@
 needs Python alone.
 """
 
+import contextlib
 import json
 import os
 import urllib.request
@@ -14,6 +15,8 @@ from typing import Any
 
 WEBHOOK = "ENDLINE_ALERT_WEBHOOK"  # variable of the environment: an address often holds a secret
 SECONDS = 10.0  # that a webhook may take
+TOLD = "task_failure"  # why a run failed, where its task has told it already
+ERROR = "Error: "  # what a command of endline prints before its sentence
 
 
 def alert(context: Mapping[str, Any]) -> None:
@@ -25,6 +28,8 @@ def alert(context: Mapping[str, Any]) -> None:
     Example:
         `DAG(..., default_args={"on_failure_callback": alert})`
     """
+    if context.get("reason") == TOLD:
+        return
     told = message(context)
     if url := os.environ.get(WEBHOOK):
         told["webhook"] = _post(url, told)
@@ -50,7 +55,7 @@ def message(context: Mapping[str, Any]) -> dict[str, Any]:
     task, run = context.get("task_instance"), context.get("dag_run")
     about = task if task is not None else run
     dag, run_id = getattr(about, "dag_id", "?"), getattr(about, "run_id", "?")
-    reason = str(context.get("exception") or context.get("reason") or "no reason given")
+    reason = last_error(task) or str(context.get("exception") or context.get("reason") or "no reason given")
     tries = getattr(task, "try_number", None)
     failed = "the run failed" if task is None else f"{task.task_id} failed after {tries} tries"
     return {
@@ -63,6 +68,26 @@ def message(context: Mapping[str, Any]) -> dict[str, Any]:
         "log": getattr(task, "log_url", None),
         "text": f"{dag}: {failed} ({reason}); run {run_id}.",
     }
+
+
+def last_error(task: Any) -> str:
+    """The sentence in which a task's command has said what is wrong, by the task's log; empty without one.
+
+    Args:
+        task: Airflow's task instance; None for a whole run.
+    """
+    names = [(name, str(getattr(task, name, ""))) for name in ("dag_id", "run_id", "task_id")]
+    folder = log_file().parent.joinpath("logs", *(f"{name}={value}" for name, value in names))
+    try:
+        lines = (folder / f"attempt={getattr(task, 'try_number', '')}.log").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    said = ""
+    for line in lines:
+        with contextlib.suppress(ValueError, AttributeError):
+            event = str(json.loads(line).get("event", ""))
+            said = event.removeprefix(ERROR) if event.startswith(ERROR) else said
+    return said
 
 
 def _post(url: str, told: Mapping[str, Any]) -> str:
