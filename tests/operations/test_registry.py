@@ -221,3 +221,18 @@ def _locked(registry):
     with sqlite3.connect(path) as holder, registry.reached():
         holder.execute("BEGIN EXCLUSIVE")
         sqlite3.connect(path, timeout=0).execute("SELECT * FROM registered_models")
+
+
+def test_a_registry_whose_files_lie_on_a_server_gives_them_once(shelf, padim, scales, monkeypatch):
+    for module in ("registry", "registration"):
+        monkeypatch.setattr(f"endline.operations.{module}.local_folder", lambda uri: None)
+    shelf.add(padim, training={"a.json": "e3"})
+    part = scales.part("a.json")
+    (version,) = shelf.registry.versions(NAME)
+    files = shelf.registry.files(version)
+    assert files.is_relative_to(scales.folder / "data/06_models/registered")
+    assert training_of(files) == {"a.json": "e3"}
+    made = (files / "artifacts/model/model.json").stat().st_mtime_ns
+    verdict = Inspector.load(f"{NAME}@challenger", project=scales.folder).inspect(part).iloc[0]
+    assert verdict["score"] == Inspector.load(scales.model("2")).inspect(part).iloc[0]["score"]
+    assert (files / "artifacts/model/model.json").stat().st_mtime_ns == made

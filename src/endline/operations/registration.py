@@ -204,7 +204,9 @@ def _new_version(registry: Registry, name: str, publication: Publication) -> int
     source = f"models:/{logged.model_id}"
     tags = {**publication.tags, **{key: f"{value:.6g}" for key, value in publication.figures.items()}}
     with _tracking_at(registry.uri):
-        version = client.create_model_version(name, source, run_id, tags, model_id=logged.model_id)
+        version = client.create_model_version(
+            name, source, run_id, tags, await_creation_for=0, model_id=logged.model_id
+        )
     return int(version.version)
 
 

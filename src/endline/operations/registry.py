@@ -250,13 +250,14 @@ class Registry:
         with self.reached():
             folder = local_folder(location)
             if folder is None:
-                folder = self.project / DOWNLOADED / content_key(location)
-                if not folder.exists():
+                place = self.project / DOWNLOADED / content_key(location)
+                if not place.exists():
                     from mlflow.artifacts import download_artifacts
 
-                    with whole(folder) as partial:
+                    with whole(place) as partial:
                         partial.mkdir()
                         download_artifacts(location, dst_path=str(partial), tracking_uri=self.uri)
+                folder = place / location.rstrip("/").rpartition("/")[2]  # MLflow keeps the last folder's name
         if not (folder / MODEL / ABOUT).is_file():
             raise EndlineError(
                 f"The files of {version.name}/{version.version} are gone, {folder / MODEL} has no {ABOUT}: restore it, "
