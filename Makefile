@@ -3,10 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 BIN := .venv/bin
 export DO_NOT_TRACK := 1
 .DEFAULT_GOAL := help
-.PHONY: help install mirror_audio test lint viz docs clean
+.PHONY: help install mirror_audio test lint viz docs airflow airflow-test clean
 
 help:  ## show the commands
-	@grep -hE '^[a-z_]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z_-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 install: .venv/.installed  ## make the environment in .venv
 
@@ -40,5 +40,19 @@ docs: install  ## build the documentation into build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "build/site/index.html; $(BIN)/mkdocs serve shows it with its search"
 
-clean:  ## remove the environment
-	@rm -rf .venv
+# Airflow has an environment of its own, with the versions that were tried together; it never imports the project.
+.airflow/.installed: orchestration/requirements.txt
+	@test -x .airflow/venv/bin/python || $(PYTHON) -m venv --clear .airflow/venv
+	@echo "Installing Airflow into .airflow/venv (about 2 minutes and 400 MB the first time) ..."
+	@.airflow/venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement orchestration/requirements.txt
+	@touch $@
+
+airflow: install .airflow/.installed  ## retrain each station on the schedule of conf/base/schedule.yml, seen on http://localhost:8080
+	@$(BIN)/endline dags
+	@orchestration/airflow standalone
+
+airflow-test: install .airflow/.installed  ## run the schedule of one station once, on a small simulated set
+	@$(BIN)/python benchmarks/airflow_test.py
+
+clean:  ## remove the environments, and Airflow's database
+	@rm -rf .venv .airflow

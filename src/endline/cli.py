@@ -19,7 +19,19 @@ __all__ = ["cli", "words_quoted"]  # Kedro looks for `cli` here
 
 # Options of `--params` that are names or paths: a number there is a word (group=007).
 PATTERNS = ("unit", "unit_pattern")  # which may begin with a bracket
-NAMES = ("raw", "group", "file", "format", "detector", "backbone", "weights", "domain", "section", *PATTERNS)
+NAMES = (
+    "raw",
+    "group",
+    "file",
+    "format",
+    "detector",
+    "backbone",
+    "weights",
+    "domain",
+    "section",
+    "mlflow_run_id",
+    *PATTERNS,
+)
 
 
 def words_quoted(params: str) -> str:
@@ -43,6 +55,19 @@ def words_quoted(params: str) -> str:
             item = option + equals + "'" + word.replace("'", "''") + "'"
         items.append(item)
     return ",".join(items)
+
+
+def read_params(text: str) -> dict[str, Any]:
+    """The runtime parameters of `--params`, as `kedro run` reads them.
+
+    Example:
+        >>> with click.Context(kedro_run):
+        ...     read_params("seed=1,group=007")
+        {'seed': 1, 'group': '007'}
+    """
+    option = next(each for each in kedro_run.params if each.name == "params")
+    assert option.callback is not None
+    return dict(option.callback(click.get_current_context(), option, words_quoted(text)))
 
 
 def _with_words(option: click.Parameter) -> click.Parameter:

@@ -15,6 +15,10 @@ from endline.errors import EndlineError, cause_of, nearest
 ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smoke.")
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
+GROUP = click.option("--group", help="Of the station's runs, where several are registered.")
+LOG = click.option("--log/--no-log", default=True, show_default=True, help="Append to the station's log of verdicts.")
+MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
+NOTHING_TO_DO = 3  # exit status of a command that leaves all as it is, where a schedule goes on without it
 
 
 @contextmanager
@@ -101,61 +105,75 @@ def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: in
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Table of verdicts, .parquet or .csv; goes on.")
 @click.option("--maps", type=click.Path(path_type=Path), help="Folder for anomaly maps, an .npy file an item.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes; they share the cores."
 )
+@LOG
 @ENV
 def inspect(
     files: tuple[Path, ...],
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path | None,
     maps: Path | None,
     workers: int,
+    log: bool,
     env: str | None,
 ) -> None:
     """Judge new FILES (recordings, photographs, cycles), or all of a folder, by a station's latest run or another."""
     from endline.operations.inspect_command import run_inspect
     from endline.operations.model_folders import chosen_model
+    from endline.operations.verdict_log import log_file
 
     with plain_errors():
         _check_names(files)
-        chosen = chosen_model(checked_project(env), station, run, env)
-        run_inspect(files, chosen, output=output, maps=maps, workers=workers)
+        project = checked_project(env)
+        chosen = chosen_model(project, station, run, env, model)
+        kept = log_file(project, chosen.model.station) if log else None
+        run_inspect(files, chosen, output=output, maps=maps, workers=workers, log=kept)
 
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @STATION
 @RUN
+@MODEL
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Table of verdicts; goes on.")
 @click.option("--every", type=float, default=1.0, show_default=True, help="Seconds between two looks at the folder.")
 @click.option(
     "--settle", type=float, default=2.0, show_default=True, help="Seconds that a complete file stays the same."
 )
 @click.option("--once", is_flag=True, help="End when every file that is there has been judged.")
+@LOG
 @ENV
 def watch(
     folder: Path,
     station: str | None,
     run: str | None,
+    model: str | None,
     output: Path,
     every: float,
     settle: float,
     once: bool,
+    log: bool,
     env: str | None,
 ) -> None:
     """Judge the files that come into FOLDER, each once, until Ctrl-C."""
     from endline.operations.model_folders import chosen_model
+    from endline.operations.verdict_log import log_file
     from endline.operations.watch_command import run_watch
     from endline.operations.watching import WatchSettings
 
     with plain_errors():
         settings = WatchSettings(every, settle)
-        _, model = chosen_model(checked_project(env), station, run, env)
-        run_watch(folder, model, output, settings, once=once)
+        project = checked_project(env)
+        chosen = chosen_model(project, station, run, env, model)
+        kept = log_file(project, chosen.model.station) if log else None
+        run_watch(folder, chosen, output, settings, once=once, log=kept)
 
 
 @cli.command()
@@ -164,17 +182,112 @@ def watch(
 )
 @STATION
 @RUN
+@MODEL
 @ENV
-def recalibrate(rate: float, station: str | None, run: str | None, env: str | None) -> None:
+def recalibrate(rate: float, station: str | None, run: str | None, model: str | None, env: str | None) -> None:
     """Publish the station's latest model, or another, with a new false-alarm rate; nothing is trained."""
     from endline.operations.model_folders import chosen_model
     from endline.operations.recalibration import recalibrate as publish
+    from endline.operations.registration import register_recalibrated
+    from endline.operations.registry import Registry
 
     with plain_errors():
         project = checked_project(env)
-        _, model = chosen_model(project, station, run, env)
-        for line in publish(project, model, rate, env).lines():
+        chosen = chosen_model(project, station, run, env, model)
+        done = publish(project, chosen.model, rate, env)
+        for line in done.lines():
             click.echo(line)
+        if chosen.registered is not None:
+            known = register_recalibrated(Registry.of(project, env), done.folder, done.after.run, chosen.registered)
+            click.echo(f"Registered as {known.label}, the challenger.")
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--run", help="Judge the model of this run instead of the challenger.")
+@click.option(
+    "--acceptance", type=click.Path(path_type=Path), help="Acceptance set instead of that of conf/base/promotion.yml."
+)
+@click.option("--force", is_flag=True, help="Promote it whatever the criteria say; needs --why.")
+@click.option("--why", help="Reason of --force, which is recorded.")
+@ENV
+def promote(
+    station: str,
+    group: str | None,
+    run: str | None,
+    acceptance: Path | None,
+    force: bool,
+    why: str | None,
+    env: str | None,
+) -> None:
+    """Let STATION's challenger be champion, if it is no worse on the acceptance set; exit status 3: it is not."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.promotion_command import Wish
+    from endline.operations.promotion_command import promote as judge
+
+    with plain_errors():
+        if force != bool((why or "").strip()):
+            raise EndlineError(
+                "--force and --why=<reason> go together: a forced promotion is recorded with its reason."
+            )
+        configure_project("endline")
+        wish = Wish(station, group, run, acceptance, why.strip() if why else None)
+        champion = judge(checked_project(env), wish, env, click.echo)
+    if not champion:
+        raise SystemExit(NOTHING_TO_DO)
+
+
+@cli.command()
+@click.argument("station", default="mirror_audio")
+@GROUP
+@click.option("--why", default="", help="Reason, which is recorded.")
+@ENV
+def rollback(station: str, group: str | None, why: str, env: str | None) -> None:
+    """Let STATION's champion before the current one be champion again."""
+    from endline.operations.promotion_command import rollback as restore
+
+    with plain_errors():
+        click.echo(restore(checked_project(env), station, group, env, why))
+
+
+@cli.command()
+@click.argument("sample")
+@click.option("--station", help="Whose log of verdicts is read [default: all].")
+@ENV
+def audit(sample: str, station: str | None, env: str | None) -> None:
+    """Show what decided on SAMPLE, an item or a file, and rebuild its score."""
+    from endline.operations.audit import described, newest_entry, origin, rebuilt
+
+    with plain_errors():
+        project = checked_project(env)
+        entry, told = newest_entry(project, sample, station)
+        known = origin(project, entry, env)
+        for line in (*described(entry, known), *told):
+            click.echo(line)
+        click.echo(rebuilt(entry, known))
+
+
+@cli.command()
+@click.argument("run")
+@ENV
+def register(run: str, env: str | None) -> None:
+    """Register the model that RUN has published: what each run does at its end, where the registry answers."""
+    from kedro.framework.project import configure_project
+
+    from endline.evidence.station import station_names
+    from endline.operations.registration import register_run
+    from endline.operations.registry import Registry
+    from endline.operations.sweep.resolved import configuration
+    from endline.versions import versioned_folders
+
+    with plain_errors():
+        configure_project("endline")
+        project = checked_project(env)
+        folders = versioned_folders(configuration(project, env, {})["catalog"], station_names())
+        for known in register_run(Registry.of(project, env), folders, run):
+            click.echo(f"Registered as {known.label}.")
 
 
 @cli.command()
@@ -193,8 +306,8 @@ def stream(
 
     with plain_errors():
         _check_names((file,))
-        _, model = chosen_model(checked_project(env), station, None, env)
-        run_stream(model, file, window, hop, rate)
+        judging = chosen_model(checked_project(env), station, None, env).model
+        run_stream(judging, file, window, hop, rate)
 
 
 @cli.command()
@@ -214,3 +327,69 @@ def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> Non
             click.echo(line)
         if dry_run:
             click.echo("Nothing was removed: leave out --dry-run.")
+
+
+@cli.command()
+@click.option("--folder", type=click.Path(path_type=Path), help="DAG folder of Airflow [default: .airflow/dags].")
+@click.option("--check", is_flag=True, help="Write nothing; say which files are not what would be written.")
+@ENV
+def dags(folder: Path | None, check: bool, env: str | None) -> None:
+    """Write a DAG file for Airflow for each station of conf/base/schedule.yml, made from its pipeline."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.scheduling.dags import FOLDER, check_dags, write_dags
+
+    with plain_errors():
+        configure_project("endline")
+        project = checked_project(env)
+        if check:
+            check_dags(project, folder or project / FOLDER, env)
+            click.echo("The DAG files are what the pipeline and the schedule say.")
+            return
+        for path in write_dags(project, folder or project / FOLDER, env):
+            click.echo(path)
+
+
+@cli.command()
+@click.argument("station")
+@click.option("--params", default="", help="As --params of `kedro run`: the same for all parts of the run.")
+@click.option("--key", help="Who begins the run: asked again by the same, the same run is the answer.")
+@click.option("--force", is_flag=True, help="Begin a run also where nothing is new.")
+@click.option(
+    "--hours", type=float, default=12.0, show_default=True, help="After which a run without an end is given up."
+)
+@ENV
+def begin(station: str, params: str, key: str | None, force: bool, hours: float, env: str | None) -> None:
+    """Begin a run of STATION that several processes make, if there are new data; status 3 where nothing is new.
+
+    The last line is JSON: `version` and `mlflow_run_id`, for `kedro run --params=run_version=...,mlflow_run_id=...`.
+    """
+    from kedro.framework.project import configure_project
+
+    from endline.cli import read_params
+    from endline.operations.scheduling.beginning import Begun
+    from endline.operations.scheduling.beginning import begin as begin_run
+
+    with plain_errors():
+        configure_project("endline")
+        begun = begin_run(checked_project(env), station, env, read_params(params), key=key, force=force, hours=hours)
+    if isinstance(begun, Begun):
+        click.echo(begun.line)
+    else:
+        click.echo(begun)
+        raise SystemExit(NOTHING_TO_DO)
+
+
+@cli.command()
+@click.argument("station")
+@click.option("--run", "version", required=True, help="Version of the run, which `endline begin` gave.")
+@ENV
+def conclude(station: str, version: str, env: str | None) -> None:
+    """Write the page that says what a scheduled run of STATION has done, and print where it lies."""
+    from kedro.framework.project import configure_project
+
+    from endline.operations.scheduling.concluding import conclude as write_page
+
+    with plain_errors():
+        configure_project("endline")
+        click.echo(write_page(checked_project(env), station, version, env))

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Generator, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,29 @@ from endline.reporting.provenance import git_commit, machine, package_versions
 from endline.simulation import simulated_folder
 from endline.tracking import (
     READS,
+    WAITS,
     end_dead_runs,
     keep_artifact,
+    log_data_set,
     log_parameters,
     make_database,
     naming_process,
     own_tags,
+    run_name,
 )
-from endline.versions import RUNS_LOCK, pin_versions, read_versions, versioned_folders
+from endline.versions import (
+    MLFLOW_RUN,
+    RUN_VERSION,
+    RUNS_LOCK,
+    begun_version,
+    clear_outputs,
+    pin_versions,
+    read_versions,
+    saved_outputs,
+    versioned_folders,
+)
 
-ALWAYS_ALLOWED = {"mlflow_run_id", "mlflow_parent_run_id", "sweep"}
+ALWAYS_ALLOWED = {MLFLOW_RUN, RUN_VERSION, "mlflow_parent_run_id", "sweep"}
 LONGEST_NAME = 240  # of a figure; MLflow takes 250 letters
 DETECTORS = "params:detectors"
 log = logging.getLogger(__name__)
@@ -95,6 +108,7 @@ class Housekeeping:
     def __init__(self) -> None:
         self._project = Path()
         self._going_on = ExitStack()
+        self._begun = False  # whether other processes make other parts of this run
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -106,44 +120,72 @@ class Housekeeping:
         """Say that a run goes on, clear what dead ones left, and pin what this one reads."""
         restart_peak_memory()  # Linux; elsewhere it is that of the process
         self._going_on.close()
+        version = begun_version(run_params.get("runtime_params"))
+        self._begun = version is not None
+        if self._begun and not run_params.get("only_missing_outputs"):
+            raise EndlineError(
+                f"{RUN_VERSION}={version} goes on with a run, whose outputs are made once: give --only-missing-outputs "
+                "too."
+            )
         with ExitStack() as going_on:
+            if version is not None:
+                going_on.enter_context(self._alone_with(version))
             going_on.enter_context(locked(self._project / RUNS_LOCK, shared=True))
             going_on.enter_context(simulated_folder.reading())
             self._begin(run_params, pipeline, catalog)
             self._going_on = going_on.pop_all()
 
+    @contextmanager
+    def _alone_with(self, version: str) -> Iterator[None]:
+        """Let one process at a time work on a run: the rest of a task that was given up may still do."""
+        lock = self._project / "mlruns" / f".{version}.lock"
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(lock, "busy"))
+            except EndlineError:
+                log.info("Another process works on the run %s: this one waits until it has ended.", version)
+                held.enter_context(locked(lock))
+            yield
+
     def _begin(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: DataCatalog) -> None:
         _check_detectors(pipeline, catalog)
         clear_partials(self._project / "mlruns")
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             clear_partials(Path(run["store"]))
             clear_partials(Path(run["raw_simulated"]).parent)
             clear_checkpoints(Path(run["checkpoints"]), own=False)
         pin_versions(
             catalog,
-            # Where only what is missing shall be made, Kedro has yet to look which versions there are.
-            outputs=() if run_params.get("only_missing_outputs") else pipeline.all_outputs(),
+            # Where only what is missing shall be made, Kedro has yet to look which versions there are; of a run that
+            # was begun elsewhere it shall see this run's alone.
+            outputs=() if run_params.get("only_missing_outputs") and not self._begun else pipeline.all_outputs(),
             inputs=pipeline.inputs(),
             given=run_params.get("load_versions") or {},
             tell=lambda version: log.info("What earlier nodes made is read from the run %s.", version),
+            begun=self._begun,
         )
 
     @hook_impl
     def before_node_run(self, node: Node, catalog: DataCatalog) -> None:
         """Pin the outputs of this node in particular: in a run that makes only what is missing."""
         pin_versions(catalog, outputs=node.outputs, inputs=(), given={}, tell=log.info)
+        if self._begun:
+            clear_outputs(catalog, node.outputs)
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: DataCatalog) -> None:
         """Everything is saved: the run's own checkpoints have done their service."""
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             clear_checkpoints(Path(run["checkpoints"]), own=True)
-            report = catalog.get(f"{run['station']}.report")
+            name = f"{run['station']}.report"
+            if self._begun and name not in pipeline.all_outputs():
+                continue  # the newest one is another run's
+            report = catalog.get(name)
             if isinstance(report, AbstractVersionedDataset) and report.exists():
                 log.info("The report: %s", report._get_load_path())
         self._going_on.close()
         with suppress(EndlineError), locked(self._project / RUNS_LOCK, "others write into these folders"):
-            for run in _run_settings(pipeline, catalog):
+            for run in run_settings(pipeline, catalog):
                 remove_empty(Path(run["checkpoints"]))
 
     @hook_impl
@@ -198,7 +240,7 @@ class Tracking:
         if (active := mlflow.active_run()) is None:
             return result
         tags = {"git_commit": git_commit(), "machine": machine(), **own_tags(run_params["run_id"])}
-        for run in _run_settings(pipeline, catalog):
+        for run in run_settings(pipeline, catalog):
             tags |= {key: str(run[key]) for key in IDENTITY}
         if reads := read_versions(catalog, pipeline.inputs()):
             tags[READS] = " ".join(sorted(reads))
@@ -207,7 +249,26 @@ class Tracking:
         mlflow.set_tags(tags)
         mlflow.log_dict(package_versions(), "package_versions.json")
         end_dead_runs(mlflow.MlflowClient(), active.info.experiment_id, self._folders)
+        if begun_version(run_params.get("runtime_params")):
+            self._record_missing(active.data.tags, pipeline, catalog)
         return result
+
+    def _record_missing(self, tags: Mapping[str, str], pipeline: Pipeline, catalog: DataCatalog) -> None:
+        """Record what a process that was killed has saved and had no time to record."""
+        self._catalog = catalog
+        for name in sorted(saved_outputs(catalog, pipeline.all_outputs())):
+            if f"version.{name}" not in tags:
+                self.after_dataset_saved(name, catalog.load(name))
+
+    @hook_impl(trylast=True)  # kedro-mlflow has called the MLflow run finished
+    def after_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Let a run of several processes wait for its next part, where this one has not published its model."""
+        parameters = run_params.get("runtime_params") or {}
+        if begun_version(parameters) is None or any(name.endswith(".model") for name in pipeline.all_outputs()):
+            return
+        from mlflow import MlflowClient
+
+        MlflowClient().update_run(parameters[MLFLOW_RUN], status=WAITS)
 
     @hook_impl(wrapper=True)
     def before_node_run(self, node: Node, catalog: DataCatalog, inputs: dict[str, Any]) -> Generator[None, Any, Any]:
@@ -218,6 +279,7 @@ class Tracking:
         """
         self._catalog = catalog
         given = {name: inputs.pop(name) for name in list(inputs) if name.startswith("params:")}
+        given |= _chosen_settings(given.pop(DETECTORS, {}), inputs)
         result = yield  # kedro-mlflow opens the run in this thread
         import mlflow
 
@@ -236,18 +298,28 @@ class Tracking:
         if run is None or self._catalog is None:
             return
         dataset = self._catalog.get(dataset_name)
+        version = None
         if isinstance(dataset, AbstractVersionedDataset) and (version := dataset.resolve_save_version()):
-            mlflow.set_tag(f"version.{dataset_name}", version)
             keep_artifact(run, Path(dataset._get_versioned_path(version)))
         kind = dataset_name.rsplit(".", 1)[-1]
         if kind == "metrics":
             mlflow.log_metrics(_numbers(data))
-            mlflow.set_tag("simulated", str(data["simulated"]))
+            mlflow.set_tags({"simulated": str(data["simulated"]), "mlflow.runName": run_name(data)})
+        elif kind == "inputs":
+            log_data_set(run.info.run_id, dataset_name.partition(".")[0], data)
         elif kind == "choice":  # until then the run is one of `auto`
             mlflow.set_tag("detector", data["detector"])
             log_parameters(run.info.run_id, {dataset_name: {"detector": data["detector"]}})
         elif kind == "history":
             _log_curves(data, run.info.run_id)
+        if version:  # last: where the tag is, all is recorded
+            mlflow.set_tag(f"version.{dataset_name}", version)
+
+
+def _chosen_settings(detectors: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the chosen detector alone, as the parameter of a node that knows the choice; none of another's."""
+    chosen = {choice["detector"] for name, choice in inputs.items() if name.endswith(".choice")}
+    return {f"{DETECTORS}.{name}": detectors[name] for name in sorted(chosen & detectors.keys())}
 
 
 def _check_detectors(pipeline: Pipeline, catalog: DataCatalog) -> None:
@@ -256,13 +328,13 @@ def _check_detectors(pipeline: Pipeline, catalog: DataCatalog) -> None:
         return
     from endline.detectors.registry import build_detector  # imports torch: not for commands that run nothing
 
-    for run in _run_settings(pipeline, catalog):
+    for run in run_settings(pipeline, catalog):
         auto = f"params:{run['station']}.auto"
         for name in possible_detectors(run, catalog.load(auto) if auto in pipeline.inputs() else None):
             build_detector(name, catalog.load(DETECTORS))
 
 
-def _run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:
+def run_settings(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[Mapping[str, Any]]:
     """The parameters `<station>.run` of the stations in the pipeline."""
     for name in sorted(pipeline.inputs()):
         if name.startswith("params:") and name.endswith(".run"):

@@ -6,6 +6,7 @@ from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 
 from endline.hooks import Housekeeping, Options, Tracking
+from endline.registering import Registering
 from endline.versions import RunVersion
 
 
@@ -14,18 +15,20 @@ def in_project(path: str) -> str:
     return str((find_kedro_project(Path.cwd()) or Path.cwd()) / path)
 
 
-HOOKS = (Options(), Housekeeping(), Tracking())
+HOOKS = (Options(), Housekeeping(), Tracking(), Registering())
 SESSION_STORE_CLASS = RunVersion
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "base",
     # An overlay (smoke, paper) holds only what differs from base.
-    "merge_strategy": {"parameters": "soft", "sweeps": "soft"},
+    "merge_strategy": {"parameters": "soft", "sweeps": "soft", "promotion": "soft", "schedule": "soft"},
     "custom_resolvers": {"in_project": in_project},
     "config_patterns": {
         "parameters": ["parameters*", "parameters*/**", "**/parameters*"],
         "sweeps": ["sweeps*"],
+        "promotion": ["promotion*"],
+        "schedule": ["schedule*"],
         "mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"],  # as kedro-mlflow has it, to read its address before it does
     },
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from endline.dotted import flatten
-from endline.files import clear_partials, link, whole
+from endline.files import clear_partials, content_key, link, whole
 from endline.owner import Owner
 
 if TYPE_CHECKING:  # importing it takes seconds
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow.entities import Run
 
 OWNER, VERSION, READS, PRUNED = "endline.owner", "endline.version", "endline.reads", "endline.pruned"
+WAITS = "SCHEDULED"  # MLflow's status of a run whose next part another process will make
 SQLITE = "sqlite:///"
 AT_ONCE, LONGEST = 100, 6000  # parameters in one call, and letters of a parameter, that MLflow takes at most
 CONTEXT = "MLFLOW_RUN_CONTEXT"  # MLflow's own variable: tags that a run has from its first moment
@@ -108,7 +109,8 @@ def claimed_versions(runs: Iterable["Run"]) -> set[str]:
     claimed: set[str] = set()
     for run in runs:
         owner = Owner.read(run.data.tags.get(OWNER, ""))
-        if run.info.status == "RUNNING" and (owner is None or not owner.is_dead):
+        goes_on = run.info.status == "RUNNING" and (owner is None or not owner.is_dead)
+        if goes_on or run.info.status == WAITS:
             claimed |= versions_of(run) | set(run.data.tags.get(READS, "").split())
     return claimed
 
@@ -132,6 +134,51 @@ def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
         client.log_batch(run_id, params=params, tags=tags)
 
 
+def run_name(metrics: Mapping[str, Any]) -> str:
+    """Name of a run that tells it from others: station, group, detector and AUROC.
+
+    Example:
+        >>> run_name({"station": "mirror_audio", "group": "mirror", "detector": "padim", "auroc": 0.93217})
+        'mirror_audio mirror padim 0.932'
+    """
+    auroc = metrics["auroc"]
+    words = (metrics["station"], metrics["group"], metrics["detector"], "no AUROC" if auroc is None else f"{auroc:.3f}")
+    return " ".join(str(word) for word in words if word)
+
+
+def log_data_set(run_id: str, name: str, inputs: Mapping[str, Any]) -> None:
+    """Record which files a run has read.
+
+    Args:
+        run_id: of the MLflow run.
+        name: of the data set.
+        inputs: `folder` and `digests` (file -> SHA-256) of the raw files, and whether they are `simulated`.
+    """
+    from mlflow import MlflowClient
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    # Made here: MLflow's own makers load every library of data sets that there is.
+    digests = inputs["digests"]
+    dataset = Dataset(
+        name=f"{name} (simulated)" if inputs["simulated"] else name,
+        digest=data_digest(digests),
+        source_type="local",
+        source=json.dumps({"uri": str(inputs["folder"])}),
+        profile=json.dumps({"num_rows": len(digests)}),
+    )
+    MlflowClient().log_inputs(run_id, datasets=[DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def data_digest(digests: Mapping[str, str]) -> str:
+    """One digest (32 hexadecimal digits) of files by name and content.
+
+    Example:
+        >>> data_digest({"a": "e3", "b": "ff"}) == data_digest({"b": "ff", "a": "e3"})
+        True
+    """
+    return content_key(dict(digests))
+
+
 def keep_artifact(run: "Run", path: Path) -> None:
     """Keep a saved file, or folder, as an artifact of the run: a second name of it, where MLflow keeps files on a disk.
 
@@ -145,9 +192,14 @@ def keep_artifact(run: "Run", path: Path) -> None:
     if folder is None:
         (mlflow.log_artifacts(str(path), path.name) if path.is_dir() else mlflow.log_artifact(str(path)))
     elif path.is_dir():
-        shutil.copytree(path, folder / path.name, copy_function=_linked, dirs_exist_ok=True)
+        link_folder(path, folder / path.name)
     elif path.exists():
         link(path, folder / path.name)
+
+
+def link_folder(source: Path, target: Path) -> None:
+    """Give every file of a folder a second name, as `files.link` does, in a folder that may be there already."""
+    shutil.copytree(source, target, copy_function=_linked, dirs_exist_ok=True)
 
 
 def _linked(source: str, target: str) -> str:
@@ -157,7 +209,17 @@ def _linked(source: str, target: str) -> str:
 
 def artifact_folder(run: "Run") -> Path | None:
     """Local folder of a run's artifacts; None where they lie on a server."""
-    address = urlparse(run.info.artifact_uri)
+    return local_folder(run.info.artifact_uri)
+
+
+def local_folder(uri: str) -> Path | None:
+    """Folder of an address of MLflow's artifacts; None where they lie on a server.
+
+    Example:
+        >>> local_folder("file:///data/a%20b"), local_folder("s3://bucket/a")
+        (PosixPath('/data/a b'), None)
+    """
+    address = urlparse(uri)
     return Path(unquote(address.path)) if address.scheme in ("", "file") else None
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from endline.compute import CPU
 from endline.detectors.cycles.nearest_cycle import NearestCycle, NearestCycleConfig
 from endline.detectors.maps.padim import Padim, PadimConfig
 from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
+from endline.detectors.pooled.nearest_neighbour import NearestNeighbour, NearestNeighbourConfig
 from endline.detectors.progress import Progress
 from endline.detectors.scoring import score_rows, with_scores
 from endline.errors import EndlineError
@@ -25,10 +27,15 @@ from endline.evidence.cycles.features import CyclePreparation
 from endline.evidence.station import Preparation, Station, hottest_points, register
 from endline.feature_set import FeatureSet
 from endline.files import write_whole
+from endline.operations.registration import Publication
+from endline.operations.registration import register as register_model
+from endline.operations.registry import Registered, Registry
 from endline.published import PublishedModel
 from endline.samples import sample_table
+from endline.tracking import make_database
 
 SIDE, COUNT = 4, 60
+FAULT = np.array([0.8] * 2 + [0.0] * (SIDE**2 - 2))  # what a faulty part has more
 
 
 @dataclass(frozen=True)
@@ -71,9 +78,12 @@ class Scales(Preparation):
         return cls(plain["usual"])
 
 
-def published(detector: Any, run: str) -> PublishedModel:
-    """A model that has learned from thirty parts and holds thirty out."""
-    maps = Scales().map(1 + 0.1 * np.random.default_rng(0).standard_normal((COUNT, SIDE**2)))
+def published(detector: Any, run: str, seed: int = 0, poisoned: int = 0) -> PublishedModel:
+    """A model that has learned from thirty parts and holds thirty out; of both `poisoned` ones are faulty."""
+    weights = 1 + 0.1 * np.random.default_rng(seed).standard_normal((COUNT, SIDE**2))
+    for faulty in (*range(poisoned), *range(30, 30 + poisoned)):
+        weights[faulty] += FAULT
+    maps = Scales().map(weights)
     rows = sample_table([{"sample_id": str(n), "path": str(n), "group": "", "label": 0} for n in range(COUNT)])
     detector.fit(FeatureSet({"scale_0": maps[:30]}), seed=0, progress=Progress())
     detectors = {"whole/0": detector}
@@ -135,6 +145,53 @@ def gauss(scales, models) -> PublishedModel:
 @pytest.fixture
 def padim(scales, models) -> PublishedModel:
     return replace(models[1])
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory) -> Path:
+    """MLflow's database without any run: making one takes seconds, a copy does not."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    make_database(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def trained() -> Callable[..., PublishedModel]:
+    """Makes a model of scales: its run, a seed, and how many faulty parts were taken for good ones."""
+    return lambda run, **how: published(NearestNeighbour(NearestNeighbourConfig()), run, **how)
+
+
+@pytest.fixture
+def fault() -> np.ndarray:
+    """What a faulty part weighs more."""
+    return FAULT
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The registry of the project of `scales`."""
+
+    project: Project
+    registry: Registry
+    experiment: str
+
+    def add(self, model: PublishedModel, **changes: Any) -> Registered:
+        """Register a published model as the newest version and the challenger."""
+        if not self.project.model(model.run).exists():
+            model.save(self.project.model(model.run))
+        run_id = self.registry.client.create_run(self.experiment).info.run_id
+        known = {"endline.version": model.run, "simulated": "False", "git_commit": "abc"} | changes.pop("tags", {})
+        facts = {"station": "scales", "group": "", "tags": known, "figures": {"auroc": 0.9}, "training": {}} | changes
+        return register_model(self.registry, Publication(self.project.model(model.run), run_id=run_id, **facts))
+
+
+@pytest.fixture
+def shelf(scales, empty_database) -> Shelf:
+    (scales.folder / "mlruns").mkdir(exist_ok=True)
+    shutil.copy(empty_database, scales.folder / "mlruns/mlflow.db")
+    registry = Registry.of(scales.folder)
+    location = (scales.folder / "mlruns/artifacts").as_uri()
+    return Shelf(scales, registry, registry.client.create_experiment("endline", artifact_location=location))
 
 
 RATE, STEPS = 50.0, 100

@@ -83,7 +83,7 @@ def test_a_process_that_cannot_begin_ends_the_batch_with_a_sentence(
     def start(judge, workers):
         here, there = multiprocessing.Pipe()
         if model is not None:
-            batch._serve(tmp_path / model, judge.inspector.compute, None, torch.get_num_threads(), there)
+            batch._serve(tmp_path / model, judge.inspector.compute, None, None, torch.get_num_threads(), there)
         there.close()
         return here, Dead()
 

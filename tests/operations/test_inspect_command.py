@@ -12,6 +12,7 @@ from endline.operations.batch import Judge, Target, targets_of
 from endline.operations.batch_progress import BatchProgress
 from endline.operations.inspect_command import run_inspect
 from endline.operations.inspection import Inspector, Judged
+from endline.operations.model_folders import Chosen
 from endline.operations.verdicts import Verdict, read_verdicts
 from endline.published import PublishedModel
 
@@ -119,7 +120,7 @@ def test_three_bad_files_among_many(scales, padim, monkeypatch, capsys, count):
     monkeypatch.setattr(Inspector, "judged", quick)
     output = scales.folder / "v.parquet"
     with pytest.raises(EndlineError, match=rf"^3 of {count} files have no verdict, see the column reason of "):
-        run_inspect([scales.parts], (scales.model("2"), padim), output=output)
+        run_inspect([scales.parts], Chosen(scales.model("2"), padim), output=output)
     rows = read_verdicts(output)
     assert len(rows) == count
     assert {row.path for row in rows if row.verdict == "none"} == bad

@@ -53,10 +53,10 @@ def test_without_any_model_the_first_run_is_what_is_wanting(project: Path) -> No
 
 def test_a_model_is_named_by_its_folder_its_run_or_its_station(project: Path) -> None:
     second = project / MODELS / "2/model"
-    assert model_folder(second, project) == second
-    assert model_folder(str(second.parent), project) == second
-    assert model_folder("1", project) == project / MODELS / "1/model"
-    assert model_folder("mirror_audio", project) == second
+    assert model_folder(second, project).folder == second
+    assert model_folder(str(second.parent), project).folder == second
+    assert model_folder("1", project).folder == project / MODELS / "1/model"
+    assert model_folder("mirror_audio", project).folder == second
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,8 @@ def test_a_model_is_named_by_its_folder_its_run_or_its_station(project: Path) ->
         (Path("3"), "3 is no folder of a published model, it has no model.json: correct the path."),
         ("data/3", "data/3 is no folder of a published model, it has no model.json: correct the path."),
         (
-            "models:/mirror_audio@champion",
-            "models:/mirror_audio@champion is a URI of MLflow, whose registry is not read yet: give the id of a run, "
-            "the folder of a published model, or the name of a station.",
+            "runs:/e1f8/model",
+            "runs:/e1f8/model is no URI of a registered model: write models:/NAME@champion, or models:/NAME/3.",
         ),
         ("robot_cycle", "There is no fitted detector yet: run `kedro run --pipeline=robot_cycle` first."),
     ],

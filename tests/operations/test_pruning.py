@@ -17,6 +17,8 @@ from endline.errors import EndlineError
 from endline.files import link, locked, write_whole
 from endline.operations.model_folders import latest_model
 from endline.operations.pruning import prune
+from endline.operations.registration import Publication, register
+from endline.operations.registry import CHAMPION, Registry, model_name
 from endline.owner import Owner
 from endline.tracking import OWNER, PRUNED, READS, VERSION, make_database
 from endline.versions import RUNS_LOCK
@@ -205,3 +207,22 @@ def test_the_command_says_what_would_go(project: Path, made: Make) -> None:
     assert CliRunner().invoke(cli, ["prune", "--keep=0"]).exit_code == 2
     assert CliRunner().invoke(cli, ["prune", "--keep=1"]).exit_code == 0
     assert names(project) < before
+
+
+def test_a_champion_and_the_challenger_stay_and_other_models_go(
+    project: Path, client: mlflow.MlflowClient, made: Make
+) -> None:
+    registry = Registry.of(project)
+    models = {}
+    name = model_name("mirror_audio", "mirror")
+    for run in "12345":
+        run_id, _ = made(run)
+        folder = project / f"data/06_models/mirror_audio/model/{run}/model"
+        register(registry, Publication(folder, "mirror_audio", "mirror", {VERSION: run}, {}, {}, run_id))
+        models[run] = registry.files(registry.versions(name)[-1])
+    registry.set_alias(name, CHAMPION, 1)
+    pruning = prune(project, 1)
+    assert {run for _, run in pruning.versions} == {"2", "3", "4"}
+    assert "mirror_audio 1 stays: its model is, or was, champion, or is the challenger." in pruning.notes
+    assert {run for run, folder in models.items() if folder.exists()} == {"1", "5"}
+    assert not prune(project, 1).artifacts

@@ -172,7 +172,7 @@ def test_the_command_says_what_it_judges(scales):
     )
     assert told.exit_code == 0, told.output
     lines = told.output.splitlines()
-    assert lines[0] == f"The run 2 of scales judges what comes into {scales.parts}; Ctrl-C ends it."
+    assert lines[0] == f"What comes into {scales.parts} is judged by the run 2 of scales; Ctrl-C ends it."
     assert any(line.startswith("normal     score") and line.endswith("  a.json") for line in lines)
     assert lines[-1] == "Ended: 2 items, 0 anomalous, 1 without a verdict: v.parquet"
     assert len(read_verdicts(scales.folder / "v.parquet")) == 2

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -22,7 +23,10 @@ from endline.detectors.progress import Progress
 from endline.evaluation.summary import METRICS
 from endline.evidence.sound import recordings
 from endline.operations.inspection import Inspector
+from endline.operations.registration import training_of
+from endline.operations.registry import Registry, read_reference, registered_as
 from endline.samples import check_samples
+from endline.tracking import data_digest
 
 OUTPUTS = {
     "source", "inputs", "rejected", "near_duplicates", "choice", "untrained",
@@ -61,7 +65,7 @@ def test_every_output_is_written_under_the_version_of_the_run(project, run):
         if name.removeprefix("{station}.") in OUTPUTS  # other stations have outputs of their own
     }
     assert len(expected) == len(OUTPUTS)
-    assert written == expected
+    assert written == expected | {"registered.json"}  # which version of the registry the model is
     left = [path.name for path in (project.folder / "data").rglob("*") if "partial" in path.name]
     assert left == []
 
@@ -131,6 +135,33 @@ def test_mlflow_run_is_finished_with_parameters_metrics_curves_and_tags(project,
     found = project.load("metrics")
     assert metrics["auroc"] == pytest.approx(found["auroc"])
     assert metrics["auroc_by_kind.7.low"] == pytest.approx(found["auroc_by_kind"]["7"]["low"])
+
+
+def test_mlflow_run_has_a_name_its_data_set_and_the_settings_of_its_detector_alone(project, run):
+    tracked = project.tracked()
+    metrics = project.load("metrics")
+    assert tracked.info.run_name == f"mirror_audio mirror hybrid_flow {metrics['auroc']:.3f}"
+    detectors = {name.split(".")[1] for name in tracked.data.params if name.startswith("detectors.")}
+    assert detectors == {"hybrid_flow"}
+    (used,) = tracked.inputs.dataset_inputs
+    assert used.dataset.name == "mirror_audio (simulated)"
+    assert used.dataset.digest == data_digest(project.load("inputs")["digests"])
+
+
+def test_the_model_is_registered_as_challenger_with_what_it_has_learned_from(project, run):
+    registry = Registry.of(project.folder)
+    known, version = registry.find(read_reference("mirror_audio.mirror@challenger"))
+    assert version.tags["endline.version"] == run
+    assert version.tags["endline.data"] == data_digest(project.load("inputs")["digests"])
+    files = registry.files(version)
+    samples = project.load("samples")
+    learned = samples[samples["split"] == "train"]
+    assert training_of(files) == dict(zip(learned["path"], learned["digest"], strict=True))
+    model = project.folder / f"data/06_models/mirror_audio/model/{run}/model"
+    assert (files / "artifacts/model/model.json").samefile(model / "model.json")
+    assert registered_as(model) == replace(known, alias="")
+    logged = registry.client.get_logged_model(version.source.rpartition("/")[2])
+    assert {metric.key: metric.value for metric in logged.metrics}["auroc"] == project.load("metrics")["auroc"]
 
 
 def test_loss_curves_are_in_mlflow(project, run):

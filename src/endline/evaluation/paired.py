@@ -81,6 +81,50 @@ def who_is_ahead(
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+@dataclass(frozen=True)
+class AurocDifference:
+    """By how much one method is ahead of another on the same tested parts.
+
+    Attributes:
+        first, second: their AUROC.
+        low, high: bounds of the difference, first less second, each of 95 % by itself.
+
+    Example:
+        >>> AurocDifference(first=0.9, second=0.8, low=0.05, high=0.15).low
+        0.05
+    """
+
+    first: float
+    second: float
+    low: float
+    high: float
+
+
+def auroc_difference(
+    first: LabelledScores, second: LabelledScores, *, seed: int = 0, resamples: int = RESAMPLES
+) -> AurocDifference:
+    """Difference of two AUROCs by the paired bootstrap of `who_is_ahead`, with one-sided bounds.
+
+    Args:
+        first: what a method says of items of both classes.
+        second: what another says of the same.
+        seed: of the draws.
+        resamples: number of draws.
+
+    Example:
+        >>> units = (np.array(list("abc")), np.array(list("xyz")))
+        >>> good = LabelledScores(np.array([0.0, 1.0, 2.0]), np.array([3.0, 4.0, 5.0]), *units)
+        >>> auroc_difference(good, good)
+        AurocDifference(first=1.0, second=1.0, low=0.0, high=0.0)
+    """
+    rng = np.random.default_rng(seed)
+    good = _draws(rng, (first.normal_units, second.normal_units), resamples)
+    bad = _draws(rng, (first.anomalous_units, second.anomalous_units), resamples)
+    (own, drawn), (other, others) = (_resampled(tested, good, bad) for tested in (first, second))
+    low, high = np.nanquantile(drawn - others, (0.05, 0.95)).tolist()
+    return AurocDifference(own, other, low, high)
+
+
 def _mean(draws: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Mean over runs; a draw may leave a small fold without a part, which then says nothing, of all methods alike."""
     table = np.stack(draws)

@@ -23,6 +23,7 @@ from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, pr
 from endline.evidence.station import Station
 from endline.files import write_whole
 from endline.operations.inspection import Inspector
+from endline.operations.registry import Registered
 from endline.operations.verdicts import NONE, Verdict
 from endline.published import PublishedModel
 
@@ -221,7 +222,8 @@ def _start(judge: Judge, workers: int) -> tuple[Connection, BaseProcess]:
     context = get_context("spawn")
     here, there = context.Pipe()
     threads = max(1, len(os.sched_getaffinity(0)) // workers)
-    settings = (judge.folder, judge.inspector.compute, judge.maps, threads, there)
+    inspector = judge.inspector
+    settings = (judge.folder, inspector.compute, inspector.registered, judge.maps, threads, there)
     process = context.Process(target=_serve, args=settings, daemon=True)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which it inherits: Ctrl-C is for this process
     try:
@@ -232,12 +234,19 @@ def _start(judge: Judge, workers: int) -> tuple[Connection, BaseProcess]:
     return here, process
 
 
-def _serve(folder: Path, compute: Compute, maps: Path | None, threads: int, connection: Connection) -> None:
+def _serve(
+    folder: Path,
+    compute: Compute,
+    registered: Registered | None,
+    maps: Path | None,
+    threads: int,
+    connection: Connection,
+) -> None:
     """Judge files until nobody sends one any more."""
     torch.set_num_threads(threads)
     with suppress(EOFError, ConnectionError):
         try:
-            judge = Judge(Inspector(PublishedModel.load(folder, compute), compute), folder, maps)
+            judge = Judge(Inspector(PublishedModel.load(folder, compute), compute, registered), folder, maps)
             connection.send(None)
             while True:
                 connection.send(judge.judge(connection.recv()))

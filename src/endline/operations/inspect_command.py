@@ -11,40 +11,45 @@ from endline.evidence.station import find_station
 from endline.operations.batch import Judge, Target, map_file, targets_of
 from endline.operations.batch_progress import BatchProgress
 from endline.operations.inspection import Inspector, digest_of
+from endline.operations.model_folders import Chosen
+from endline.operations.verdict_log import VerdictLog
 from endline.operations.verdicts import Verdict, VerdictFile, check_ending, verdict_file
-from endline.published import PublishedModel
 
 
 def run_inspect(
     files: Sequence[Path],
-    chosen: tuple[Path, PublishedModel],
+    chosen: Chosen,
     *,
     output: Path | None = None,
     maps: Path | None = None,
     workers: int = 1,
+    log: Path | None = None,
 ) -> None:
     """Judge files, and all files of folders, and say so.
 
     Args:
         files: files and folders.
-        chosen: folder and model that judge.
+        chosen: the model that judges.
         output: table of verdicts, `.parquet` or `.csv`; rows that it has by this model of files that are still the same
             are kept. None: each verdict is a line.
         maps: folder that anomaly maps are written to.
         workers: processes at once.
+        log: file of the log of verdicts; None for none.
 
     Raises:
         EndlineError: as `targets_of`, `verdict_file`, `Judge.judge_all`; and at the end, when an item has no verdict.
     """
-    folder, model = chosen
+    folder, model, registered = chosen
     if output is not None:
         check_ending(output)
     leave = [path for path in (output, maps) if path is not None]
     targets = targets_of(files, find_station(model.station), leave)
     if leave:
         _check_names(targets)
-    judge = Judge(Inspector(model), folder, maps)
-    seen = _listed(judge, targets, workers) if output is None else _tabled(judge, targets, workers, output)
+    judge = Judge(Inspector(model, registered=registered), folder, maps)
+    places = {target.name: target.path for target in targets}
+    kept = None if log is None else VerdictLog(log, places.__getitem__)
+    seen = _listed(judge, targets, workers, kept) if output is None else _tabled(judge, targets, workers, output, kept)
     if reason := model.calibration.rate_reason:
         click.echo(beware(reason))
     if seen.refused:
@@ -53,29 +58,37 @@ def run_inspect(
         raise EndlineError(f"{seen.refused} of {seen.items} {items} have no verdict, see {where}: they are not normal.")
 
 
-def _listed(judge: Judge, targets: Sequence[Target], workers: int) -> BatchProgress:
+def _listed(judge: Judge, targets: Sequence[Target], workers: int, log: VerdictLog | None) -> BatchProgress:
     """A line an item; one file that cannot be judged is an error by itself."""
     seen = BatchProgress(len(targets), lambda line: None, terminal=False)
-    for verdicts in judge.judge_all(targets, workers):
-        if len(targets) == 1 and len(verdicts) == 1 and verdicts[0].reason is not None:
-            raise EndlineError(verdicts[0].reason)
-        for verdict in verdicts:
-            click.echo(verdict.line, err=verdict.reason is not None)
-        seen.count(verdicts)
+    try:
+        for verdicts in judge.judge_all(targets, workers):
+            if log is not None:
+                log.add(verdicts)
+            if len(targets) == 1 and len(verdicts) == 1 and verdicts[0].reason is not None:
+                raise EndlineError(verdicts[0].reason)
+            for verdict in verdicts:
+                click.echo(verdict.line, err=verdict.reason is not None)
+            seen.count(verdicts)
+    finally:
+        if log is not None:
+            log.flush()
     return seen
 
 
-def _tabled(judge: Judge, targets: Sequence[Target], workers: int, output: Path) -> BatchProgress:
+def _tabled(
+    judge: Judge, targets: Sequence[Target], workers: int, output: Path, log: VerdictLog | None
+) -> BatchProgress:
     """The table, written while it grows."""
     model = judge.inspector.model
     with (
         BatchProgress(len(targets)) as progress,
-        verdict_file(output, model.station, model.run) as table,
+        verdict_file(output, model.station, model.run, log=log) as table,
     ):
         for verdicts in judge.judge_all(_waiting(targets, table, judge.maps, progress), workers):
             table.add(verdicts)
             progress.count(verdicts)
-    click.echo(f"{output}: {len(table)} rows, by the run {model.run} of {model.station}")
+    click.echo(f"{output}: {len(table)} rows, by {judge.inspector.name}")
     return progress
 
 

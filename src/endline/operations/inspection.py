@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key, file_digest
 from endline.operations.explanation import Explanation, explained, scored_item, shown_item
 from endline.operations.model_folders import model_folder
+from endline.operations.registry import Registered
 from endline.operations.verdicts import ANOMALOUS, NORMAL, Verdict, verdict_table
 from endline.published import PublishedModel
 
@@ -49,6 +50,7 @@ class Inspector:
     Attributes:
         model: the published model.
         compute: device and precision.
+        registered: which version of the registry the model is; None where it is none.
 
     Example:
         `Inspector.load("mirror_audio").inspect(["new.wav", "other.wav"])`
@@ -56,6 +58,7 @@ class Inspector:
 
     model: PublishedModel
     compute: Compute = CPU
+    registered: Registered | None = None
 
     @classmethod
     def load(
@@ -64,7 +67,8 @@ class Inspector:
         """Inspector of a published model.
 
         Args:
-            source: the id of a run, the folder of a published model, or the name of a station, whose newest it is.
+            source: the id of a run, the folder of a published model, a model of the registry such as
+                `models:/endline.mirror_audio.mirror@champion`, or the name of a station, whose newest it is.
             project: the project's folder; None: the current one.
             env: overlay of the configuration, which may name another folder of models.
             compute: device and precision.
@@ -72,7 +76,8 @@ class Inspector:
         Raises:
             EndlineError: as `model_folder` and `PublishedModel.load`.
         """
-        return cls(PublishedModel.load(model_folder(source, project or Path.cwd(), env), compute), compute)
+        located = model_folder(source, project or Path.cwd(), env)
+        return cls(PublishedModel.load(located.folder, compute), compute, located.registered)
 
     def inspect(self, paths: str | Path | Iterable[str | Path]) -> pd.DataFrame:
         """Verdicts on files, a row an item; the columns are the attributes of `Verdict`.
@@ -138,7 +143,20 @@ class Inspector:
 
     def refused(self, sample_id: str, path: str, digest: str, reason: str) -> Verdict:
         """The row of an item that this model cannot judge."""
-        return Verdict.refused(sample_id, path, digest, reason, self.model.run, self.model.station)
+        verdict = Verdict.refused(sample_id, path, digest, reason, self.model.run, self.model.station)
+        return replace(verdict, model=self._who.label, alias=self._who.alias)
+
+    @property
+    def name(self) -> str:
+        """What judges, in words."""
+        known, run = self.registered, f"the run {self.model.run} of {self.model.station}"
+        if known is None:
+            return run
+        return f"{run}, {known.label}" + (f" ({known.alias})" if known.alias else "")
+
+    @property
+    def _who(self) -> Registered:
+        return self.registered or Registered("", 0)
 
     def _judged(self, found: Inspected | EndlineError, sample_id: str, path: str, digest: str, maps: bool) -> Judged:
         if isinstance(found, EndlineError):  # one bad cycle of a table keeps no other from its verdict
@@ -152,9 +170,11 @@ class Inspector:
 
     def _verdict(self, verdicts: pd.DataFrame, sample_id: str, path: str, digest: str) -> Verdict:
         row = verdicts.iloc[0]
-        flagged, model = bool(row["flagged"]), self.model
+        flagged, model, who = bool(row["flagged"]), self.model, self._who
         word, numbers = ANOMALOUS if flagged else NORMAL, (float(row["score"]), float(row["p_value"]))
-        return Verdict(sample_id, path, digest, word, *numbers, flagged, None, model.run, model.station)
+        return Verdict(
+            sample_id, path, digest, word, *numbers, flagged, None, model.run, model.station, who.label, who.alias
+        )
 
 
 def file_state(*paths: Path) -> FileState:

@@ -1,37 +1,88 @@
-"""Which published model judges: that of a folder, of a run, or the newest of a station."""
+"""Which published model judges: that of a folder, of a run, of the registry, or the newest of a station."""
 
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
 from endline.errors import EndlineError
 from endline.evidence.station import find_station, station_names
+from endline.operations.registry import MODEL, URI, Registered, Registry, read_reference, registered_as
 from endline.published import ABOUT, PublishedModel
 
 DEFAULT = "mirror_audio"  # the station where none is named
 SHOWN = 3  # runs that a refusal names
 
 
-def model_folder(source: str | Path, project: Path, env: str | None = None) -> Path:
+class Located(NamedTuple):
+    """A published model on the disk.
+
+    Attributes:
+        folder: of the model.
+        registered: which version of the registry it is; None where it is none.
+
+    Example:
+        >>> Located(Path("model")).registered
+    """
+
+    folder: Path
+    registered: Registered | None = None
+
+
+class Chosen(NamedTuple):
+    """The model that judges.
+
+    Attributes:
+        folder: of it.
+        model: loaded.
+        registered: which version of the registry it is; None where it is none.
+
+    Example:
+        `chosen_model(Path.cwd(), "mirror_audio", None, None).model.run`
+    """
+
+    folder: Path
+    model: PublishedModel
+    registered: Registered | None = None
+
+
+def model_folder(source: str | Path, project: Path, env: str | None = None) -> Located:
     """Folder of the published model that a user names.
 
     Args:
-        source: the folder of a published model, or that of its version; the id of a run; or the name of a station,
-            whose newest model it is then.
+        source: the folder of a published model, or that of its version; the id of a run; the name of a station,
+            whose newest model it is then; or one of the registry, `models:/NAME@alias` or `models:/NAME/3`, where
+            `NAME@alias` is enough.
         project: the project's folder.
-        env: overlay of the configuration, which may name another folder of models.
+        env: overlay of the configuration, which may name another folder of models, or another registry.
 
     Raises:
-        EndlineError: where there is no such model, as `latest_model`, and for the URI of a registry.
+        EndlineError: where there is no such model, as `latest_model` and `Registry.find`.
     """
     text = str(source)
+    if text.startswith(URI) or (isinstance(source, str) and "@" in text and not Path(text).exists()):
+        return registered_folder(text, project, env)
     if re.match(r"[a-z]+:/", text):
-        raise EndlineError(
-            f"{text} is a URI of MLflow, whose registry is not read yet: give the id of a run, the folder of a "
-            "published model, or the name of a station."
-        )
+        raise EndlineError(f"{text} is no URI of a registered model: write {URI}NAME@champion, or {URI}NAME/3.")
+    return _located(_plain_folder(source, project, env))
+
+
+def registered_folder(text: str, project: Path, env: str | None = None) -> Located:
+    """Folder of a model of the registry, by `NAME@alias` or `NAME/3`; errors as `Registry.find`."""
+    wanted = read_reference(text)
+    registry = Registry.of(project, env)
+    registered, version = registry.find(wanted)
+    return Located(registry.files(version) / MODEL, registered)
+
+
+def _located(folder: Path) -> Located:
+    return Located(folder, registered_as(folder))
+
+
+def _plain_folder(source: str | Path, project: Path, env: str | None) -> Path:
+    text = str(source)
     for folder in (Path(text), Path(text) / "model"):
         if (folder / ABOUT).is_file():
             return folder
@@ -42,23 +93,35 @@ def model_folder(source: str | Path, project: Path, env: str | None = None) -> P
     return model_of_run(project, text, env)
 
 
-def chosen_model(project: Path, station: str | None, run: str | None, env: str | None) -> tuple[Path, PublishedModel]:
-    """Folder and model of the options `--station` and `--run`, of which one is enough; `DEFAULT` without both.
+def chosen_model(
+    project: Path, station: str | None, run: str | None, env: str | None, name: str | None = None
+) -> Chosen:
+    """The model of the options `--station`, `--run` and `--model`, of which one is enough; `DEFAULT` without any.
 
     Args:
         project: the project's folder.
         station: its name; None where it was not given.
         run: as `model_folder` takes its source; None for the newest of the station.
         env: overlay of the configuration.
+        name: of a model of the registry, `NAME@alias` or `NAME/3`; None for none.
 
     Raises:
-        EndlineError: as `model_folder` and `PublishedModel.load`, and for a run of another station.
+        EndlineError: as `model_folder` and `PublishedModel.load`, for a model of another station, and for both a run
+            and a model of the registry.
     """
-    folder = model_folder(run, project, env) if run else latest_model(project, station or DEFAULT, env)
-    model = PublishedModel.load(folder)
+    if run and name:
+        raise EndlineError("--run and --model both name the model that judges: give one of them.")
+    if name:
+        located = registered_folder(name, project, env)
+    elif run:
+        located = model_folder(run, project, env)
+    else:
+        located = _located(latest_model(project, station or DEFAULT, env))
+    model = PublishedModel.load(located.folder)
     if station is not None and find_station(station).name != model.station:
-        raise EndlineError(f"The run {run} is of the station {model.station}: leave out --station={station}.")
-    return folder, model
+        given = f"model {name}" if name else f"run {run}"
+        raise EndlineError(f"The {given} is of the station {model.station}: leave out --station={station}.")
+    return Chosen(located.folder, model, located.registered)
 
 
 def models_root(project: Path, station: str, env: str | None = None) -> Path:

@@ -13,13 +13,26 @@ from kedro.config import AbstractConfigLoader
 from endline.errors import EndlineError
 from endline.evidence.station import find_station, station_names
 from endline.files import clear_partials, discard, locked
+from endline.operations.decisions import BEFORE
+from endline.operations.registry import Registry
 from endline.operations.sweep.resolved import configuration
 from endline.published import ABOUT
-from endline.tracking import PRUNED, SQLITE, all_runs, artifact_folder, claimed_versions, versions_of
+from endline.tracking import (
+    PRUNED,
+    SQLITE,
+    VERSION,
+    all_runs,
+    artifact_folder,
+    claimed_versions,
+    local_folder,
+    versions_of,
+)
 from endline.versions import RUNS_LOCK, versioned_folders
 
 if TYPE_CHECKING:  # importing it takes seconds
     from mlflow import MlflowClient
+
+REGISTERED = "registered model "  # how the artifacts of one are told from those of a run
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,7 @@ class Pruning:
     Attributes:
         versions: station and version of a run -> the folders of its outputs.
         arrays: files of the store that no kept run refers to.
-        artifacts: id of an MLflow run -> the folder of its artifacts.
+        artifacts: id of an MLflow run, or of a registered model -> the folder of its artifacts.
         size: bytes that become free; a file with several names counts once, and only if all of them go.
         notes: sentences on what stays though it is old.
 
@@ -60,7 +73,8 @@ def prune(
 
     A run is whole when it has published its model, which it does last; the one that `inspect` reads always stays, and
     so do younger runs that ended early, since somebody may look into them. While a run goes on, arrays stay, and so do
-    its outputs, those that it reads, and those of all runs that have not come to their end.
+    its outputs, those that it reads, and those of all runs that have not come to their end. A run whose model is the
+    challenger, or is or was champion, stays.
 
     Args:
         project: the project's folder.
@@ -95,6 +109,7 @@ def _plan(
     client, experiment = _tracking(loader)
     runs = [] if client is None or experiment is None else list(all_runs(client, experiment))
     claimed = claimed_versions(runs)
+    models, in_use = ({}, set()) if client is None else _registered(Registry(project, client.tracking_uri))
     versions: dict[tuple[str, str], tuple[Path, ...]] = {}
     notes = set()
     for name in stations:
@@ -104,6 +119,9 @@ def _plan(
         whole = sorted(version for version in kept if (model / version / model.name / ABOUT).exists())
         for version in sorted(kept):
             if len(whole) < keep or version >= whole[-keep]:
+                continue
+            if version in in_use:
+                notes.add(f"{name} {version} stays: its model is, or was, champion, or is the challenger.")
                 continue
             if version in claimed or not (alone or version in whole):
                 notes.add(f"{name} {version} stays: a run goes on, which writes or reads it.")
@@ -127,6 +145,10 @@ def _plan(
                 )
             elif folder.exists():
                 artifacts[run.info.run_id] = folder
+    for version in gone & models.keys():
+        for folder in models[version]:
+            if folder.resolve().is_relative_to(project.resolve()) and folder.exists():
+                artifacts[f"{REGISTERED}{folder.parent.name}"] = folder
     size = _freed([*removed, *arrays, *artifacts.values()])
     return Pruning(versions, arrays, artifacts, size, tuple(sorted(notes))), client
 
@@ -136,7 +158,7 @@ def _carry_out(pruning: Pruning, client: "MlflowClient | None", folders: Iterabl
     for run, folder in pruning.artifacts.items():
         clear_partials(folder.parent)
         discard(folder)
-        if client is not None:
+        if client is not None and not run.startswith(REGISTERED):
             client.set_tag(run, PRUNED, "its artifacts were removed by `endline prune`")
     for folder in {each.parent for gone in pruning.versions.values() for each in gone} | set(folders):
         clear_partials(folder)  # of a prune that was killed
@@ -158,6 +180,21 @@ def _tracking(loader: AbstractConfigLoader) -> tuple["MlflowClient | None", str 
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name(settings["tracking"]["experiment"]["name"])
     return client, None if experiment is None else experiment.experiment_id
+
+
+def _registered(registry: Registry) -> tuple[dict[str, list[Path]], set[str]]:
+    """Folders of the registered models of each run, and the runs whose models are in use."""
+    folders: dict[str, list[Path]] = {}
+    in_use: set[str] = set()
+    for name in registry.names():
+        named = set(registry.aliases(name).values())
+        for version in registry.versions(name):
+            run = version.tags.get(VERSION, "")
+            if int(version.version) in named or version.tags.get(BEFORE) is not None:
+                in_use.add(run)
+            if (folder := local_folder(registry.location(version))) is not None:
+                folders.setdefault(run, []).append(folder)
+    return folders, in_use
 
 
 def _folders(project: Path, loader: AbstractConfigLoader, stations: Iterable[str]) -> dict[str, Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -34,6 +34,8 @@ class Verdict:
         reason: why there is no verdict, and the remedy; None where there is one.
         run: of the model that judged.
         station: of that model.
+        model: its name and version in the registry, `NAME/3`; empty where it is not registered.
+        alias: by which it was chosen, such as `champion`; empty where it was not by one.
 
     Example:
         >>> Verdict.refused("b.png", "a/b.png", "", "a/b.png is empty: record it again.", "1", "mirror").verdict
@@ -50,6 +52,8 @@ class Verdict:
     reason: str | None
     run: str
     station: str
+    model: str = ""
+    alias: str = ""
 
     @classmethod
     def refused(cls, sample_id: str, path: str, digest: str, reason: str, run: str, station: str) -> "Verdict":
@@ -73,6 +77,8 @@ class Verdict:
 
 
 COLUMNS = tuple(field.name for field in fields(Verdict))
+NUMBERS = {"score": "float64", "p_value": "float64", "flagged": "boolean"}  # types of columns that are no text
+ADDED = ("model", "alias")  # columns that tables of an older endline lack
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
@@ -83,8 +89,21 @@ def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
         [0.5]
     """
     table = pd.DataFrame([asdict(verdict) for verdict in verdicts], columns=list(COLUMNS))
-    numbers = {"score": "float64", "p_value": "float64", "flagged": "boolean"}
-    return table.astype({name: numbers.get(name, object) for name in COLUMNS})
+    return table.astype({name: NUMBERS.get(name, object) for name in COLUMNS})
+
+
+class Log(Protocol):
+    """What else takes each new row of a table.
+
+    Example:
+        `VerdictLog(path)`
+    """
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Take rows."""
+
+    def flush(self) -> None:
+        """Bring them to the disk."""
 
 
 class VerdictFile:
@@ -97,6 +116,7 @@ class VerdictFile:
         verdicts: what it holds.
         sort: whether rows are written in the order of their paths; else in that of their coming.
         seconds: between two writes, at least.
+        log: is given each new row, and is on the disk before the table is.
 
     Example:
         >>> table = VerdictFile(Path("verdicts.csv"), [], sort=True)
@@ -105,8 +125,10 @@ class VerdictFile:
         (['a'], [])
     """
 
-    def __init__(self, path: Path, verdicts: Iterable[Verdict], *, sort: bool, seconds: float = SECONDS) -> None:
-        self.path, self._sort, self._seconds = path, sort, seconds
+    def __init__(
+        self, path: Path, verdicts: Iterable[Verdict], *, sort: bool, seconds: float = SECONDS, log: Log | None = None
+    ) -> None:
+        self.path, self._sort, self._seconds, self._log = path, sort, seconds, log
         self._rows: dict[tuple[str, str], list[Verdict]] = {}
         self._digests: dict[str, set[str]] = {}
         self._first: dict[str, str] = {}  # digest -> path of the file that was judged first
@@ -144,6 +166,8 @@ class VerdictFile:
         for row in rows:
             self._keep(row)
             self._changed = True
+        if self._log is not None:
+            self._log.add(rows)
         self.save_if_due()
 
     def save_if_due(self) -> None:
@@ -159,6 +183,8 @@ class VerdictFile:
         """
         if not self._changed:
             return
+        if self._log is not None:
+            self._log.flush()
         begun = time.monotonic()
         rows = [row for each in self._rows.values() for row in each]
         table = verdict_table(sorted(rows, key=lambda row: row.path) if self._sort else rows)
@@ -179,7 +205,7 @@ class VerdictFile:
 
 @contextmanager
 def verdict_file(
-    path: Path, station: str, run: str | None, *, sort: bool = True, seconds: float = SECONDS
+    path: Path, station: str, run: str | None, *, sort: bool = True, seconds: float = SECONDS, log: Log | None = None
 ) -> Iterator[VerdictFile]:
     """The table of verdicts of a path, this process's alone, written at the end too, whatever the end.
 
@@ -189,6 +215,7 @@ def verdict_file(
         run: whose verdicts it may hold; None: of any run of the station.
         sort: see `VerdictFile`.
         seconds: see `VerdictFile`.
+        log: see `VerdictFile`.
 
     Raises:
         EndlineError: for another ending; while another process writes it; and for a file that is no table of verdicts,
@@ -198,7 +225,7 @@ def verdict_file(
     busy = f"Another process writes {path}: wait for it, or write to another --output."
     with locked(path.with_name(f".{path.name}.lock"), busy):
         known = _read(path, station, run) if path.exists() else []
-        table = VerdictFile(path, known, sort=sort, seconds=seconds)
+        table = VerdictFile(path, known, sort=sort, seconds=seconds, log=log)
         try:
             yield table
         finally:
@@ -230,6 +257,8 @@ def read_verdicts(path: Path) -> list[Verdict]:
     except (OSError, ValueError) as error:  # pandas' and pyarrow's own are among them
         said = " ".join(str(error).split())
         raise EndlineError(f"{path} cannot be read ({said}): move it away, or write to another --output.") from error
+    if tuple(table.columns) == COLUMNS[: -len(ADDED)]:
+        table = table.assign(**dict.fromkeys(ADDED, ""))
     if tuple(table.columns) != COLUMNS:
         shown = ", ".join(map(str, table.columns[:4])) + (", ..." if len(table.columns) > 4 else "")
         raise EndlineError(
@@ -256,6 +285,8 @@ def _row(row: Mapping[Any, Any]) -> Verdict:
         reason=text["reason"] or None,
         run=text["run"],
         station=text["station"],
+        model=text["model"],
+        alias=text["alias"],
     )
 
 

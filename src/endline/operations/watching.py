@@ -11,7 +11,7 @@ from endline.errors import EndlineError
 from endline.evidence.station import Station, find_station
 from endline.operations.batch import Target, targets_in
 from endline.operations.inspection import FileState, Inspector, digest_of, file_state
-from endline.operations.verdicts import Verdict, VerdictFile, verdict_file
+from endline.operations.verdicts import Log, Verdict, VerdictFile, verdict_file
 
 SHARE = 20  # times as long as a look at the folder takes it is left alone
 
@@ -99,6 +99,7 @@ def watch(
     tell: Callable[[Verdict], None],
     *,
     once: bool = False,
+    log: Log | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Judge each file of a folder that is complete, and add its rows to a table, until Ctrl-C or SIGTERM.
@@ -113,6 +114,7 @@ def watch(
         settings: times.
         tell: is given each new row.
         once: end when every file that is there has been judged.
+        log: is given each new row too.
         sleep: waits some seconds.
 
     Raises:
@@ -122,7 +124,7 @@ def watch(
         raise EndlineError(f"There is no folder {folder}: give the folder that new files come to.")
     station = find_station(inspector.model.station)
     arrivals = Arrivals(folder, station, settings.settle, (output,))
-    journal = verdict_file(output, station.name, None, sort=False, seconds=settings.every)
+    journal = verdict_file(output, station.name, None, sort=False, seconds=settings.every, log=log)
     with journal as table, _ended_by_signals():
         while True:
             begun = time.monotonic()

@@ -1,0 +1,130 @@
+"""The log of verdicts: append-only, each line holds the digest of the line before, so that no change goes unseen."""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from endline.errors import EndlineError
+from endline.evaluation.summary import finite_or_none
+from endline.files import locked
+from endline.operations.verdicts import Verdict
+
+FIRST = "0" * 64  # what the first line has in the place of a digest
+BEFORE, TIME, FILE = "before", "time", "file"
+TAIL = 1 << 16  # bytes from the end in which the last line is looked for first
+log = logging.getLogger(__name__)
+
+
+def log_file(project: Path, station: str) -> Path:
+    """File of a station's log of verdicts."""
+    return project / "data" / "07_verdicts" / station / "log.jsonl"
+
+
+@dataclass
+class VerdictLog:
+    """Takes verdicts, and appends them when it is asked to: one write and one flush to the disk for all.
+
+    Attributes:
+        path: of the log.
+        place: of a verdict's path, where its file lies.
+
+    Example:
+        >>> import tempfile
+        >>> log = VerdictLog(Path(tempfile.mkdtemp()) / "log.jsonl")
+        >>> log.add([Verdict("a", "a", "e3", "normal", 1.0, 0.5, False, None, "1", "mirror")])
+        >>> log.flush()
+        >>> [entry["sample_id"] for entry in entries(log.path)]
+        ['a']
+    """
+
+    path: Path
+    place: Callable[[str], Path] = Path
+    _waiting: list[dict[str, Any]] = field(default_factory=list, init=False, repr=False)
+
+    def add(self, verdicts: Iterable[Verdict]) -> None:
+        """Take verdicts; they are on the disk after the next `flush`."""
+        for verdict in verdicts:
+            place = str(self.place(verdict.path).absolute())
+            self._waiting.append({TIME: _now(), **finite_or_none(asdict(verdict)), FILE: place})
+
+    def flush(self) -> None:
+        """Append what was taken, by one process at a time.
+
+        Raises:
+            EndlineError: when the disk is full or refuses the rights.
+        """
+        if not self._waiting:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path.with_name(f".{self.path.name}.lock")), self.path.open("a+b") as file:
+                before = _last_digest(file, self.path)
+                lines = []
+                for entry in self._waiting:
+                    line = json.dumps({BEFORE: before, **entry}, ensure_ascii=False).encode()
+                    before = hashlib.sha256(line).hexdigest()
+                    lines.append(line + b"\n")
+                file.write(b"".join(lines))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise EndlineError(
+                f"The log of verdicts {self.path} could not be written ({error.strerror}): free or unlock the disk, or "
+                "judge without it (--no-log)."
+            ) from error
+        self._waiting.clear()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _last_digest(file: Any, path: Path) -> str:
+    """Digest of the last whole line; what a killed process has left of a line after it is no verdict, and goes."""
+    size, tail = file.seek(0, os.SEEK_END), TAIL
+    while True:
+        start = max(0, size - tail)
+        file.seek(start)
+        content = file.read(size - start)
+        end = content.rfind(b"\n")
+        begin = content.rfind(b"\n", 0, max(end, 0))
+        if start == 0 or begin >= 0:
+            break
+        tail *= 2
+    if end + 1 < len(content):
+        log.warning("%s ended in half a line, of a process that was killed: it is left out.", path)
+        file.truncate(start + end + 1)
+        file.seek(0, os.SEEK_END)
+    return FIRST if end < 0 else hashlib.sha256(content[begin + 1 : end]).hexdigest()
+
+
+def entries(path: Path) -> Iterator[dict[str, Any]]:
+    """Entries of a log, the first one first, as long as each is chained to the one before.
+
+    Raises:
+        EndlineError: at the first line that is not.
+    """
+    before = FIRST
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # of a process that writes now, or was killed
+            content = line[:-1]
+            try:
+                entry = json.loads(content)
+                known = entry[BEFORE]
+            except (ValueError, KeyError, TypeError):
+                known, entry = "", {}
+            if known != before:
+                raise EndlineError(
+                    f"The log of verdicts {path} is broken at line {number}: this line, or the one before it, was "
+                    "changed, removed or put in later. Restore it from a copy; what stands above it is whole."
+                )
+            before = hashlib.sha256(content).hexdigest()
+            yield entry
