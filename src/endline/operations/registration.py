@@ -128,12 +128,14 @@ def register(registry: Registry, publication: Publication) -> Registered:
         if known is not None and known.name == name:
             return known
         run = publication.tags[VERSION]
-        before = [int(each.version) for each in registry.versions(name) if each.tags.get(VERSION) == run]
+        versions = registry.versions(name)
+        before = [int(each.version) for each in versions if each.tags.get(VERSION) == run]
         if before:
             version = before[-1]
         else:
             with registry.reached():
                 version = _new_version(registry, name, publication)
+        if not versions or version >= int(versions[-1].version):  # of a process killed before this line too
             registry.set_alias(name, CHALLENGER, version)
     write_whole(beside(publication.folder), json.dumps({"name": name, "version": version}))
     return Registered(name, version)

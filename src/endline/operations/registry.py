@@ -224,11 +224,6 @@ class Registry:
         with self.reached():
             self.client.set_registered_model_alias(name, alias, str(version))
 
-    def remove_alias(self, name: str, alias: str) -> None:
-        """Let an alias name no version any more."""
-        with self.reached():
-            self.client.delete_registered_model_alias(name, alias)
-
     def set_tags(self, of: Registered, tags: Mapping[str, str]) -> None:
         """Write tags of a version."""
         with self.reached():
