@@ -29,6 +29,8 @@ WITHIN = {"mirror42": {"noise_floor": "level"}}  # rows of a table that count; t
 BY_UNIT = {  # sweep -> what is judged; no part is on both sides of the split
     "mirror42": "mirror motors",
     "mtd_tiles": "new magnetic tiles",
+    "kolektor": "commutators",
+    "dobot_cubes": "cubes at a robot",
     "juice_bottle": "juice bottles",
     "valve5": "valves, by sound",
     "unscrewing": "unscrewing",
