@@ -179,7 +179,9 @@ def test_the_command_says_what_it_judges(scales):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly(scales, padim, output, how):
+def test_a_signal_ends_it_cleanly(scales, padim, output, how, request):
+    started = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, started))
     scales.part("a.json")
     told, before = [], signal.getsignal(signal.SIGTERM)
     watch(scales.parts, Inspector(padim), output, QUICK, told.append, sleep=lambda seconds: signal.raise_signal(how))

@@ -78,7 +78,7 @@ def test_a_new_pair_is_inspected_by_either_file(scans, run, raw):
     assert inspector.inspect(raw / "bump/12.png")["score"].item() == bumped
     by_photograph, by_scan = (scans.shown(raw / f"bump/12{ending}").figures for ending in (".png", ".npy"))
     assert dict(by_photograph) == dict(by_scan)
-    assert "relief" in by_scan[0][0]
+    assert "photograph" in by_scan[0][0]
 
 
 def test_a_new_scan_in_metres_is_refused(scans, run, raw, tmp_path):

@@ -179,7 +179,8 @@ class ScanPreparation(Preparation):
                 check_direction(columns, self.before)
         with one_file(path):
             check_shapes(columns)
-        shown, seen = (os.path.relpath(file, path.parent) if file else None for file in (photograph, scan))
+        beside = root / own.photograph if own.photograph else None  # shown, though the model may not read it
+        shown, seen = (os.path.relpath(file, path.parent) if file else None for file in (beside, scan))
         files = {"path": shown or seen, "depth_path": seen}
         rows = sample_table([{"sample_id": path.name, "group": "", "peak": None, **files, **columns}])
         warn_of_depths(rows, self.bits)

@@ -115,7 +115,7 @@ def summary(of_clip: Array) -> Array:
     """Mean, deviation and maximum (3,) over time of a clip's level in dB, by its log-mel (bands, frames).
 
     Example:
-        >>> summary(np.zeros((100, 20), "f4")).tolist()
+        >>> summary(np.zeros((100, 20), "f4")).round(3).tolist()
         [20.0, 0.0, 20.0]
     """
     level = 10 * np.log10((10 ** (of_clip / 10)).sum(0))
