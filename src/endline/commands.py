@@ -71,6 +71,14 @@ def checked_project(env: str | None) -> Path:
     return project
 
 
+def configured_project(env: str | None) -> Path:
+    """The same, with Kedro told which package this is: `kedro` has done so before a command, `endline` has not."""
+    from kedro.framework.project import configure_project
+
+    configure_project("endline")
+    return checked_project(env)
+
+
 def _check_names(files: tuple[Path, ...]) -> None:
     """Refuse file names that are no text, before anything is loaded."""
     for file in files:
@@ -92,13 +100,10 @@ def _check_names(files: tuple[Path, ...]) -> None:
 @click.option("--only", multiple=True, metavar="PARAMETER=VALUE", help="Run these points alone; may be repeated.")
 def sweep(name: str, raw: Path | None, env: str | None, fresh: bool, workers: int, only: tuple[str, ...]) -> None:
     """Run the grid NAME of conf/base/sweeps.yml or benchmarks/sweeps.yml; goes on where it stopped."""
-    from kedro.framework.project import configure_project
-
     from endline.operations.sweep.command import run_sweep
 
     with plain_errors():
-        configure_project("endline")  # `kedro` has done so, `endline` has not: without it no file of sweeps is read
-        run_sweep(name, checked_project(env), raw=raw, env=env, fresh=fresh, workers=workers, only=only)
+        run_sweep(name, configured_project(env), raw=raw, env=env, fresh=fresh, workers=workers, only=only)
 
 
 @cli.command()
@@ -222,8 +227,6 @@ def promote(
     env: str | None,
 ) -> None:
     """Let STATION's challenger be champion, if it is no worse on the acceptance set; exit status 3: it is not."""
-    from kedro.framework.project import configure_project
-
     from endline.operations.promotion_command import Wish
     from endline.operations.promotion_command import promote as judge
 
@@ -232,9 +235,8 @@ def promote(
             raise EndlineError(
                 "--force and --why=<reason> go together: a forced promotion is recorded with its reason."
             )
-        configure_project("endline")
         wish = Wish(station, group, run, acceptance, why.strip() if why else None)
-        champion = judge(checked_project(env), wish, env, click.echo)
+        champion = judge(configured_project(env), wish, env, click.echo)
     if not champion:
         raise SystemExit(NOTHING_TO_DO)
 
@@ -274,8 +276,6 @@ def audit(sample: str, station: str | None, env: str | None) -> None:
 @ENV
 def register(run: str, env: str | None) -> None:
     """Register the model that RUN has published: what each run does at its end, where the registry answers."""
-    from kedro.framework.project import configure_project
-
     from endline.evidence.station import station_names
     from endline.operations.registration import register_run
     from endline.operations.registry import Registry
@@ -283,8 +283,7 @@ def register(run: str, env: str | None) -> None:
     from endline.versions import versioned_folders
 
     with plain_errors():
-        configure_project("endline")
-        project = checked_project(env)
+        project = configured_project(env)
         folders = versioned_folders(configuration(project, env, {})["catalog"], station_names())
         for known in register_run(Registry.of(project, env), folders, run):
             click.echo(f"Registered as {known.label}.")
@@ -317,13 +316,10 @@ def stream(
 @click.option("--dry-run", is_flag=True, help="Say what would go, and remove nothing.")
 def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> None:
     """Remove the outputs of old runs: versions, arrays that no run refers to any more, artifacts in MLflow."""
-    from kedro.framework.project import configure_project
-
     from endline.operations.pruning import prune as remove
 
     with plain_errors():
-        configure_project("endline")
-        for line in remove(project_folder(), keep, station=station, env=env, dry=dry_run).lines():
+        for line in remove(configured_project(env), keep, station=station, env=env, dry=dry_run).lines():
             click.echo(line)
         if dry_run:
             click.echo("Nothing was removed: leave out --dry-run.")
@@ -335,13 +331,10 @@ def prune(keep: int, station: str | None, env: str | None, dry_run: bool) -> Non
 @ENV
 def dags(folder: Path | None, check: bool, env: str | None) -> None:
     """Write a DAG file for Airflow for each station of conf/base/schedule.yml, made from its pipeline."""
-    from kedro.framework.project import configure_project
-
     from endline.operations.scheduling.dags import FOLDER, check_dags, write_dags
 
     with plain_errors():
-        configure_project("endline")
-        project = checked_project(env)
+        project = configured_project(env)
         if check:
             check_dags(project, folder or project / FOLDER, env)
             click.echo("The DAG files are what the pipeline and the schedule say.")
@@ -364,15 +357,12 @@ def begin(station: str, params: str, key: str | None, force: bool, hours: float,
 
     The last line is JSON: `version` and `mlflow_run_id`, for `kedro run --params=run_version=...,mlflow_run_id=...`.
     """
-    from kedro.framework.project import configure_project
-
     from endline.cli import read_params
     from endline.operations.scheduling.beginning import Begun
     from endline.operations.scheduling.beginning import begin as begin_run
 
     with plain_errors():
-        configure_project("endline")
-        begun = begin_run(checked_project(env), station, env, read_params(params), key=key, force=force, hours=hours)
+        begun = begin_run(configured_project(env), station, env, read_params(params), key=key, force=force, hours=hours)
     if isinstance(begun, Begun):
         click.echo(begun.line)
     else:
@@ -386,10 +376,7 @@ def begin(station: str, params: str, key: str | None, force: bool, hours: float,
 @ENV
 def conclude(station: str, version: str, env: str | None) -> None:
     """Write the page that says what a scheduled run of STATION has done, and print where it lies."""
-    from kedro.framework.project import configure_project
-
     from endline.operations.scheduling.concluding import conclude as write_page
 
     with plain_errors():
-        configure_project("endline")
-        click.echo(write_page(checked_project(env), station, version, env))
+        click.echo(write_page(configured_project(env), station, version, env))
