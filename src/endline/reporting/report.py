@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from endline.reporting.choice_table import choice_table
 from endline.reporting.domain_table import domain_table
 from endline.reporting.exhibit import Exhibit, known_label
+from endline.reporting.page_templates import page_templates
 from endline.reporting.palette import DOTS_PER_INCH, INK, kind_colours, kind_name
 from endline.reporting.words import metric_tiles, p_value_words, plain, summary_sentences
 
@@ -74,40 +74,37 @@ def render_report(
         >>> "<h1>Mirrors</h1>" in page
         True
     """
-    environment = Environment(
-        loader=PackageLoader("endline.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     domains = domain_table(metrics)
     if domains is not None:  # it has the domains of each section, with the same normals and anomalies
         intervals = intervals[intervals["by"] != "domain"]
     scale = _interval_scale(intervals)
-    return environment.get_template("report.html.jinja").render(
-        title=title,
-        station=station,
-        facts=_facts(station, metrics, provenance),
-        simulated=simulated,
-        evidence=evidence,
-        summary=summary_sentences(metrics, evidence),
-        tiles=metric_tiles(metrics, evidence),
-        figures={name: _figure(f"{name}.png", figures) for name in FIGURES},
-        embedded=embedded,
-        intervals=_interval_rows(intervals, scale),
-        no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
-        scale=scale,
-        domains=domains,
-        choice=choice_table(choice),
-        exhibits=_exhibit_groups(exhibits),
-        turns=any(shown.turning is not None for shown in exhibits),
-        verdicts=_verdict_rows(scores),
-        show_domain="domain" in scores and scores["domain"].nunique() > 1,
-        rejected=rejected.to_dict("records"),
-        look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
-        settings=_by_section(settings),
-        provenance=_flat(provenance),
+    return (
+        page_templates("endline.reporting")
+        .get_template("report.html.jinja")
+        .render(
+            title=title,
+            station=station,
+            facts=_facts(station, metrics, provenance),
+            simulated=simulated,
+            evidence=evidence,
+            summary=summary_sentences(metrics, evidence),
+            tiles=metric_tiles(metrics, evidence),
+            figures={name: _figure(f"{name}.png", figures) for name in FIGURES},
+            embedded=embedded,
+            intervals=_interval_rows(intervals, scale),
+            no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
+            scale=scale,
+            domains=domains,
+            choice=choice_table(choice),
+            exhibits=_exhibit_groups(exhibits),
+            turns=any(shown.turning is not None for shown in exhibits),
+            verdicts=_verdict_rows(scores),
+            show_domain="domain" in scores and scores["domain"].nunique() > 1,
+            rejected=rejected.to_dict("records"),
+            look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
+            settings=_by_section(settings),
+            provenance=_flat(provenance),
+        )
     )
 
 

@@ -81,14 +81,31 @@ def _place(image: Plane, rng: Generator) -> tuple[int, int]:
     return min(height - 1, int(row)), min(width - 1, int(column))
 
 
+def turned_axes(shape: tuple[int, ...], row: int, column: int, angle: float) -> tuple[Plane, Plane]:
+    """Pixels (height, width) along a direction through a place, and across it.
+
+    Args:
+        shape: of the picture or scan, height and width first.
+        row: of the place.
+        column: of it.
+        angle: of the direction, radians.
+
+    Example:
+        >>> along, across = turned_axes((2, 3), 0, 1, 0.0)
+        >>> along[0].tolist(), across[1].tolist()
+        ([-1.0, 0.0, 1.0], [1.0, 1.0, 1.0])
+    """
+    y, x = np.arange(shape[0])[:, None] - row, np.arange(shape[1])[None, :] - column
+    return x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+
+
 def _ellipse(image: Plane, radius: float, rng: Generator) -> Plane:
     """Soft mask (H, W, 1) in [0, 1] of a turned ellipse, `radius` in shares of the smaller side."""
     height, width = image.shape[:2]
     row, column = _place(image, rng)
     angle, longer = float(rng.uniform(0, np.pi)), float(rng.uniform(1.0, 2.0))
     size = max(1.5, radius * min(height, width))
-    y, x = np.arange(height)[:, None] - row, np.arange(width)[None, :] - column
-    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    along, across = turned_axes((height, width), row, column, angle)
     distance = np.sqrt((along / longer) ** 2 + across**2) / size
     mask: Plane = np.clip((1.25 - distance) / 0.5, 0, 1)[..., None]
     return mask

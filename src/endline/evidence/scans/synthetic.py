@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, median_filter
 
 from endline.evidence.images.photographs import read_indexed_image
-from endline.evidence.images.synthetic import LOOKED_AT, image_faults
+from endline.evidence.images.synthetic import LOOKED_AT, image_faults, turned_axes
 from endline.evidence.scans.features import ScanPreparation
 from endline.evidence.scans.scan import Scan
 from endline.evidence.synthetic import Alter, altered_copies, items_of
@@ -135,8 +135,7 @@ def _hollow(part: NDArray[np.bool_], rng: Generator) -> Plane:
     """A smooth hollow, round or oval, of 3 to 12 % of the part's side."""
     (row, column), angle = _place(part, rng), float(rng.uniform(0, np.pi))
     size, longer = float(rng.uniform(0.03, 0.12)) * _side(part), float(rng.uniform(1.0, 2.0))
-    y, x = np.arange(part.shape[0])[:, None] - row, np.arange(part.shape[1])[None, :] - column
-    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    along, across = turned_axes(part.shape, row, column, angle)
     return np.asarray(np.exp(-0.5 * ((along / longer) ** 2 + across**2) / max(size, 1.0) ** 2), np.float32)
 
 
@@ -144,8 +143,7 @@ def _groove(part: NDArray[np.bool_], rng: Generator) -> Plane:
     """A thin straight groove, 10 to 50 % of the part's side long."""
     (row, column), angle = _place(part, rng), float(rng.uniform(0, np.pi))
     length, width = float(rng.uniform(0.1, 0.5)) * _side(part), max(1.0, 0.01 * _side(part))
-    y, x = np.arange(part.shape[0])[:, None] - row, np.arange(part.shape[1])[None, :] - column
-    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    along, across = turned_axes(part.shape, row, column, angle)
     line = gaussian_filter(((np.abs(along) <= length / 2) & (np.abs(across) <= width)).astype(np.float32), width)
     return np.asarray(line / max(float(line.max()), 1e-12), np.float32)
 
@@ -153,6 +151,6 @@ def _groove(part: NDArray[np.bool_], rng: Generator) -> Plane:
 def _bend(part: NDArray[np.bool_], rng: Generator) -> Plane:
     """The part beyond a line through it bent away, farthest at its end."""
     (row, column), angle = _place(part, rng), float(rng.uniform(0, 2 * np.pi))
-    y, x = np.arange(part.shape[0])[:, None] - row, np.arange(part.shape[1])[None, :] - column
-    beyond = np.where(part, np.clip(x * np.cos(angle) + y * np.sin(angle), 0, None), 0)
+    along, _ = turned_axes(part.shape, row, column, angle)
+    beyond = np.where(part, np.clip(along, 0, None), 0)
     return np.asarray(beyond / max(float(beyond.max()), 1.0), np.float32)

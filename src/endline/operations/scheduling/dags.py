@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from kedro.framework.project import pipelines
 
 from endline.errors import EndlineError
@@ -17,6 +16,7 @@ from endline.operations.scheduling import alerts
 from endline.operations.scheduling.schedule import Schedule, read_schedules
 from endline.operations.scheduling.tasks import group_nodes, layers_of
 from endline.operations.sweep.resolved import configuration
+from endline.reporting.page_templates import page_templates
 
 FOLDER = Path(".airflow/dags")
 BASH = '"$`\\!'  # what bash reads within double quotes
@@ -70,14 +70,7 @@ def render_dag(schedule: Schedule, groups: Mapping[str, Sequence[str]], project:
         >>> compile(page, "dag.py", "exec").co_name
         '<module>'
     """
-    environment = Environment(
-        loader=PackageLoader("endline.operations.scheduling"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = page_templates("endline.operations.scheduling", html=False)
     environment.filters["text"] = lambda value: json.dumps(value, ensure_ascii=False)  # Python's too, in double quotes
     station, when, rate = schedule.station, schedule.schedule, schedule.recalibrate
     endline, kedro = str(programs / "endline"), str(programs / "kedro")
@@ -122,11 +115,10 @@ def _quoted(text: str) -> str:
 def write_dags(project: Path, folder: Path, env: str | None = None) -> list[Path]:
     """Write the files into the DAG folder, each whole, and remove those of stations that are no longer scheduled."""
     files = dag_files(project, env)
-    for name, content in files.items():
-        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != content:
-            write_whole(folder / name, content)
-    for left in set(folder.glob("endline_*.py")) - {folder / name for name in files}:
-        left.unlink()
+    for name in _differing(folder, files):
+        write_whole(folder / name, files[name])
+    for left in _left(folder, files):
+        (folder / left).unlink()
     return [folder / name for name in sorted(files) if name.endswith(".py") and name != "endline_alerts.py"]
 
 
@@ -137,14 +129,22 @@ def check_dags(project: Path, folder: Path, env: str | None = None) -> None:
         EndlineError: naming the files that differ, are missing, or are left of stations that are no longer scheduled.
     """
     files = dag_files(project, env)
-    differ = {
-        name
-        for name, content in files.items()
-        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != content
-    }
-    differ |= {path.name for path in folder.glob("endline_*.py")} - files.keys()
-    if differ:
+    if differ := _differing(folder, files) | _left(folder, files):
         raise EndlineError(
             f"{', '.join(sorted(differ))} in {folder} are not what the pipeline and conf/base/schedule.yml say: call "
             "`endline dags` to write them."
         )
+
+
+def _differing(folder: Path, files: Mapping[str, str]) -> set[str]:
+    """Names of files that the folder lacks, or holds with another content."""
+    return {
+        name
+        for name, content in files.items()
+        if not (folder / name).exists() or (folder / name).read_text(encoding="utf-8") != content
+    }
+
+
+def _left(folder: Path, files: Mapping[str, str]) -> set[str]:
+    """Names of DAG files of stations that are no longer scheduled."""
+    return {path.name for path in folder.glob("endline_*.py")} - files.keys()
