@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,19 @@ def make_database(uri: str | None) -> None:
     with whole(path) as partial:
         store = SqlAlchemyStore(f"{SQLITE}{partial}", str(path.parent))  # type: ignore[no-untyped-call]
         store.engine.dispose()
+
+
+def tracked_in(settings: Mapping[str, Any]) -> tuple["MlflowClient", str | None]:
+    """Client of a project's MLflow, and id of its experiment; None where that is not there yet.
+
+    Args:
+        settings: `mlflow` of the configuration.
+    """
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=settings["server"]["mlflow_tracking_uri"])
+    experiment = client.get_experiment_by_name(settings["tracking"]["experiment"]["name"])
+    return client, None if experiment is None else str(experiment.experiment_id)
 
 
 @contextmanager
@@ -90,9 +103,18 @@ def dead_runs(client: "MlflowClient", experiment: str) -> Iterator["Run"]:
 
 def all_runs(client: "MlflowClient", experiment: str, only: str = "") -> Iterator["Run"]:
     """Runs of an experiment, however many there are."""
+    return all_pages(lambda token: client.search_runs([experiment], only, page_token=token))
+
+
+def all_pages(search: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All that a search of MLflow finds, which gives it page by page.
+
+    Args:
+        search: gives the page of a token, the first one for None.
+    """
     token = None
     while True:
-        page = client.search_runs([experiment], only, page_token=token)
+        page = search(token)
         yield from page
         if not (token := page.token):
             return

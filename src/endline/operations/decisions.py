@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # importing it takes seconds
 
 PROMOTED, KEPT, FORCED, ROLLED_BACK, RESTORED = "promoted", "kept", "forced", "rolled back", "restored"
 DECISION, HISTORY, BEFORE = "endline.decision", "endline.history", "endline.champion_before"
+DECISIONS = "decisions"  # folder of a run's artifacts in which each decision is kept whole
 LAST = 50  # decisions on one version that its tag keeps
 
 
@@ -65,7 +66,7 @@ class Decision:
         registry.set_tags(self.version, tags)
         content = {**entry, "version": self.version.label, "criteria": [asdict(each) for each in self.criteria]}
         content["acceptance"] = self.acceptance
-        name = f"decisions/{self.version.name}-{self.version.version}-{when.replace(':', '.')}.json"
+        name = f"{DECISIONS}/{self.version.name}-{self.version.version}-{when.replace(':', '.')}.json"
         with registry.reached():
             registry.client.log_text(str(of.run_id), json.dumps(content, indent=1), name)
 

@@ -25,6 +25,7 @@ from endline.tracking import (
     artifact_folder,
     claimed_versions,
     local_folder,
+    tracked_in,
     versions_of,
 )
 from endline.versions import RUNS_LOCK, versioned_folders
@@ -175,11 +176,7 @@ def _tracking(loader: AbstractConfigLoader) -> tuple["MlflowClient | None", str 
     uri = settings["server"]["mlflow_tracking_uri"]
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None, None
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name(settings["tracking"]["experiment"]["name"])
-    return client, None if experiment is None else experiment.experiment_id
+    return tracked_in(settings)
 
 
 def _registered(registry: Registry) -> tuple[dict[str, list[Path]], set[str]]:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
 from endline.errors import EndlineError, nearest
 from endline.files import content_key, whole
 from endline.published import ABOUT
-from endline.tracking import SQLITE, local_folder
+from endline.tracking import SQLITE, all_pages, local_folder
 
 if TYPE_CHECKING:  # importing it takes seconds
     from mlflow.entities.model_registry import ModelVersion
@@ -144,7 +144,7 @@ class Registry:
         """Names of the registered models, of one station or of all, sorted."""
         start = f"{PREFIX}." if station is None else f"{PREFIX}.{station}."
         with self.reached():
-            models = self._all(lambda token: self.client.search_registered_models(page_token=token))
+            models = list(all_pages(lambda token: self.client.search_registered_models(page_token=token)))
         return sorted(str(model.name) for model in models if model.name.startswith(start))
 
     def name_of(self, station: str, group: str | None) -> str:
@@ -173,7 +173,8 @@ class Registry:
     def versions(self, name: str) -> list["ModelVersion"]:
         """Versions of a registered model, the oldest first: by number, for clocks jump."""
         with self.reached():
-            found = self._all(lambda token: self.client.search_model_versions(f"name='{name}'", page_token=token))
+            asked = f"name='{name}'"
+            found = list(all_pages(lambda token: self.client.search_model_versions(asked, page_token=token)))
         return sorted(found, key=lambda version: int(version.version))
 
     def aliases(self, name: str) -> dict[str, int]:
@@ -278,15 +279,6 @@ class Registry:
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
-
-    def _all(self, search: Any) -> list[Any]:
-        found: list[Any] = []
-        token = None
-        while True:
-            page = search(token)
-            found += page
-            if not (token := page.token):
-                return found
 
 
 def _said(error: Exception) -> str:

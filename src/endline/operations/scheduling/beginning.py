@@ -14,7 +14,7 @@ from endline.evidence.raw_folder import locate_raw
 from endline.evidence.station import find_station
 from endline.files import content_key, file_digest, locked
 from endline.operations.sweep.resolved import configuration, settings_digest
-from endline.tracking import VERSION, WAITS, all_runs, make_database, own_tags
+from endline.tracking import VERSION, WAITS, all_runs, make_database, own_tags, tracked_in
 from endline.versions import MLFLOW_RUN, new_version
 
 if TYPE_CHECKING:  # importing it takes seconds
@@ -136,16 +136,13 @@ def _raw_folder(loader: AbstractConfigLoader, station: str) -> Path:
 def _tracking(project: Path, loader: AbstractConfigLoader) -> tuple["MlflowClient", str]:
     """Client of MLflow, and id of the experiment, which is made where it is not there yet."""
     settings = loader["mlflow"]
-    uri, experiment = settings["server"]["mlflow_tracking_uri"], settings["tracking"]["experiment"]
     with locked(project / "mlruns" / ".database.lock"):
-        make_database(uri)
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
-        known = client.get_experiment_by_name(experiment["name"])
+        make_database(settings["server"]["mlflow_tracking_uri"])
+        client, known = tracked_in(settings)
         if known is not None:
-            return client, str(known.experiment_id)
-        return client, str(client.create_experiment(experiment["name"], **experiment["create_experiment_kwargs"]))
+            return client, known
+        new = settings["tracking"]["experiment"]
+        return client, str(client.create_experiment(new["name"], **new["create_experiment_kwargs"]))
 
 
 def _goes_on(client: "MlflowClient", runs: list["Run"], tags: dict[str, str], hours: float) -> str | None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from endline.errors import EndlineError
 from endline.files import write_whole
+from endline.operations.decisions import DECISIONS, FORCED, KEPT, PROMOTED
 from endline.operations.scheduling.beginning import DATA, FOLDER, KEY
 from endline.operations.sweep.resolved import configuration
-from endline.tracking import VERSION
+from endline.reporting.page_templates import page_templates
+from endline.tracking import VERSION, tracked_in
 from endline.versions import versioned_folders
 
 if TYPE_CHECKING:  # importing it takes seconds
@@ -21,15 +21,14 @@ if TYPE_CHECKING:  # importing it takes seconds
     from mlflow.entities import Run
 
 
-DECISIONS = "decisions"  # folder of a run's artifacts, in which `endline promote` writes what it has decided
 OUTCOMES = {
-    "promoted": "The model of this run is the champion now: it judges new parts.",
-    "kept": "The champion stays: the model of this run was not promoted.",
-    "forced": "The model of this run is the champion now: a person has decided so.",
+    PROMOTED: "The model of this run is the champion now: it judges new parts.",
+    KEPT: "The champion stays: the model of this run was not promoted.",
+    FORCED: "The model of this run is the champion now: a person has decided so.",
 }
 RECALIBRATED = {
-    "promoted": " Recalibrated to the rate of the schedule, it is champion with that.",
-    "kept": " Recalibrated to the rate of the schedule, it was not promoted: it judges as it was trained.",
+    PROMOTED: " Recalibrated to the rate of the schedule, it is champion with that.",
+    KEPT: " Recalibrated to the rate of the schedule, it was not promoted: it judges as it was trained.",
 }
 UNDECIDED = "Nothing was decided on the model of this run: `endline promote` has not been asked."
 
@@ -67,12 +66,9 @@ def conclude(project: Path, station: str, version: str, env: str | None = None) 
 
 
 def _run(settings: Mapping[str, Any], station: str, version: str) -> tuple["MlflowClient", "Run"]:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=settings["server"]["mlflow_tracking_uri"])
-    experiment = client.get_experiment_by_name(settings["tracking"]["experiment"]["name"])
+    client, experiment = tracked_in(settings)
     asked = f"tags.station = '{station}' and tags.`{VERSION}` = '{version}'"
-    runs = [] if experiment is None else client.search_runs([experiment.experiment_id], asked)
+    runs = [] if experiment is None else client.search_runs([experiment], asked)
     found = next((run for run in runs if DATA in run.data.tags), None)
     if found is None:
         raise EndlineError(f"No run of {station} was begun as {version}: give the version that `endline begin` gave.")
@@ -115,13 +111,6 @@ def render_page(
         decision: as `last_decision` gives it.
         report: address of the run's own report.
     """
-    environment = Environment(
-        loader=PackageLoader("endline.operations.scheduling"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
     outcome = OUTCOMES.get(decision.get("what", ""), UNDECIDED)
     outcome += RECALIBRATED.get(decision.get("recalibrated", ""), "")
     auroc, low, high = (metrics[name] for name in ("auroc", "auroc_low", "auroc_high"))
@@ -144,11 +133,12 @@ def render_page(
             "Written": datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),
         },
     }
-    return environment.get_template("retraining.html.jinja").render(
+    template = page_templates("endline.operations.scheduling").get_template("retraining.html.jinja")
+    return template.render(
         title=f"Retraining of {station}, {version[:10]}",
         simulated=metrics["simulated"],
         outcome=outcome,
-        colour="#1b7f4b" if decision.get("what") in ("promoted", "forced") else "#b25e00",
+        colour="#1b7f4b" if decision.get("what") in (PROMOTED, FORCED) else "#b25e00",
         criteria=decision.get("criteria", ()),
         tables=tables,
         report=report,
