@@ -16,7 +16,9 @@ ENV = click.option("--env", "-e", help="Overlay of the configuration: paper, smo
 STATION = click.option("--station", help="Whose latest run judges [default: mirror_audio].")
 RUN = click.option("--run", help="Another run by its id, or the folder of its published model.")
 GROUP = click.option("--group", help="Of the station's runs, where several are registered.")
-LOG = click.option("--log/--no-log", default=True, show_default=True, help="Append to the station's log of verdicts.")
+LOG = click.option(
+    "--log/--no-log", default=None, help="Append to the station's log of verdicts [default: in a project's folder]."
+)
 MODEL = click.option("--model", help="A model of the registry: NAME@champion, another alias, or NAME/3.")
 NOTHING_TO_DO = 3  # exit status of a command that leaves all as it is, where a schedule goes on without it
 
@@ -79,6 +81,14 @@ def configured_project(env: str | None) -> Path:
     return checked_project(env)
 
 
+def _log_file(project: Path, station: str, wanted: bool | None) -> Path | None:
+    """The log of verdicts, where it is wanted; without a word it is in a project, and nowhere else."""
+    from endline.operations.verdict_log import log_file
+
+    in_project = (project / "conf").is_dir()
+    return log_file(project, station) if (in_project if wanted is None else wanted) else None
+
+
 def _check_names(files: tuple[Path, ...]) -> None:
     """Refuse file names that are no text, before anything is loaded."""
     for file in files:
@@ -126,19 +136,18 @@ def inspect(
     output: Path | None,
     maps: Path | None,
     workers: int,
-    log: bool,
+    log: bool | None,
     env: str | None,
 ) -> None:
     """Judge new FILES (recordings, photographs, cycles), or all of a folder, by a station's latest run or another."""
     from endline.operations.inspect_command import run_inspect
     from endline.operations.model_folders import chosen_model
-    from endline.operations.verdict_log import log_file
 
     with plain_errors():
         _check_names(files)
         project = checked_project(env)
         chosen = chosen_model(project, station, run, env, model)
-        kept = log_file(project, chosen.model.station) if log else None
+        kept = _log_file(project, chosen.model.station, log)
         run_inspect(files, chosen, output=output, maps=maps, workers=workers, log=kept)
 
 
@@ -164,12 +173,11 @@ def watch(
     every: float,
     settle: float,
     once: bool,
-    log: bool,
+    log: bool | None,
     env: str | None,
 ) -> None:
     """Judge the files that come into FOLDER, each once, until Ctrl-C."""
     from endline.operations.model_folders import chosen_model
-    from endline.operations.verdict_log import log_file
     from endline.operations.watch_command import run_watch
     from endline.operations.watching import WatchSettings
 
@@ -177,7 +185,7 @@ def watch(
         settings = WatchSettings(every, settle)
         project = checked_project(env)
         chosen = chosen_model(project, station, run, env, model)
-        kept = log_file(project, chosen.model.station) if log else None
+        kept = _log_file(project, chosen.model.station, log)
         run_watch(folder, chosen, output, settings, once=once, log=kept)
 
 

@@ -10,7 +10,7 @@ import pytest
 from endline.errors import EndlineError
 from endline.files import discard, write_whole
 from endline.operations.registry import CHAMPION
-from endline.operations.verdict_log import VerdictLog, entries, log_file
+from endline.operations.verdict_log import VerdictLog, end_file, entries, log_file
 from endline.operations.verdicts import Verdict
 
 NAME = "endline.scales.all"
@@ -34,7 +34,7 @@ def test_each_line_holds_the_digest_of_the_line_before(path):
     assert [entry["sample_id"] for entry in entries(path)] == ["0", "1", "2", "3", "4"]
     first = next(entries(path))
     assert (first["before"], first["score"], first["reason"]) == ("0" * 64, 1.0, None)
-    assert [path.name for path in path.parent.iterdir()] == ["log.jsonl"]
+    assert sorted(path.name for path in path.parent.iterdir()) == ["log.end", "log.jsonl"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,34 @@ def test_a_changed_removed_or_added_line_is_told(path, change, line):
         EndlineError, match=rf"^The log of verdicts .*log.jsonl is broken at line {line}: this line, or "
     ):
         list(entries(path))
+
+
+def test_lines_cut_off_at_the_end_are_told(path, caplog):
+    appended(path, 3)
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:2]))
+    with pytest.raises(EndlineError, match=r"log.jsonl is broken at its end: the line that was the last .* log.end "):
+        list(entries(path))
+    appended(path, 2, start=3)
+    assert "is broken at its end" in caplog.text  # and what was cut off stays told
+    with pytest.raises(EndlineError, match="is broken at its end"):
+        list(entries(path))
+    path.write_bytes(whole)
+    assert len(list(entries(path))) == 3
+
+
+def test_a_process_killed_before_it_named_its_last_line_breaks_nothing(path):
+    appended(path, 2)
+    end = end_file(path).read_text()
+    appended(path, 2, start=2)
+    write_whole(end_file(path), end)
+    assert len(list(entries(path))) == 4
+    appended(path, 1, start=4)
+    assert len(list(entries(path))) == 5
+    end_file(path).unlink()  # a log of before this file was kept
+    appended(path, 1, start=5)
+    assert len(list(entries(path))) == 6
+    assert end_file(path).read_text() != end
 
 
 def test_half_a_line_of_a_killed_process_is_left_out(path, caplog):
@@ -113,6 +141,16 @@ def test_every_verdict_is_logged_and_a_switch_leaves_it(scales, tmp_path):
     assert json.loads(log.read_text().splitlines()[-1])["file"] == str(scales.parts / "b.json")
 
 
+def test_outside_a_project_verdicts_are_logged_where_that_is_asked_for_alone(scales, tmp_path_factory):
+    part, elsewhere = scales.part("a.json"), tmp_path_factory.mktemp("elsewhere")
+    outside = replace(scales, folder=elsewhere)
+    told = outside.command("inspect", part, f"--run={scales.model('2')}")
+    assert told.exit_code == 0, told.output
+    assert list(elsewhere.iterdir()) == []
+    outside.command("inspect", part, f"--run={scales.model('2')}", "--log")
+    assert [entry["sample_id"] for entry in entries(log_file(elsewhere, "scales"))] == ["a.json"]
+
+
 def test_an_audit_shows_what_decided_and_rebuilds_the_score(shelf, padim, scales, tmp_path):
     shelf.add(padim, tags={"endline.data": "ab12"})
     shelf.registry.set_alias(NAME, CHAMPION, 1)
@@ -148,6 +186,7 @@ def test_an_audit_tells_what_is_not_as_it_was(scales, sentence):
     whole = log.read_bytes()
     (entry,) = entries(log)
     log.write_bytes(json.dumps({**entry, "score": entry["score"] + 1e-9}).encode() + b"\n")
+    end_file(log).unlink()
     assert sentence(scales.command("audit", "a.json")).startswith("The rebuilt score is ")
     log.write_bytes(whole)
     scales.part("a.json", seed=1)

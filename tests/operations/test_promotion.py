@@ -78,7 +78,7 @@ def test_the_first_champion_needs_no_other_beside_it_and_its_decision_is_recorde
     assert (again.exit_code, again.output) == (0, f"{NAME}/1 is champion already.\n")
 
 
-def test_a_poisoned_challenger_is_kept_out_and_force_and_rollback_are_recorded(plant, trained):
+def test_a_poisoned_challenger_is_kept_out_and_force_and_rollback_are_recorded(plant, trained, caplog):
     plant.add(trained("1"))
     assert plant.project.command("promote", "scales").exit_code == 0
     plant.add(trained("2", seed=1, poisoned=12))
@@ -88,12 +88,21 @@ def test_a_poisoned_challenger_is_kept_out_and_force_and_rollback_are_recorded(p
     assert failing == ["FAILS  AUROC", "FAILS  detection"]
     assert told.output.endswith(f"Kept: {NAME}/1 stays champion.\n")
     assert plant.registry.aliases(NAME) == {CHALLENGER: 2, CHAMPION: 1}
+    warned = (
+        f"Beware: the newest model, {NAME}/2, judges, and `endline promote` has not let it be champion (%s): "
+        f"--model={NAME}@champion judges by the champion."
+    )
+    plant.project.command("inspect", plant.project.part("a.json"), "--station=scales")
+    assert caplog.messages == [warned % "kept"]
+    caplog.clear()
 
     forced = plant.project.command("promote", "scales", "--force", "--why=the old one is lost")
     assert forced.exit_code == 0, forced.output
     assert forced.output.endswith(f"{NAME}/2 is champion now by force (the old one is lost).\n")
     back = plant.project.command("rollback", "scales", "--why=too many slip through")
     assert back.output == f"{NAME}/1 is champion again, {NAME}/2 was rolled back.\n"
+    plant.project.command("inspect", plant.project.part("a.json"), "--station=scales")
+    assert caplog.messages == [warned % "rolled back"]
     assert plant.registry.aliases(NAME)[CHAMPION] == 1
     first, second = plant.registry.versions(NAME)
     assert [entry["what"] for entry in history(first)] == ["promoted", "restored"]

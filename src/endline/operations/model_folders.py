@@ -1,5 +1,6 @@
 """Which published model judges: that of a folder, of a run, of the registry, or the newest of a station."""
 
+import logging
 import os
 import re
 from pathlib import Path
@@ -9,11 +10,21 @@ import yaml
 
 from endline.errors import EndlineError
 from endline.evidence.station import find_station, station_names
-from endline.operations.registry import MODEL, URI, Registered, Registry, read_reference, registered_as
+from endline.operations.registry import (
+    CHAMPION,
+    MODEL,
+    URI,
+    Registered,
+    Registry,
+    read_reference,
+    refusal_of,
+    registered_as,
+)
 from endline.published import ABOUT, PublishedModel
 
 DEFAULT = "mirror_audio"  # the station where none is named
 SHOWN = 3  # runs that a refusal names
+log = logging.getLogger(__name__)
 
 
 class Located(NamedTuple):
@@ -89,7 +100,7 @@ def _plain_folder(source: str | Path, project: Path, env: str | None) -> Path:
     if isinstance(source, Path) or os.sep in text:
         raise EndlineError(f"{text} is no folder of a published model, it has no {ABOUT}: correct the path.")
     if text in station_names():
-        return latest_model(project, text, env)
+        return _newest(project, text, env)
     return model_of_run(project, text, env)
 
 
@@ -116,12 +127,24 @@ def chosen_model(
     elif run:
         located = model_folder(run, project, env)
     else:
-        located = _located(latest_model(project, station or DEFAULT, env))
+        located = _located(_newest(project, station or DEFAULT, env))
     model = PublishedModel.load(located.folder)
     if station is not None and find_station(station).name != model.station:
         given = f"model {name}" if name else f"run {run}"
         raise EndlineError(f"The {given} is of the station {model.station}: leave out --station={station}.")
     return Chosen(located.folder, model, located.registered)
+
+
+def _newest(project: Path, station: str, env: str | None) -> Path:
+    """The newest model of a station; where it was judged and is no champion, that is said."""
+    folder = latest_model(project, station, env)
+    if (refused := refusal_of(folder)) and (known := registered_as(folder)):
+        log.warning(
+            "Beware: the newest model, %s, judges, and `endline promote` has not let it be champion (%s): "
+            "--model=%s@%s judges by the champion.",
+            known.label, refused, known.name, CHAMPION,
+        )  # fmt: skip
+    return folder
 
 
 def models_root(project: Path, station: str, env: str | None = None) -> Path:

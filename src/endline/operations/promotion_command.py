@@ -1,6 +1,7 @@
 """`endline promote` and `endline rollback`: which version of a registered model judges as champion."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,10 @@ from endline.operations.decisions import (
     champion_before,
 )
 from endline.operations.inspection import Inspector
+from endline.operations.model_folders import model_of_run
 from endline.operations.promotion import Bounds, Criterion, Judged, all_hold, criteria
 from endline.operations.registration import training_of
-from endline.operations.registry import CHALLENGER, CHAMPION, MODEL, Registered, Registry
+from endline.operations.registry import CHALLENGER, CHAMPION, MODEL, Registered, Registry, note_decision
 from endline.operations.sweep.resolved import configuration
 from endline.published import PublishedModel
 from endline.tracking import VERSION
@@ -92,6 +94,7 @@ def promote(project: Path, wish: Wish, env: str | None, say: Say) -> bool:
         decision.record(registry, version)
         if decision.is_champion:
             registry.set_alias(name, CHAMPION, wanted.version)
+        _note(project, env, version, "" if decision.is_champion else KEPT)
         say(_outcome(decision))
         return decision.is_champion
 
@@ -125,7 +128,15 @@ def rollback(project: Path, station: str, group: str | None, env: str | None, wh
         Decision(ROLLED_BACK, current, current.version, why=why).record(registry, version)
         Decision(RESTORED, restored, current.version, why=why).record(registry, earlier)
         registry.set_alias(name, CHAMPION, before)
+        _note(project, env, version, ROLLED_BACK)
+        _note(project, env, earlier, "")
     return f"{restored.label} is champion again, {current.label} was rolled back."
+
+
+def _note(project: Path, env: str | None, version: "ModelVersion", refused: str) -> None:
+    """Note the decision beside the model that the run has published, where the project still has it."""
+    with suppress(EndlineError):
+        note_decision(model_of_run(project, version.tags.get(VERSION, ""), env), refused)
 
 
 def _wanted(registry: Registry, name: str, run: str | None) -> tuple[Registered, "ModelVersion"]:

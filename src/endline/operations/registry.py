@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from endline.errors import EndlineError, nearest
-from endline.files import content_key, whole
+from endline.files import content_key, whole, write_whole
 from endline.published import ABOUT
 from endline.tracking import SQLITE, all_pages, local_folder
 
@@ -108,6 +108,21 @@ def registered_as(folder: Path) -> Registered | None:
         return Registered(str(content["name"]), int(content["version"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def note_decision(folder: Path, refused: str) -> None:
+    """Note beside a published model why its version is no champion, a word; empty where it is one."""
+    if (known := registered_as(folder)) is not None:
+        content = {"name": known.name, "version": known.version, "refused": refused}
+        write_whole(beside(folder), json.dumps(content))
+
+
+def refusal_of(folder: Path) -> str:
+    """Why a published model is no champion, read without MLflow: `kept`, `rolled back`, or empty."""
+    try:
+        return str(json.loads(beside(folder).read_text()).get("refused", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def beside(folder: Path) -> Path:

@@ -1,10 +1,14 @@
-"""The log of verdicts: append-only, each line holds the digest of the line before, so that no change goes unseen."""
+"""The log of verdicts: append-only, each line holds the digest of the line before, so that no change goes unseen.
+
+Lines that are cut off at the end leave a whole chain behind, so a file beside the log holds what the last line was.
+"""
 
 import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +16,18 @@ from typing import Any
 
 from endline.errors import EndlineError
 from endline.evaluation.summary import finite_or_none
-from endline.files import locked
+from endline.files import locked, write_whole
 from endline.operations.verdicts import Verdict
 
 FIRST = "0" * 64  # what the first line has in the place of a digest
 BEFORE, TIME, FILE = "before", "time", "file"
 TAIL = 1 << 16  # bytes from the end in which the last line is looked for first
 log = logging.getLogger(__name__)
+
+
+def end_file(path: Path) -> Path:
+    """File beside a log that holds the digest of its last line."""
+    return path.with_suffix(".end")
 
 
 def log_file(project: Path, station: str) -> Path:
@@ -65,6 +74,7 @@ class VerdictLog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with locked(self.path.with_name(f".{self.path.name}.lock")), self.path.open("a+b") as file:
                 before = _last_digest(file, self.path)
+                cut = before != (_end(self.path) or before) and not _holds_end(self.path)
                 lines = []
                 for entry in self._waiting:
                     line = json.dumps({BEFORE: before, **entry}, ensure_ascii=False).encode()
@@ -73,6 +83,10 @@ class VerdictLog:
                 file.write(b"".join(lines))
                 file.flush()
                 os.fsync(file.fileno())
+                if not cut:
+                    write_whole(end_file(self.path), before)
+            if cut:
+                log.warning("%s", _cut(self.path))
         except OSError as error:
             raise EndlineError(
                 f"The log of verdicts {self.path} could not be written ({error.strerror}): free or unlock the disk, or "
@@ -108,13 +122,14 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
     """Entries of a log, the first one first, as long as each is chained to the one before.
 
     Raises:
-        EndlineError: at the first line that is not.
+        EndlineError: at the first line that is not, and after the last one where lines were cut off behind it.
     """
-    before = FIRST
+    end, before = _end(path), FIRST
+    reached = end is None
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
-                return  # of a process that writes now, or was killed
+                break  # of a process that writes now, or was killed
             content = line[:-1]
             try:
                 entry = json.loads(content)
@@ -127,4 +142,30 @@ def entries(path: Path) -> Iterator[dict[str, Any]]:
                     "changed, removed or put in later. Restore it from a copy; what stands above it is whole."
                 )
             before = hashlib.sha256(content).hexdigest()
+            reached = reached or before == end
             yield entry
+    if not reached:
+        raise EndlineError(_cut(path))
+
+
+def _end(path: Path) -> str | None:
+    """Digest of the last line that a log has had; None where nothing says so."""
+    with suppress(FileNotFoundError):
+        return end_file(path).read_text()
+    return None
+
+
+def _holds_end(path: Path) -> bool:
+    """Whether the line that was the last is still there: a process may have been killed before it named its own."""
+    with suppress(EndlineError):  # a broken chain is told by who reads it
+        for _ in entries(path):
+            pass
+        return True
+    return False
+
+
+def _cut(path: Path) -> str:
+    return (
+        f"The log of verdicts {path} is broken at its end: the line that was the last is not there any more. Restore "
+        f"it from a copy, or remove {end_file(path).name} beside it where it was shortened on purpose."
+    )
