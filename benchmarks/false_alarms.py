@@ -15,6 +15,8 @@ import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import cache
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,6 +48,12 @@ FEATURES, OWN = 24, 0.5  # numbers of a picture; deviation of a picture from its
 Task = tuple[str, int, int, int]
 
 
+@cache
+def settings() -> dict[str, Any]:
+    """Settings of the detectors."""
+    return dict(yaml.safe_load((ROOT / "conf/base/parameters/detectors.yml").read_text())["detectors"])
+
+
 def pictures(rng: np.random.Generator, parts: int, each: int, mixing: NDArray[np.float64]) -> NDArray[np.float32]:
     """Features (parts x each, FEATURES, 2, 2) of pictures of parts, one part after the other."""
     part = rng.standard_t(5, size=(parts, 1, FEATURES, 2, 2))
@@ -61,19 +69,19 @@ def alarms(task: Task) -> list[dict[str, object]]:
     rng = np.random.default_rng([seed, parts, each])
     mixing = np.eye(FEATURES) + 0.5 * rng.standard_normal((FEATURES, FEATURES)) / math.sqrt(FEATURES)
     train, new = pictures(rng, parts, each, mixing), pictures(rng, NEW, 1, mixing)
-    settings = yaml.safe_load((ROOT / "conf/base/parameters/detectors.yml").read_text())["detectors"]
     unit = [f"{number // each:03d}" for number in range(len(train))] + [f"new {number}" for number in range(NEW)]
     samples = pd.DataFrame({"sample_id": [f"{number}" for number in range(len(unit))], "unit": unit, "part": None})
     samples["split"] = ["train"] * len(train) + ["test"] * NEW
     features = FeatureSet({"scale_0": np.concatenate([train, new])})
-    fitted = fit_detectors(samples, features, lambda: build_detector(name, settings), FitPlan(), seed=seed)
+    fitted = fit_detectors(samples, features, lambda: build_detector(name, settings()), FitPlan(), seed=seed)
     tested = np.arange(len(train), len(samples))
     scored = with_scores(
         samples.iloc[tested], score_rows(samples.iloc[tested], features.take(tested), fitted.detectors)
     )
     rows = []
+    calibration = calibrate(fitted.held_out, rate=RATES[0], join="mean")
     for rule, rate in product(RULES, RATES):
-        limits = calibrate(fitted.held_out, rate=rate, join="mean", rule=rule)
+        limits = replace(calibration, stated_rate=rate, rule=rule)
         n = limits.n_units
         known = {"detector": name, "parts": parts, "pictures": each, "rule": rule, "rate": rate, "calibrating": n}
         promised = max(1, math.floor(rate * (n + 1) + 1e-9)) / (n + 1)
