@@ -41,7 +41,7 @@ from rich import print
 
 from main_job import PROJECT, copy_project
 
-STATIONS = ("machine_audio", "mirror_audio", "robot_cycle", "surface_image")
+STATIONS = ("machine_audio", "mirror_audio", "robot_cycle", "surface_image", "surface_scan")
 SWEEP = "sweep"
 RESULTS = PROJECT / "benchmarks/results/kill_campaign.csv"
 MEASURED = ("seconds", "memory", "_ms_")  # parts of the names of figures that differ from run to run
@@ -242,7 +242,7 @@ class Campaign:
         begun = time.monotonic()
         for seed in (0, 1):
             calm = self._start(seed).finish()
-            self.file = self._any_file()
+            self.part = self._any_part()
             self.expected[seed] = self._figures(), self._verdict()
             self.last, self.model = seed, self._newest_model()
         steps = [(BEFORE, 0.0), *calm.nodes]
@@ -313,25 +313,32 @@ class Campaign:
         from endline.operations.inspection import Inspector
 
         with chdir(self.project):
-            verdict = Inspector.load(self.judge, project=self.project).inspect(self.file)
+            verdict = Inspector.load(self.judge, project=self.project).inspect(self.part)
         return verdict.iloc[0][["score", "p_value", "flagged", "reason"]].to_dict()
 
-    def _any_file(self) -> Path:
-        """A file of the simulated set, kept apart from it."""
+    def _any_part(self) -> Path:
+        """File of one part of the simulated set, kept apart from it with what belongs to it."""
         kinds = {
             "machine_audio": "*.wav",
             "mirror_audio": "*.wav",
             "robot_cycle": "*.parquet",
             "surface_image": "*.png",
+            "surface_scan": "xyz/*.tiff",
         }
         folder = self.project / f"data/01_raw/{self.judge}_simulated"
         source = sorted(path for path in folder.rglob(kinds[self.judge]) if "ground_truth" not in path.parts)[-1]
-        target = self.project / source.name
+        kept = self.project / "kept"
+        target = kept / (source.relative_to(source.parents[1]) if self.judge == "surface_scan" else source.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if self.judge == "robot_cycle":  # all cycles lie in one file
             cycles = pd.read_parquet(source)
             cycles[cycles["sample"] == cycles["sample"].max()].to_parquet(target)
         else:
             target.write_bytes(source.read_bytes())
+        if self.judge == "surface_scan":  # the photograph of the pair
+            photograph = kept / "rgb" / f"{source.stem}.png"
+            photograph.parent.mkdir(exist_ok=True)
+            photograph.write_bytes((source.parents[1] / "rgb" / photograph.name).read_bytes())
         return target
 
     def _figures(self) -> Any:
