@@ -8,7 +8,6 @@ project's data folder. Writes `benchmarks/results/other_rates.csv`, rows of othe
 import argparse
 import json
 import shlex
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,15 +33,15 @@ def verdicts_of(run: pd.Series, outputs: Path) -> Iterator[dict[str, object]]:
         for rate in RATES:
             calibration = replace(Calibration.from_json(saved), rule=rule, stated_rate=rate)
             table = calibration.verdicts(scores)
-            flagged = table["flagged"].to_numpy(bool)
+            flagged, label = table["flagged"].to_numpy(bool), table["label"].to_numpy(float)
             yield {
                 "detector": run["detector"],
                 "rule": rule,
                 "stated": rate,
                 "promised": calibration.rate,
                 "bound": calibration.bound,
-                "recall": flagged[table["label"] == 1].mean(),
-                "false_alarms": flagged[table["label"] == 0].mean(),
+                "recall": flagged[label == 1].mean(),
+                "false_alarms": flagged[label == 0].mean(),
                 "run_commit": run["git_commit"],
             }
 
@@ -59,11 +58,15 @@ def main() -> None:
         runs = runs[runs[column].astype(str) == value]
     found = [row for _, run in runs.iterrows() for row in verdicts_of(run, given.data / "07_model_output")]
     grouped = pd.DataFrame(found).groupby(["detector", "rule", "stated", "promised", "bound", "run_commit"])
-    table = grouped[["recall", "false_alarms"]].agg(["mean", "std"]).round(4)
-    table.columns = pd.Index(["_".join(name).removesuffix("_mean") for name in table])
     command = shlex.join(["benchmarks/other_rates.py", given.sweep, *(f"--only={each}" for each in given.only)])
-    about = {"runs": grouped.size(), "command": command, "git_commit": git_commit()}
-    table = table.assign(**about).reset_index()
+    columns = {
+        "recall": grouped["recall"].mean().round(4),
+        "recall_std": grouped["recall"].std().round(4),
+        "false_alarms": grouped["false_alarms"].mean().round(4),
+        "false_alarms_std": grouped["false_alarms"].std().round(4),
+        "runs": grouped.size(),
+    }
+    table = pd.DataFrame(columns).assign(command=command, git_commit=git_commit()).reset_index()
     table.insert(0, "sweep", given.sweep)
     print(table.drop(columns=["run_commit", "command", "git_commit"]).to_string(index=False))
     path = RESULTS / "other_rates.csv"
@@ -72,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
