@@ -44,7 +44,9 @@ def test_a_file_that_cannot_be_used_has_its_reason(scales, inspector):
     assert table["reason"].iloc[0] == f"{scales.parts}/bad.json: it is no JSON: weigh it again."
     assert table["digest"].iloc[0] == file_digest(scales.parts / "bad.json")
     assert table["reason"].iloc[1] == f"{scales.parts}/absent.json: the file does not exist: restore it."
-    assert "could not be judged (IsADirectoryError" in table["reason"].iloc[2]
+    assert table["reason"].iloc[2] == (
+        f"{scales.parts} is a folder: give its files, or judge them all by `endline inspect {scales.parts}`."
+    )
     assert table["digest"].iloc[1:].tolist() == ["", ""]
 
 
