@@ -41,7 +41,6 @@ BY_UNIT = {  # sweep -> what is judged; no part is on both sides of the split
 }
 LEAKING = {  # sweep -> why its figures are too good for new parts
     "mtd761": "95 to 99 % of the good photographs that are tested show a tile that was trained on.",
-    "mtd_training_size": "These rows were split by photograph: tested tiles were trained on, in another exposure.",
 }
 COLUMNS = {  # column of a sweep's table -> head, decimals
     "recall": ("recall", 3),

@@ -3,6 +3,7 @@
 import json
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -278,3 +279,29 @@ def test_bounds_that_are_none_are_refused(bounds):
 
 def test_a_registered_name_of_nobody_has_no_label():
     assert Registered("", 0).label == ""
+
+
+def test_of_several_simulated_machines_the_acceptance_set_is_of_the_one_that_was_learned(plant, trained, monkeypatch):
+    station, asked = stations._REGISTERED["scales"], []
+
+    def simulate(folder, settings, progress):
+        write_whole(folder / "simulation.json", "{}")
+        return folder
+
+    def read(folder, request):
+        asked.append((folder, request.group))
+        raise EndlineError("That is enough.")
+
+    stations._REGISTERED["scales"] = replace(station, simulate=simulate, index=read)
+    folder = plant.project.folder
+    parameters = json.loads((folder / "conf/base/parameters.yml").read_text())
+    parameters["scales"]["simulation"] = {"seed": 0}
+    write_whole(folder / "conf/base/parameters.yml", json.dumps(parameters))
+    own = {"scales": {"acceptance": None, "simulation": {"seed": 1}}}
+    write_whole(folder / "conf/base/promotion.yml", json.dumps({"bounds": {}, "stations": own}))
+    for tags in ({"group": "fan"}, {"group": "fan, pump"}):
+        plant.add(trained(f"1{len(asked)}"), tags={"simulated": "True", **tags})
+        told = plant.project.command("promote", "scales")
+        assert "That is enough." in told.output
+    simulated = Path("data/simulated_acceptance")
+    assert asked == [(simulated, "fan"), (simulated, None)]

@@ -125,7 +125,9 @@ class Inspector:
         items: list[Judged] = []
         try:
             if path.is_dir():
-                raise EndlineError(f"{path} is a folder: give its files, or judge them all by `endline inspect {path}`.")
+                raise EndlineError(
+                    f"{path} is a folder: give its files, or judge them all by `endline inspect {path}`."
+                )
             for item, found in self.model.preparation.inspect_each(path, self.compute):
                 sample_id = item_name + item.removeprefix(str(path))
                 items.append(self._judged(found, sample_id, shown, digest, maps))

@@ -154,8 +154,7 @@ def _criteria(
     """Criteria of a version, each said, and the acceptance set; where a person has decided, no error is the end."""
     try:
         settings = _settings(registry.project, wish, env)
-        simulated = registry.find(wanted)[1].tags.get("simulated") == "True"
-        acceptance = _acceptance(settings, wish, simulated)
+        acceptance = _acceptance(settings, wish, registry.find(wanted)[1].tags)
         say(acceptance.line)
         before = [(Registered(wanted.name, champion), CHAMPION)] if champion else []
         own, *others = (
@@ -189,18 +188,20 @@ def _settings(project: Path, wish: Wish, env: str | None) -> dict[str, Any]:
     return {"bounds": promotion.get("bounds") or {}, "parameters": parameters, "own": own, "group": group}
 
 
-def _acceptance(settings: Mapping[str, Any], wish: Wish, simulated: bool) -> Acceptance:
+def _acceptance(settings: Mapping[str, Any], wish: Wish, tags: Mapping[str, str]) -> Acceptance:
     station, own, parameters = find_station(wish.station), settings["own"], settings["parameters"]
-    folder = wish.acceptance or own.get("acceptance")
+    folder, group = wish.acceptance or own.get("acceptance"), settings["group"]
     if folder is None:
-        if not (simulated and own.get("simulation")):
+        if not (tags.get("simulated") == "True" and own.get("simulation")):
             raise EndlineError(
                 f"{wish.station} has no acceptance set: give --acceptance=FOLDER with labelled parts that train "
                 f"nobody, or name it in conf/base/promotion.yml (stations.{wish.station}.acceptance)."
             )
         place = Path(f"{parameters['run']['raw_simulated']}_acceptance")
         folder = station.simulate(place, {**parameters["simulation"], **own["simulation"]}, lambda done, every: None)
-    return read_acceptance(Path(folder), station, parameters, settings["group"])
+        learned = tags.get("group", "")
+        group = learned if learned and ", " not in learned else group  # of several machines the one that it knows
+    return read_acceptance(Path(folder), station, parameters, group)
 
 
 def _judged(

@@ -151,6 +151,15 @@ def test_a_clip_does_not_depend_on_how_many_others_are_made() -> None:
     np.testing.assert_array_equal(synthesise(few[path], TINY), synthesise(many[path], more))
 
 
+def test_later_numbers_are_other_clips_of_the_same_machines() -> None:
+    few = MachineSimulation(train=2, target=1, normals=1, faulty=1, seconds=3, machines=("fan",))
+    later, longer = replace(few, first=2), replace(few, train=4)
+    assert {clip.number for clip in clips(later)} == {2, 3}
+    (clip,) = [each for each in clips(later) if each.part == "train_normal" and each.number == 3]
+    np.testing.assert_array_equal(synthesise(clip, later), synthesise(clip, longer))
+    assert {each.path for each in clips(few)}.isdisjoint(each.path for each in clips(later))
+
+
 def test_a_clip_comes_back_from_its_seed_and_differs_from_all_others() -> None:
     first, second = list(clips(replace(TINY, train=2)))[:2]
     np.testing.assert_array_equal(synthesise(first, TINY), synthesise(first, TINY))

@@ -135,7 +135,9 @@ class MachineSimulation:
         faulty: tested clips of each domain with a fault, at least 0, dealt evenly to the machine's faults.
         seconds: length of a clip, at least 3, so that every fault is heard once at least.
         machines: names of `MACHINES`.
-        seed: seed of the whole set, at least 0; a clip depends on (seed, machine, its part, its number) alone.
+        seed: seed of the whole set, at least 0; a clip depends on (seed, machine, its part, its number) alone, and
+            another seed is other machines.
+        first: number of the first clip of every part, at least 0: further clips of the same machines.
 
     Example:
         >>> MachineSimulation(machines=("fan", "valve")).train
@@ -149,9 +151,10 @@ class MachineSimulation:
     seconds: float = 6.0
     machines: tuple[str, ...] = tuple(MACHINES)
     seed: int = 0
+    first: int = 0
 
     def __post_init__(self) -> None:
-        check_least(self, train=1, target=0, normals=0, faulty=0, seconds=3, seed=0)
+        check_least(self, train=1, target=0, normals=0, faulty=0, seconds=3, seed=0, first=0)
         if isinstance(self.machines, str):
             object.__setattr__(self, "machines", (self.machines,))
         object.__setattr__(self, "machines", tuple(self.machines))  # YAML has lists
@@ -197,7 +200,7 @@ def clips(settings: MachineSimulation) -> Iterator[Clip]:
             }
             seed = _seed(name, domain, part, settings)
             faults = tuple(machine.faults) if part == "test_anomaly" else (HEALTHY,)
-            for number in range(counts[part]):
+            for number in range(settings.first, settings.first + counts[part]):
                 condition = _dealt(machine.domains[domain].conditions, number, (*seed, 1))
                 yield Clip(name, domain, part, number, condition, _dealt(faults, number, (*seed, 2)))
 
