@@ -158,7 +158,9 @@ def test_scores_in_groups_are_finite_and_in_order():
     table = scores(
         [0, 1, 2, np.inf, 4, 5, 6], [0, None, 1, 1, 1, 1, 0], ["normal", None, "b", "b", "a", None, "normal"]
     )
+    table = table.assign(flagged=[False, True, False, True, True, True, False])
     groups = score_groups(table, pd.DataFrame({"score": [9.0, np.nan]}))
+    assert groups["flagged"].tolist() == [pd.NA, False, False, True, True, False, True]
     assert groups.groupby("group", sort=False)["score"].agg(list).to_dict() == {
         "calibrating normals": [9.0], "normal": [0.0, 6.0], "a": [4.0], "anomalous": [5.0], "b": [2.0],
         "label unknown": [1.0],

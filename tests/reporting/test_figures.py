@@ -12,10 +12,11 @@ from endline.reporting import figures, palette, pictures, style
 from endline.reporting.histogram import score_histogram
 
 
-def groups(normal: NDArray[np.float64], **faults: NDArray[np.float64]) -> pd.DataFrame:
+def groups(normal: NDArray[np.float64], limit: float = 0.7, **faults: NDArray[np.float64]) -> pd.DataFrame:
     """Scores in groups, the kinds in their order as `score_groups` gives them."""
     parts = {"normal": normal, **dict(sorted(faults.items()))}
-    return pd.concat([pd.DataFrame({"group": name, "score": values}) for name, values in parts.items()])
+    table = pd.concat([pd.DataFrame({"group": name, "score": values}) for name, values in parts.items()])
+    return table.assign(flagged=table["score"] > limit)
 
 
 def curves(kinds: list[str], points: tuple[Any, Any] = ([0.0, 0.5, 1.0], [0.0, 0.9, 1.0])) -> pd.DataFrame:
@@ -45,7 +46,17 @@ def test_histogram_puts_a_score_at_the_threshold_below_it() -> None:
         assert axis.lines[0].get_xdata()[0] == 0.7
         bars = [bar for bar in axis.patches if bar.get_height() >= 1 and bar.get_width() < 0.2]
         assert sum(bar.get_height() for bar in bars if bar.get_x() >= 0.7 - 1e-12) == above
-        assert f"{above} above" in axis.texts[1].get_text()
+        assert f"{above} flagged" in axis.texts[1].get_text()
+    assert axes[0].texts[-1].get_text() == "threshold 0.7"
+
+
+def test_histogram_counts_what_was_flagged_where_several_folds_decide() -> None:
+    table = groups(np.array([0.1, 0.2, 0.69]), scratch=np.array([0.6, 0.9]), limit=0.65)
+    calibrating = pd.DataFrame({"group": "calibrating normals", "score": [0.3, 0.8], "flagged": pd.NA})
+    figure = score_histogram(pd.concat([calibrating, table]), threshold=0.7)
+    axes: list[Any] = list(figure.axes)
+    assert [axis.texts[1].get_text() for axis in axes] == ["n = 2", "n = 3\n1 flagged", "n = 2\n1 flagged"]
+    assert axes[0].texts[-1].get_text() == "threshold near 0.7: several folds decide"
 
 
 def test_histogram_is_logarithmic_for_a_heavy_tail_only() -> None:
@@ -229,6 +240,7 @@ def test_a_ring_marks_the_largest_value() -> None:
 @pytest.mark.parametrize("fault", ["a//b", "../up", "a\x00b", "a\nb\tc", "\x1b[31mred", "<script>", "%s$x_{"])
 def test_figures_of_faults_with_strange_names(fault):
     groups = pd.DataFrame({"group": ["normal", "normal", fault, fault], "score": [0.1, 0.2, 0.9, 1.0]})
+    groups = groups.assign(flagged=[False, False, True, True])
     points = {"kind": fault, "false_alarm_rate": [0.0, 1.0], "recall": [0.0, 1.0], "auroc": 0.9}
     history = pd.DataFrame({"part": "fold", "member": 0, "epoch": [1, 2], "loss": [2.0, 1.0]})
     drawn = figures.run_figures(groups, {"threshold": 0.5}, pd.DataFrame(points), history)

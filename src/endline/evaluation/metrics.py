@@ -181,28 +181,30 @@ def score_groups(scores: pd.DataFrame, calibrating: pd.DataFrame) -> pd.DataFram
     """Finite scores of a run by what is known of their items, as a histogram shows them.
 
     Args:
-        scores: the tested items, columns `score, label, kind`.
+        scores: the tested items, columns `score, label, kind, flagged`.
         calibrating: the held-out normal items behind the threshold, column `score`.
 
     Returns:
-        Columns `group` and `score`; the groups follow each other: `calibrating normals`, `normal`, each kind of
-        anomaly (`anomalous` where it is not known), `label unknown`.
+        Columns `group`, `score` and `flagged` (missing of the calibrating ones); the groups follow each other:
+        `calibrating normals`, `normal`, each kind of anomaly (`anomalous` where it is not known), `label unknown`.
 
     Example:
         >>> tested = pd.DataFrame({"score": [1.0, 5.0], "label": [0, 1], "kind": ["normal", "dent"]})
+        >>> tested = tested.assign(flagged=[False, True])
         >>> score_groups(tested, pd.DataFrame({"score": [0.5]}))["group"].tolist()
         ['calibrating normals', 'normal', 'dent']
     """
     normal, anomalous = is_normal(scores), is_anomalous(scores)
     kinds = scores["kind"].fillna("anomalous").astype(str)
-    of_kinds = [(kind, scores.loc[anomalous & kinds.eq(kind), "score"]) for kind in sorted(set(kinds[anomalous]))]
     groups = [
-        ("calibrating normals", calibrating["score"]),
-        ("normal", scores.loc[normal, "score"]),
-        *of_kinds,
-        ("label unknown", scores.loc[~normal & ~anomalous, "score"]),
+        ("calibrating normals", calibrating.assign(flagged=pd.Series(pd.NA, calibrating.index, "boolean"))),
+        ("normal", scores[normal]),
+        *((kind, scores[anomalous & kinds.eq(kind)]) for kind in sorted(set(kinds[anomalous]))),
+        ("label unknown", scores[~normal & ~anomalous]),
     ]
-    table = pd.concat([pd.DataFrame({"group": name, "score": values.astype(float)}) for name, values in groups])
+    types = {"score": "float64", "flagged": "boolean"}
+    table = pd.concat([rows[["score", "flagged"]].astype(types).assign(group=name) for name, rows in groups])
+    table = table[["group", "score", "flagged"]]
     finite: pd.DataFrame = table[np.isfinite(table["score"].to_numpy(float))]
     return finite.reset_index(drop=True)
 

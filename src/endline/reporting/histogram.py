@@ -38,20 +38,24 @@ def score_histogram(groups: pd.DataFrame, threshold: float | None) -> Figure:
     by row.
 
     Args:
-        groups: columns `group, score`, as `score_groups` gives them.
-        threshold: items above it are flagged; None, or infinite, for none.
+        groups: columns `group, score, flagged`, as `score_groups` gives them.
+        threshold: items above it are flagged, or above what is near to it where several folds decide; None, or
+            infinite, for none.
 
     Raises:
         EndlineError: where there is no score.
 
     Example:
         >>> table = pd.DataFrame({"group": ["normal", "normal", "dent"], "score": [0.1, 0.2, 0.9]})
+        >>> table = table.assign(flagged=[False, False, True])
         >>> len(score_histogram(table, 0.5).axes)
         2
     """
     if groups.empty:
         raise EndlineError("The score table holds no finite score: look at the detector's training.")
-    scores = {str(name): rows["score"].to_numpy(float) for name, rows in groups.groupby("group", sort=False)}
+    by_group = groups.groupby("group", sort=False)
+    scores = {str(name): rows["score"].to_numpy(float) for name, rows in by_group}
+    flagged = {str(name): rows["flagged"].dropna() for name, rows in by_group}
     limit = threshold if threshold is not None and math.isfinite(threshold) else None
     edges, scale = score_edges(scores, limit)
     axes = _rows(len(scores))
@@ -63,13 +67,15 @@ def score_histogram(groups: pd.DataFrame, threshold: float | None) -> Figure:
         if limit is not None:
             axis.axvline(limit, color=INK, lw=1.0, ls=(0, (4, 2)))
             axis.axvspan(limit, edges[-1], color=FLAGGED, alpha=0.055, lw=0)
-        words = _counts(values, edges, limit)
+        words = _counts(values, edges, flagged[name])
         axis.text(1.015, 0.5, words, transform=axis.transAxes, va="center", fontsize=TEXT - 0.5, color=MUTED)
     _lay_scores(axes[-1], edges, scale)
     for axis in axes[:-1]:
         axis.tick_params(bottom=False, labelbottom=False)
     if limit is not None:
-        _name_threshold(axes[0], limit)
+        known = groups.dropna(subset="flagged")
+        exact = bool(((known["score"] > limit) == known["flagged"]).all())
+        _name_threshold(axes[0], limit, exact=exact)
     return axes[0].figure  # type: ignore[return-value]
 
 
@@ -102,10 +108,10 @@ def _bars(axis: Axes, values: NDArray[np.float64], edges: NDArray[np.float64], c
     axis.yaxis.set_major_locator(NullLocator())
 
 
-def _counts(values: NDArray[np.float64], edges: NDArray[np.float64], limit: float | None) -> str:
+def _counts(values: NDArray[np.float64], edges: NDArray[np.float64], flagged: pd.Series) -> str:
     lines = [f"n = {values.size}"]
-    if limit is not None:
-        lines.append(f"{int((values > limit).sum())} above")
+    if len(flagged):
+        lines.append(f"{int(flagged.sum())} flagged")
     if beyond := int(((values < edges[0]) | (values > edges[-1])).sum()):
         lines.append(f"{beyond} off the axis")
     return "\n".join(lines)
@@ -127,10 +133,10 @@ def _lay_scores(axis: Axes, edges: NDArray[np.float64], scale: ScoreScale) -> No
     axis.set_xlabel(f"score{SCALE_NAMES[scale.name]} (larger = more anomalous)", fontsize=TEXT, color=INK)
 
 
-def _name_threshold(axis: Axes, limit: float) -> None:
+def _name_threshold(axis: Axes, limit: float, *, exact: bool) -> None:
     right_half = axis.transData.transform((limit, 0))[0] > axis.transAxes.transform((0.6, 0))[0]
     axis.annotate(
-        f"threshold {limit:.4g}",
+        f"threshold {limit:.4g}" if exact else f"threshold near {limit:.4g}: several folds decide",
         (limit, 1),
         xycoords=axis.get_xaxis_transform(),
         textcoords="offset points",
