@@ -42,7 +42,7 @@ def run_figures(
         history: columns `part, fold, member, epoch, loss`.
 
     Example:
-        >>> table = pd.DataFrame({"group": ["normal", "normal"], "score": [0.1, 0.2]})
+        >>> table = pd.DataFrame({"group": ["normal", "normal"], "score": [0.1, 0.2], "flagged": False})
         >>> list(run_figures(table, {"threshold": None}, pd.DataFrame(), pd.DataFrame()))
         ['scores.png']
     """
