@@ -27,11 +27,11 @@ RATES, RULES = (0.05, 0.10, 0.20), ("conformal", "interpolated")
 def verdicts_of(run: pd.Series, outputs: Path) -> Iterator[dict[str, object]]:
     """Recall and false alarms of one run, a row each for rule and rate."""
     folder, version = outputs / str(run["station"]), str(run["version"])
-    saved = json.loads((folder / f"calibration.json/{version}/calibration.json").read_text())
+    saved = Calibration.from_json(json.loads((folder / f"calibration.json/{version}/calibration.json").read_text()))
     scores = pd.read_parquet(folder / f"part_scores.parquet/{version}/part_scores.parquet")
     for rule in RULES:
         for rate in RATES:
-            calibration = replace(Calibration.from_json(saved), rule=rule, stated_rate=rate)
+            calibration = replace(saved, rule=rule, stated_rate=rate)
             table = calibration.verdicts(scores)
             flagged, label = table["flagged"].to_numpy(bool), table["label"].to_numpy(float)
             yield {

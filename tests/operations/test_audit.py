@@ -84,6 +84,22 @@ def test_a_process_killed_before_it_named_its_last_line_breaks_nothing(path):
     assert end_file(path).read_text() != end
 
 
+def test_verdicts_that_stand_in_the_log_are_not_written_again_where_its_end_was_not(path, monkeypatch):
+    log = VerdictLog(path)
+    log.add([ROW])
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("endline.operations.verdict_log.write_whole", full)
+        with pytest.raises(EndlineError, match=r"could not be written \(No space left on device\)"):
+            log.flush()
+    log.add([replace(ROW, sample_id="b")])
+    log.flush()
+    assert [entry["sample_id"] for entry in entries(path)] == ["a", "b"]
+
+
 def test_half_a_line_of_a_killed_process_is_left_out(path, caplog):
     appended(path, 3)
     with path.open("ab") as file:

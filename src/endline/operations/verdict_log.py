@@ -83,6 +83,7 @@ class VerdictLog:
                 file.write(b"".join(lines))
                 file.flush()
                 os.fsync(file.fileno())
+                self._waiting.clear()  # they stand there, whatever comes next
                 if not cut:
                     write_whole(end_file(self.path), before)
             if cut:
@@ -92,7 +93,6 @@ class VerdictLog:
                 f"The log of verdicts {self.path} could not be written ({error.strerror}): free or unlock the disk, or "
                 "judge without it (--no-log)."
             ) from error
-        self._waiting.clear()
 
 
 def _now() -> str:

@@ -78,33 +78,30 @@ def render_report(
     if domains is not None:  # it has the domains of each section, with the same normals and anomalies
         intervals = intervals[intervals["by"] != "domain"]
     scale = _interval_scale(intervals)
-    return (
-        page_templates("endline.reporting")
-        .get_template("report.html.jinja")
-        .render(
-            title=title,
-            station=station,
-            facts=_facts(station, metrics, provenance),
-            simulated=simulated,
-            evidence=evidence,
-            summary=summary_sentences(metrics, evidence),
-            tiles=metric_tiles(metrics, evidence),
-            figures={name: _figure(f"{name}.png", figures) for name in FIGURES},
-            embedded=embedded,
-            intervals=_interval_rows(intervals, scale),
-            no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
-            scale=scale,
-            domains=domains,
-            choice=choice_table(choice),
-            exhibits=_exhibit_groups(exhibits),
-            turns=any(shown.turning is not None for shown in exhibits),
-            verdicts=_verdict_rows(scores),
-            show_domain="domain" in scores and scores["domain"].nunique() > 1,
-            rejected=rejected.to_dict("records"),
-            look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
-            settings=_by_section(settings),
-            provenance=_flat(provenance),
-        )
+    template = page_templates("endline.reporting").get_template("report.html.jinja")
+    return template.render(
+        title=title,
+        station=station,
+        facts=_facts(station, metrics, provenance),
+        simulated=simulated,
+        evidence=evidence,
+        summary=summary_sentences(metrics, evidence),
+        tiles=metric_tiles(metrics, evidence),
+        figures={name: _figure(f"{name}.png", figures) for name in FIGURES},
+        embedded=embedded,
+        intervals=_interval_rows(intervals, scale),
+        no_auroc=metrics.get("auroc_reason") or "no labelled anomaly",
+        scale=scale,
+        domains=domains,
+        choice=choice_table(choice),
+        exhibits=_exhibit_groups(exhibits),
+        turns=any(shown.turning is not None for shown in exhibits),
+        verdicts=_verdict_rows(scores),
+        show_domain="domain" in scores and scores["domain"].nunique() > 1,
+        rejected=rejected.to_dict("records"),
+        look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
+        settings=_by_section(settings),
+        provenance=_flat(provenance),
     )
 
 
