@@ -25,6 +25,7 @@ import torch
 import yaml
 from rich import print
 
+from aegan_published import scores_of
 from endline.compute import Compute
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector
@@ -73,12 +74,6 @@ def spectrograms(folder: Path, name: str) -> tuple[FeatureSet, FeatureSet, np.nd
     clips = FeatureSet({ARRAY: values}, key=content_key(samples["digest"].tolist(), ARRAY))
     train, test = (np.flatnonzero(samples["split"] == split) for split in (TRAIN, TEST))
     return clips.take(train), clips.take(test), (samples["label"].iloc[test] == 1).to_numpy(bool)
-
-
-def scores_of(detector: AEGAN, tested: FeatureSet) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-    """All nineteen scores (n,) of the tested clips."""
-    parts = [detector.variants(batch) for batch in tested.batches(16)]
-    return {name: torch.cat([part[name] for part in parts]).double().numpy() for name in parts[0]}
 
 
 def measured(case: str, folder: Path, name: str, given: argparse.Namespace) -> dict[str, Any]:

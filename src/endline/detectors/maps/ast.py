@@ -267,7 +267,10 @@ def foreground(mask: Tensor, size: Sequence[int]) -> Tensor:
 
 def foreground_mean(values: Tensor, mask: Tensor | None) -> Tensor:
     """Mean of values (batch, H, W) over the foreground positions of all samples; over all without a mask."""
-    return values.mean() if mask is None else values[foreground(mask, values.shape[-2:])].mean()
+    if mask is None:
+        return values.mean()
+    inside = foreground(mask, values.shape[-2:])
+    return torch.where(inside, values, 0).sum() / inside.sum()  # values[inside] would read its size from a GPU
 
 
 def _flow(channels: int, config: ASTConfig, blocks: int) -> CouplingFlow:
