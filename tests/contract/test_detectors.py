@@ -19,6 +19,7 @@ import torch
 from kedro.config import OmegaConfigLoader
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import endline.detectors
 from endline.compute import CPU, Compute
@@ -27,6 +28,7 @@ from endline.detectors.fitting import History
 from endline.detectors.progress import Progress
 from endline.detectors.registry import build_detector, load_detector
 from endline.detectors.scored import Scored
+from endline.detectors.training_step import TrainingStep
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -109,6 +111,24 @@ def brief(new: Callable[..., Detector], compute: Compute = CPU, **changes) -> De
     return new(compute, **{**settings, **changes})
 
 
+class NothingReadBack(TorchDispatchMode):
+    """Refuses what would make a program wait for a GPU: values, and shapes that follow from values."""
+
+    REFUSED = frozenset(
+        {
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.masked_select.default,
+        }
+    )
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        picked = func is torch.ops.aten.index.Tensor and any(x is not None and x.dtype == torch.bool for x in args[1])
+        refused = picked or func in self.REFUSED
+        assert not refused, f"{func} reads from the device"
+        return func(*args, **(kwargs or {}))
+
+
 @dataclass(frozen=True)
 class Fit:
     """A fit that several tests look at; do not change its detector.
@@ -181,6 +201,14 @@ def known(count: int) -> pd.DataFrame:
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
     """The arrays that the detector reads."""
     return features.only(detector.required, detector.optional)
+
+
+def with_optional(detector: Detector) -> dict[str, np.ndarray]:
+    """The arrays of twelve samples, and those that the detector reads where there are any."""
+    rng = np.random.default_rng(0)
+    shapes = {"mask": (12, 16, 16), "outside": (12, 1)}
+    drawn = {name: rng.random(shapes[name]).round().astype("f4") for name in detector.optional if name in shapes}
+    return {**plain(samples()), **drawn}
 
 
 def plain(features: FeatureSet) -> dict[str, np.ndarray]:
@@ -488,10 +516,7 @@ def test_unfitted_it_cannot_score(new):
 def test_optional_arrays_are_read_where_there_are_any(new):
     if not new().optional:
         pytest.skip("it reads no optional array")
-    rng = np.random.default_rng(0)
-    shapes = {"mask": (12, 16, 16), "outside": (12, 1)}
-    drawn = {name: rng.random(shapes[name]).round().astype("f4") for name in new().optional if name in shapes}
-    arrays = {**plain(samples()), **drawn}
+    arrays = with_optional(new())
     whole = FeatureSet(arrays, key="masked")
     without = FeatureSet({name: arrays[name] for name in arrays if name not in new().optional}, key="unmasked")
     first, second = fitted(brief(new), whole), fitted(brief(new), without)
@@ -515,6 +540,26 @@ def test_it_computes_on_the_device_that_it_is_given(new, elsewhere, tmp_path):
         detector.save(tmp_path)
     loaded = load_detector(tmp_path)  # on the CPU
     torch.testing.assert_close(scores(loaded), scored.score, rtol=1e-3, atol=1e-4)
+
+
+def test_a_static_loss_can_be_recorded_on_a_gpu(new, monkeypatch):
+    """What reads a value or a size back from the device cannot be recorded; with a mask, where the method takes one."""
+    recorded = 0
+
+    class Recorded(TrainingStep):
+        def __init__(self, loss, *given, static=False, **named):
+            def alone(batch):
+                nonlocal recorded
+                recorded += 1
+                with NothingReadBack():
+                    return loss(batch)
+
+            super().__init__(alone if static else loss, *given, **named)
+
+    monkeypatch.setattr("endline.detectors.training.TrainingStep", Recorded)
+    fitted(brief(new), FeatureSet(with_optional(new()), key="recorded"))
+    if not recorded:
+        pytest.skip("no loss of it is static")
 
 
 def test_a_killed_fit_goes_on_on_another_device(new, elsewhere, tmp_path):

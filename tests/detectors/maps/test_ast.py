@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from endline.detectors.cross_fitting import FitPlan, fit_detectors
+from endline.detectors.fitting import known_rows
+from endline.detectors.kept_back import kept_back
 from endline.detectors.maps.ast import AST, ASTConfig, foreground, foreground_mean
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.progress import Progress
@@ -210,8 +213,18 @@ def test_a_scale_that_is_not_there_is_told(scale):
     [
         ({"student": "mlp"}, "ast has no student 'mlp': choose one of conv, deep_flow, flow."),
         ({"score_by": "student"}, "ast has no score_by 'student': choose one of distance, teacher."),
-        ({"join": "sum"}, "ast has no join 'sum': choose one of auto, max, mean."),
+        ({"join": "sum"}, "ast has no join 'sum': choose one of auto, max, mean, top."),
         ({"depth_channels": -1}, "ast has depth_channels=-1: choose 0 or more."),
+        (
+            {"share": 1.0},
+            "ast has share=1.0 and top_share=0.02: choose a share from 0 to below 1, and a top_share above 0 and at "
+            "most 1.",
+        ),
+        (
+            {"top_share": 0.0},
+            "ast has share=0.0 and top_share=0.0: choose a share from 0 to below 1, and a top_share above 0 and at "
+            "most 1.",
+        ),
     ],
 )
 def test_wrong_choices_are_told(changes, sentence):
@@ -251,6 +264,48 @@ def test_it_learns_and_its_map_points_at_the_broken_spot(changes):
     assert broken.score.median() > normal.score.median()
     heat = broken.map.mean(0) - normal.map.mean(0)
     assert heat[4:6, 1:3].mean() > 3 * heat[:3, 4:].mean()
+
+
+def test_what_is_kept_back_is_not_learned_from():
+    """Teacher and student of a fit that kept back four parts are those of the other twelve alone."""
+    whole, seed = related(16, 3), 5
+    back = kept_back(known_rows(None, 16), 0.25, seed)
+    detector = AST(replace(SMALL, share=0.25))
+    detector.fit(whole, seed=seed, progress=Progress())
+    alone = AST(SMALL)
+    alone.fit(whole.take(np.flatnonzero(~back)), seed=seed, progress=Progress())
+    learned = detector.model.state_dict()
+    for name, value in alone.model.state_dict().items():
+        torch.testing.assert_close(learned[name], value, msg=name)
+    assert int(back.sum()) == 4
+    held_out = whole.take(np.flatnonzero(back)).read()
+    distances = alone.model.distance(held_out).log().detach()
+    assert float(detector.model.levels(distances).mean()) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("changes", ABLATIONS.values(), ids=ABLATIONS)
+@pytest.mark.parametrize("masked", [False, True])
+def test_in_units_of_kept_back_parts_its_map_points_at_the_broken_spot(changes, masked):
+    def given(count: int, seed: int, broken: bool) -> FeatureSet:
+        maps = related(count, seed, broken).read()["scale_0"].numpy()
+        mask = np.ones((count, 1, 8, 8), "f4")
+        mask[..., 7] = 0
+        return FeatureSet({"scale_0": maps, **({"mask": mask} if masked else {})}, key=f"{count} {seed} {broken}")
+
+    detector = AST(replace(SMALL, share=0.2, join="top", top_share=0.1, **changes))
+    detector.fit(given(100, 0, False), seed=0, progress=Progress())
+    good, bad = (detector.score(given(20, 1, broken).read()).score.numpy() for broken in (False, True))
+    assert roc_auc_score([0] * 20 + [1] * 20, np.concatenate([good, bad])) > 0.9
+    anomaly_map = detector.score(given(20, 1, True).read()).map.mean(0)
+    row, column = divmod(int(anomaly_map.argmax()), 8)
+    assert row in (4, 5)
+    assert column in (1, 2)
+
+
+def test_one_part_alone_keeps_nothing_back():
+    detector = AST(replace(SMALL, share=0.2, join="top", teacher_epochs=1, epochs=1))
+    detector.fit(related(2, 0), seed=0, progress=Progress())
+    assert detector.score(related(1, 1).read()).score.isfinite().all()
 
 
 def test_the_student_is_what_the_choice_says():

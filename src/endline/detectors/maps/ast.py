@@ -3,16 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
+from endline.detectors.kept_back import kept_back
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.maps.flow_scores import kernel_sizes
+from endline.detectors.maps.position_levels import PositionLevels
 from endline.detectors.maps.scales import BATCH, Scales, scale_names
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import top_mean
 from endline.detectors.training import TrainingSettings, train
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
@@ -22,7 +26,8 @@ from endline.flows.subnets import ConvSubnet
 
 STUDENTS = ("conv", "deep_flow", "flow")
 SCORES = ("distance", "teacher")
-JOINS = ("auto", "max", "mean")
+SMALLEST = 1e-12  # of a distance whose logarithm is taken
+JOINS = ("auto", "max", "mean", "top")
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,12 @@ class ASTConfig(TrainingSettings):
         student_factor: its hidden channels, as a multiple of `hidden`.
         slope: of its LeakyReLU below 0.
         score_by: `distance` of student and teacher, or the negative log-likelihood of the `teacher` alone.
-        join: score of a sample from its map: `mean`, `max`, or `auto`, the maximum where there is a foreground mask,
-            else the mean.
+        share: of the training samples, kept back from teacher and student: their maps say what is usual at each
+            position, and the logarithm of a distance, or a likelihood, is taken in deviations from it
+            (`PositionLevels`). 0 = none, as published.
+        join: score of a sample from its map: `mean`, `max`, `top`, the mean of the largest `top_share` of all
+            positions, or `auto`, the maximum where there is a foreground mask, else the mean.
+        top_share: in (0, 1].
         teacher_epochs, epochs: passes of the teacher's and of the student's training, which share all other settings.
 
     Example:
@@ -75,7 +84,9 @@ class ASTConfig(TrainingSettings):
     student_factor: int = 2
     slope: float = 0.2
     score_by: str = "distance"
+    share: float = 0.0
     join: str = "auto"
+    top_share: float = 0.02
     teacher_epochs: int = 8
     epochs: int = 6
     batch_size: int = 16
@@ -89,6 +100,11 @@ class ASTConfig(TrainingSettings):
                 raise EndlineError(f"ast has no {name} '{getattr(self, name)}': choose one of {', '.join(allowed)}.")
         if self.depth_channels < 0:
             raise EndlineError(f"ast has depth_channels={self.depth_channels}: choose 0 or more.")
+        if not 0 <= self.share < 1 or not 0 < self.top_share <= 1:
+            raise EndlineError(
+                f"ast has share={self.share} and top_share={self.top_share}: choose a share from 0 to below 1, and a "
+                "top_share above 0 and at most 1."
+            )
 
 
 class TeacherAndStudent(nn.Module):
@@ -121,6 +137,7 @@ class TeacherAndStudent(nn.Module):
             self.student = ConvStudent(channels, config.code, hidden, config.student_blocks, config.slope)
         elif config.score_by == "distance":
             self.student = FlowStudent(_flow(channels, config, config.blocks * (1 + (config.student == "deep_flow"))))
+        self.levels = PositionLevels(height, width) if config.share else None
         self.teacher.to(memory_format=torch.channels_last)
         self.student.to(memory_format=torch.channels_last)
 
@@ -220,6 +237,19 @@ class AST(Detector[ASTConfig]):
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the whitening in closed form, train the teacher, then the student to the frozen teacher's output."""
+        if self.model.levels is None:
+            return self._train(training)
+        back = kept_back(training.rows, self.config.share, training.seed)
+        held_out = training.features.take(np.flatnonzero(back))
+        features = training.features.take(np.flatnonzero(~back))
+        losses = self._train(replace(training, features=features, rows=training.rows[~back]))
+        if len(held_out):
+            with torch.no_grad():
+                maps, inside = zip(*(self._map(batch) for batch in held_out.batches(BATCH)), strict=True)
+            self.model.levels.fit(torch.cat(maps), torch.cat(inside))
+        return losses
+
+    def _train(self, training: Training) -> tuple[float, ...]:
         c, model = self.config, self.model
         model.fit(training.features)
         teacher = replace(c, epochs=c.teacher_epochs)
@@ -231,22 +261,31 @@ class AST(Detector[ASTConfig]):
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,), and map (batch, H, W) at the size of the scale; the background of the map is 0, or below."""
-        distances = self.config.score_by == "distance"
-        anomaly_map = self.model.distance(batch) if distances else self.model.nll(batch)
-        mask = batch.get("mask")
-        join = self.config.join
-        if join == "auto":
-            join = "mean" if mask is None else "max"
-        if mask is None:
-            score = anomaly_map.flatten(1).amax(1) if join == "max" else anomaly_map.mean((1, 2))
-            return Scored(score, anomaly_map)
-        inside = foreground(mask, anomaly_map.shape[-2:])
+        anomaly_map, inside = self._map(batch)
+        if self.model.levels is not None:
+            anomaly_map = self.model.levels(anomaly_map)
         lowest = anomaly_map.masked_fill(~inside, torch.inf).flatten(1).amin(1).clamp(max=0)
         anomaly_map = torch.where(inside, anomaly_map, lowest[:, None, None])
+        join = self.config.join
+        if join == "auto":
+            join = "mean" if "mask" not in batch else "max"
         if join == "max":
             return Scored(anomaly_map.masked_fill(~inside, -torch.inf).flatten(1).amax(1), anomaly_map)
+        if join == "top":
+            return Scored(top_mean(anomaly_map, self.config.top_share), anomaly_map)
         total = anomaly_map.masked_fill(~inside, 0).flatten(1).sum(1)
         return Scored(total / inside.flatten(1).sum(1), anomaly_map)
+
+    def _map(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is anomalous where (batch, H, W), before it is compared with other samples, and the foreground."""
+        if self.config.score_by == "teacher":
+            found = self.model.nll(batch)
+        else:
+            found = self.model.distance(batch)
+            if self.model.levels is not None:  # a distance is skewed, and its logarithm is not
+                found = found.clamp(min=SMALLEST).log()
+        mask = batch.get("mask")
+        return found, torch.ones_like(found) > 0 if mask is None else foreground(mask, found.shape[-2:])
 
 
 def foreground(mask: Tensor, size: Sequence[int]) -> Tensor:
