@@ -17,7 +17,8 @@ from endline.evidence.cycles import robot_files
 from endline.evidence.cycles.cycle_files import read_cycle
 from endline.evidence.cycles.durations import Durations
 from endline.evidence.cycles.features import CyclePreparation, common_length
-from endline.evidence.cycles.index import READABLE, CycleIndexing, index_cycle, index_cycles, read_cycles
+from endline.evidence.cycles.index import READABLE, CycleIndexing, index_cycles, read_cycles
+from endline.evidence.cycles.new_files import new_cycle
 from endline.evidence.cycles.resampling import at_rate, common_rate, steps_at, to_steps
 from endline.evidence.cycles.robot_files import cycles, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
@@ -403,16 +404,16 @@ def test_unknown_signals_are_told(tmp_path):
 
 def test_one_new_cycle(tmp_path):
     path = write_cycle(tmp_path / "new.csv")
-    rows, cycle = index_cycle(path, CycleFormat(), ("way",))
+    rows, cycle = new_cycle(path, CycleFormat(), ("way",))
     assert rows["label"].isna().all()
     assert cycle.names == ("way",)
     with pytest.raises(EndlineError, match="There is no signal 'speed'"):
-        index_cycle(path, CycleFormat(), ("speed",))
+        new_cycle(path, CycleFormat(), ("speed",))
     (tmp_path / "new.txt").write_text("x")
     with pytest.raises(
         EndlineError, match="is none of the files of cycles: export it as csv, tsv, xlsx, json, parquet"
     ):
-        index_cycle(tmp_path / "new.txt", CycleFormat(), ("way",))
+        new_cycle(tmp_path / "new.txt", CycleFormat(), ("way",))
 
 
 # Resampling and arrays
@@ -488,6 +489,61 @@ def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog)
         assert said == (outside > 0)
     _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=111))
     assert "new.csv: its last 10 steps lie beyond the longest training cycle and are not judged" in caplog.text
+
+
+def robot_preparation(signals: tuple[str, ...]) -> CyclePreparation:
+    return CyclePreparation(signals, 30, 100.0, ("cycle", "valid"))
+
+
+def test_every_cycle_of_a_new_robot_file_is_inspected_and_a_bad_one_named(tmp_path):
+    table = robot_table({7: (12, 72), 8: (0, 0), 9: (3, 71)})
+    table.loc[35, "robot_voltage"] = np.nan
+    path = robot_folder(tmp_path / "new", table) / "robot.parquet"
+    signals = ("robot_voltage", SIGNALS[3])
+    made = robot_preparation(signals)
+    found = dict(made.inspect_each(path))
+    assert list(found) == [f"{path}/{sample}" for sample in (7, 8, 9)]
+    assert str(found[f"{path}/8"]).startswith(f"{path}/8: signal 'robot_voltage' is not finite at step 5")
+    rows, features = found[f"{path}/9"]
+    assert rows["sample_id"].item() == "robot.parquet/9"
+    assert rows["label"].isna().item()  # whatever the file says of it
+    expected = table.loc[60:, list(signals)].to_numpy("f4").T
+    np.testing.assert_allclose(features.read()["cycle"][0], expected, rtol=1e-5)
+    with pytest.raises(EndlineError, match=r"is a table of 3 cycles, the first of which is .*7: here one is wanted"):
+        made.inspect(path)
+
+
+def test_a_new_robot_file_of_one_cycle_is_inspected_as_a_file(tmp_path):
+    path = robot_folder(tmp_path / "new", robot_table({7: (12, 72)})) / "robot.parquet"
+    assert robot_preparation(SIGNALS[:2]).inspect(path)[0]["sample_id"].item() == "robot.parquet/7"
+
+
+def test_rows_of_a_new_robot_file_that_lie_apart_are_told_and_the_rest_is_judged(tmp_path):
+    table = robot_table({7: (12, 72), 8: (12, 72)})
+    path = robot_folder(tmp_path / "new", pd.concat([table, table[table["sample"] == 7]])) / "robot.parquet"
+    *found, (name, last) = robot_preparation(SIGNALS[:2]).inspect_each(path)
+    assert [isinstance(each, EndlineError) for _, each in found] == [False, False]
+    assert name == f"{path}/7"
+    assert "its rows lie apart, between those of others" in str(last)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (lambda table: table.drop(columns=SIGNALS[5]), "is not in the layout of voraus-AD: it lacks"),
+        (lambda table: table.assign(sample=[None, *table["sample"][1:]]), "lacks labels near row 0"),
+    ],
+)
+def test_a_new_robot_file_that_cannot_be_used_is_told(tmp_path, changed, sentence):
+    path = robot_folder(tmp_path / "new", changed(robot_table({7: (12, 72)}))) / "robot.parquet"
+    with pytest.raises(EndlineError, match=sentence):
+        list(robot_preparation(SIGNALS[:2]).inspect_each(path))
+
+
+def test_signals_that_a_robot_file_cannot_have_are_told(tmp_path):
+    path = robot_folder(tmp_path / "new", robot_table({7: (12, 72)})) / "robot.parquet"
+    with pytest.raises(EndlineError, match="force"):
+        list(robot_preparation(("force",)).inspect_each(path))
 
 
 def test_other_settings_other_key(tmp_path):

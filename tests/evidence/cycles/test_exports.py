@@ -14,7 +14,8 @@ import pytest
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.cycle_files import read_cycle
 from endline.evidence.cycles.features import CyclePreparation, common_length
-from endline.evidence.cycles.index import CycleIndexing, index_cycle, index_cycles
+from endline.evidence.cycles.index import CycleIndexing, index_cycles
+from endline.evidence.cycles.new_files import new_cycle
 from endline.evidence.cycles.resampling import at_rate
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 
@@ -48,7 +49,7 @@ def test_signals_are_taken_by_name_whatever_their_order(tmp_path):
     found = index_cycles(folder, CycleIndexing())
     assert found.rejected.empty
     names = tuple(found.facts["signals"])
-    _, cycle = index_cycle(saved(tmp_path / "new.csv", table()[turned]), CycleFormat(), names)
+    _, cycle = new_cycle(saved(tmp_path / "new.csv", table()[turned]), CycleFormat(), names)
     arrays = CyclePreparation(names, STEPS, 100.0).made([cycle])["cycle"][0]
     assert np.array_equal(arrays[names.index("way")], np.arange(STEPS, dtype="f4") + 0.5)
     assert np.array_equal(arrays[names.index("force")], table()["force"].to_numpy("f4"))

@@ -16,7 +16,8 @@ from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
 from endline.evidence.cycles.durations import Durations
-from endline.evidence.cycles.index import index_cycle, index_table, read_cycles
+from endline.evidence.cycles.index import read_cycles
+from endline.evidence.cycles.new_files import cycles_of_robot_file, cycles_of_table, holds_robot_cycles, new_cycle
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
 from endline.evidence.cycles.values import Cycle, CycleFormat
 from endline.evidence.station import Inspected, Preparation
@@ -100,28 +101,28 @@ class CyclePreparation(Preparation):
         """Row of the sample table, and arrays, of one new file of a cycle.
 
         Raises:
-            EndlineError: when it cannot be used, or is a table of several cycles.
+            EndlineError: when it cannot be used, or holds several cycles.
         """
-        if self.form.of_tables:
-            (name, found), *others = self.inspect_each(path)
-            if others:
-                raise EndlineError(
-                    f"{path} is a table of {1 + len(others)} cycles, the first of which is {name}: here one is wanted, "
-                    "so put it into a table of its own."
-                )
-            if isinstance(found, EndlineError):
-                raise found
-            return found
-        rows, cycle = index_cycle(path, self.form, self.signals)
-        self._say_length(path.name, cycle)
-        return rows, FeatureSet(self.made([cycle]))
+        each = self.inspect_each(path)
+        name, found = next(each)
+        if others := sum(1 for _ in each):
+            raise EndlineError(
+                f"{path} is a table of {1 + others} cycles, the first of which is {name}: here one is wanted, "
+                "so put it into a table of its own."
+            )
+        if isinstance(found, EndlineError):
+            raise found
+        return found
 
     def inspect_each(self, path: Path, compute: Compute = CPU) -> Iterator[tuple[str, Inspected | EndlineError]]:
-        """`inspect` of the file of a cycle, or of each cycle of a table."""
-        if not self.form.of_tables:
-            yield str(path), self.inspect(path, compute)
-            return
-        for name, found in index_table(path, self.form, self.signals):
+        """`inspect` of the file of a cycle, or of each cycle of a table, or of a file in the layout of voraus-AD."""
+        if self.form.of_tables:
+            several = cycles_of_table(path, self.form, self.signals)
+        elif holds_robot_cycles(path):
+            several = cycles_of_robot_file(path, self.signals)
+        else:
+            several = iter([(str(path), new_cycle(path, self.form, self.signals))])
+        for name, found in several:
             if isinstance(found, EndlineError):
                 yield name, found
                 continue

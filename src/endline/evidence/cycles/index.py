@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from endline.evidence.cycles.readings import (
     spans,
 )
 from endline.evidence.cycles.resampling import common_rate
-from endline.evidence.cycles.robot_files import check_columns, check_labels, cycles, segments
+from endline.evidence.cycles.robot_files import LIE_APART, check_columns, check_labels, cycles, segments
 from endline.evidence.cycles.table_index import index_tables
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.evidence.decoded import DECODED
@@ -48,7 +48,6 @@ from endline.samples import NORMAL, TRAIN, Index, sample_table
 
 LONGEST = 4.0  # times the usual duration that a normal cycle may last
 READABLE = "CSV, Excel, Parquet or JSON"
-SORT = "sort the file by sample and time"
 SLOW = 0.95  # share of the wanted rate that a cycle must have been recorded at
 
 
@@ -123,64 +122,6 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     return Index(samples, table, published, {"signals": list(signals), "offsets": usual})
 
 
-def index_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> tuple[pd.DataFrame, Cycle]:
-    """Sample table of one file whose label is unknown, and its cycle.
-
-    Raises:
-        EndlineError: when the file cannot be used, or lacks a signal.
-    """
-    with _one_file(path):
-        cycle = read_cycle(path, form, signals)
-    _check_signals(cycle, signals)
-    say_repeated({path.name: cycle.repeated} if cycle.repeated else {})
-    return _unlabelled(path.name, cycle), only(cycle, signals)
-
-
-def index_table(
-    path: Path, form: CycleFormat, signals: tuple[str, ...]
-) -> Iterator[tuple[str, tuple[pd.DataFrame, Cycle] | EndlineError]]:
-    """Name, and what `index_cycle` would give, of each cycle of a table of many; what is wrong with it instead.
-
-    Raises:
-        EndlineError: when the table cannot be used, or lacks a signal.
-    """
-    with _one_file(path):
-        table = read_long_table(path, replace(form, label=None), signals)  # which is of training alone
-        pieces = table.pieces()
-    for piece in pieces:
-        name = f"{path}/{piece.name}"
-        try:
-            cycle = table.cycle(piece)
-        except FileRejected as problem:
-            yield name, EndlineError(f"{name}: {problem}")
-            continue
-        _check_signals(cycle, signals)
-        yield name, (_unlabelled(f"{path.name}/{piece.name}", cycle), only(cycle, signals))
-
-
-@contextmanager
-def _one_file(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileRejected as problem:
-        raise EndlineError(f"{path}: {problem}") from problem
-    except OSError as problem:
-        raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
-    except KeyError as problem:
-        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise EndlineError(f"{path} is none of the files of cycles: export it as {kinds}.") from problem
-
-
-def _check_signals(cycle: Cycle, signals: Sequence[str]) -> None:
-    if any(name not in cycle.names for name in signals):
-        # The choice among what the file holds says which one is missing.
-        chosen_signals([name for name in cycle.available if name not in cycle.left_out], signals)
-
-
-def _unlabelled(name: str, cycle: Cycle) -> pd.DataFrame:
-    return sample_table([{**sample_row(name, name, None, training=False), "group": "", **measured(cycle)}])
-
-
 def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
     """What else lies in the folder, and what lies below `train/` without being normal."""
     for path, kind in layout.left_out:
@@ -194,12 +135,6 @@ def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
     elsewhere = (f"cycles are read from {layout.robot_file.name} alone here", "put it into a raw folder of its own")
     taken = {layout.robot_file.name, *robot_files(folder)}
     yield from left_out(folder, listing, taken, SUFFIXES, READABLE, elsewhere=elsewhere)
-
-
-def only(cycle: Cycle, signals: tuple[str, ...]) -> Cycle:
-    """The cycle with these signals alone, in this order."""
-    rows = [cycle.names.index(name) for name in signals]
-    return Cycle(signals, cycle.times, cycle.values[rows])
 
 
 def _of_files(
@@ -255,7 +190,7 @@ def _of_robot(
                 extremes[labels.setting == TRAINING_SETTING].append(spans(cycle))
     say_repeated(repeated)
     apart = {f"{path.name}/{sample}" for sample, count in seen.items() if count > 1}
-    rejections.rows += [(name, "its rows lie apart, between those of others", SORT) for name in sorted(apart)]
+    rejections.rows += [(name, *LIE_APART) for name in sorted(apart)]
     usual = offsets(extremes[True] if published else extremes[False], len(signals))
     return [row for row in rows if row["sample_id"] not in apart], seen.total(), published, usual
 
@@ -321,7 +256,7 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
         for path, inside in groupby(places, lambda place: str(place[0])):
             with _still_there(folder / path):
                 table = read_long_table(folder / path, form, signals)
-                yield from (only(table.at(first, rows), signals) for _, first, rows in inside)
+                yield from (table.at(first, rows).only(signals) for _, first, rows in inside)
         return
     if samples["first_row"].notna().any():  # then all lie in one file
         positions = list(zip(samples["first_row"].astype(int), samples["rows"].astype(int), strict=True))
@@ -330,7 +265,7 @@ def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], f
     for path in samples["path"]:
         with _still_there(folder / path):
             cycle = decoded_cycle(folder / path, form, signals)
-        yield only(cycle, signals)
+        yield cycle.only(signals)
 
 
 @contextmanager

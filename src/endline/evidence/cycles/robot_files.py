@@ -17,6 +17,7 @@ from endline.robot_signals import META, SIGNALS
 
 STEPS = 16384  # read at once: 17 MB of 130 signals
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+LIE_APART = "its rows lie apart, between those of others", "sort the file by sample and time"
 _LABELS = ("sample", "anomaly", "category", "setting")
 
 

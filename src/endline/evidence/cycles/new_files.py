@@ -1,0 +1,109 @@
+"""Cycles of a new file, whose labels nobody knows: of its own, or one of many in a table."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from endline.errors import EndlineError, FileRejected
+from endline.evidence.cycles.cycle_files import SUFFIXES, read_cycle
+from endline.evidence.cycles.layouts import chosen_signals
+from endline.evidence.cycles.long_tables import read_long_table
+from endline.evidence.cycles.readings import measured, sample_row, say_repeated
+from endline.evidence.cycles.robot_files import LIE_APART, check_columns, is_robot_file, segments
+from endline.evidence.cycles.values import Cycle, CycleFormat, checked
+from endline.robot_signals import SIGNALS
+from endline.samples import sample_table
+
+ROBOT_SUFFIX = ".parquet"
+NewCycle = tuple[pd.DataFrame, Cycle]
+Named = tuple[str, NewCycle | EndlineError]
+"""A cycle of a file of many and what `new_cycle` would give of it, or what is wrong with it instead."""
+
+
+def new_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> NewCycle:
+    """Sample table of one file whose label is unknown, and its cycle.
+
+    Raises:
+        EndlineError: when the file cannot be used, or lacks a signal.
+    """
+    with _one_file(path):
+        cycle = read_cycle(path, form, signals)
+    _check_signals(cycle, signals)
+    say_repeated({path.name: cycle.repeated} if cycle.repeated else {})
+    return _unlabelled(path.name, cycle), cycle.only(signals)
+
+
+def cycles_of_table(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> Iterator[Named]:
+    """The cycles of a table of many.
+
+    Raises:
+        EndlineError: when the table cannot be used, or lacks a signal.
+    """
+    with _one_file(path):
+        table = read_long_table(path, replace(form, label=None), signals)  # which is of training alone
+        pieces = table.pieces()
+    for piece in pieces:
+        name = f"{path}/{piece.name}"
+        try:
+            cycle = table.cycle(piece)
+        except FileRejected as problem:
+            yield name, EndlineError(f"{name}: {problem}")
+            continue
+        _check_signals(cycle, signals)
+        yield name, (_unlabelled(f"{path.name}/{piece.name}", cycle), cycle.only(signals))
+
+
+def holds_robot_cycles(path: Path) -> bool:
+    """Whether a file holds cycles in the layout of voraus-AD; what is no file of Parquet is not opened for it."""
+    return path.suffix.lower() == ROBOT_SUFFIX and path.is_file() and is_robot_file(path)
+
+
+def cycles_of_robot_file(path: Path, signals: tuple[str, ...]) -> Iterator[Named]:
+    """The cycles of a file in the layout of voraus-AD, one in memory at a time; its labels are not looked at.
+
+    Raises:
+        EndlineError: when the file is damaged, or not in the layout.
+    """
+    check_columns(path)
+    chosen_signals(SIGNALS, signals)
+    seen: set[int] = set()
+    for segment in segments(path, signals):
+        sample = segment.labels.sample
+        name = f"{path}/{sample}"
+        try:
+            if sample in seen:
+                raise FileRejected(*LIE_APART)
+            seen.add(sample)
+            if segment.problem is not None:
+                raise segment.problem
+            cycle = checked(segment.cycle)
+        except FileRejected as problem:
+            yield name, EndlineError(f"{name}: {problem}")
+            continue
+        yield name, (_unlabelled(f"{path.name}/{sample}", cycle), cycle)
+
+
+@contextmanager
+def _one_file(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileRejected as problem:
+        raise EndlineError(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
+    except KeyError as problem:
+        kinds = ", ".join(suffix[1:] for suffix in SUFFIXES)
+        raise EndlineError(f"{path} is none of the files of cycles: export it as {kinds}.") from problem
+
+
+def _check_signals(cycle: Cycle, signals: Sequence[str]) -> None:
+    if any(name not in cycle.names for name in signals):
+        # The choice among what the file holds says which one is missing.
+        chosen_signals([name for name in cycle.available if name not in cycle.left_out], signals)
+
+
+def _unlabelled(name: str, cycle: Cycle) -> pd.DataFrame:
+    return sample_table([{**sample_row(name, name, None, training=False), "group": "", **measured(cycle)}])
