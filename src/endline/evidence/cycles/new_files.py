@@ -62,7 +62,7 @@ def holds_robot_cycles(path: Path) -> bool:
 
 
 def cycles_of_robot_file(path: Path, signals: tuple[str, ...]) -> Iterator[Named]:
-    """The cycles of a file in the layout of voraus-AD, one in memory at a time; its labels are not looked at.
+    """The cycles of a file in the layout of voraus-AD, one in memory at a time, whatever its labels say.
 
     Raises:
         EndlineError: when the file is damaged, or not in the layout.
