@@ -54,7 +54,7 @@ class PositionLevels(nn.Module):
 
 def _smooth(values: Tensor) -> Tensor:
     """Binomial mean (H, W) over 3 x 3, of which the border sees what there is."""
-    line = values.new_tensor(SMOOTH)
+    line = torch.tensor(SMOOTH, dtype=values.dtype, device=values.device)
     kernel = (line[:, None] * line)[None, None]
     ones = functional.conv2d(torch.ones_like(values)[None, None], kernel, padding=1)
     return (functional.conv2d(values[None, None], kernel, padding=1) / ones)[0, 0]
