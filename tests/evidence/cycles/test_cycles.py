@@ -540,6 +540,17 @@ def test_a_new_robot_file_that_cannot_be_used_is_told(tmp_path, changed, sentenc
         list(robot_preparation(SIGNALS[:2]).inspect_each(path))
 
 
+def test_a_cycle_of_other_signals_is_no_robot_file_whatever_else_it_holds(tmp_path):
+    """An export of one cycle may have columns of such names beside its own signals."""
+    steps = 30
+    labels = dict.fromkeys(("sample", "anomaly", "category", "setting"), 1)
+    table = pd.DataFrame({"time": np.arange(steps) / 100, "force": np.arange(steps) * 1.0, **labels})
+    table.to_parquet(tmp_path / "new.parquet")
+    rows, features = robot_preparation(("force",)).inspect(tmp_path / "new.parquet")
+    assert rows["sample_id"].item() == "new.parquet"
+    np.testing.assert_array_equal(features.read()["cycle"][0, 0], np.arange(steps, dtype="f4"))
+
+
 def test_signals_that_a_robot_file_cannot_have_are_told(tmp_path):
     path = robot_folder(tmp_path / "new", robot_table({7: (12, 72)})) / "robot.parquet"
     with pytest.raises(EndlineError, match="force"):

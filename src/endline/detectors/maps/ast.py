@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.kept_back import kept_back
+from endline.detectors.kept_back import without_kept_back
 from endline.detectors.maps.ast_students import ConvStudent, FlowStudent
 from endline.detectors.maps.flow_scores import kernel_sizes
 from endline.detectors.maps.position_levels import PositionLevels
@@ -239,10 +238,8 @@ class AST(Detector[ASTConfig]):
         """Fit the whitening in closed form, train the teacher, then the student to the frozen teacher's output."""
         if self.model.levels is None:
             return self._train(training)
-        back = kept_back(training.rows, self.config.share, training.seed)
-        held_out = training.features.take(np.flatnonzero(back))
-        features = training.features.take(np.flatnonzero(~back))
-        losses = self._train(replace(training, features=features, rows=training.rows[~back]))
+        rest, held_out = without_kept_back(training, self.config.share)
+        losses = self._train(rest)
         if len(held_out):
             with torch.no_grad():
                 maps, inside = zip(*(self._map(batch) for batch in held_out.batches(BATCH)), strict=True)

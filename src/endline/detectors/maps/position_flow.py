@@ -1,14 +1,13 @@
 """Position Gaussians and a cross-scale flow on the same maps, joined by scores that held-out parts standardise."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.kept_back import kept_back
+from endline.detectors.kept_back import without_kept_back
 from endline.detectors.maps.cs_flow import CSFlow, CSFlowConfig
 from endline.detectors.maps.map_statistics import LEAST
 from endline.detectors.maps.neighbourhoods import brought_to
@@ -100,11 +99,9 @@ class PositionFlow(Detector[PositionFlowConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Fit the Gaussians to all parts, and the flow to all but those that standardise its scores."""
         self.gaussians._learn(training)
-        back = kept_back(training.rows, self.config.share, training.seed)
-        learned, held_out = np.flatnonzero(~back), np.flatnonzero(back)
-        features, rows = training.features, training.rows.iloc[learned].reset_index(drop=True)
-        losses = self.flow._learn(replace(training, features=features.take(learned), rows=rows))
-        self._standardise(features.take(held_out if len(held_out) else learned))
+        rest, held_out = without_kept_back(training, self.config.share)
+        losses = self.flow._learn(rest)
+        self._standardise(held_out if len(held_out) else rest.features)
         return losses
 
     @torch.no_grad()

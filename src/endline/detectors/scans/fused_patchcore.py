@@ -1,14 +1,13 @@
 """PatchCore on photograph and depth, each with a memory bank of its own, fused by standardised scores."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
-from endline.detectors.kept_back import kept_back
+from endline.detectors.kept_back import without_kept_back
 from endline.detectors.maps.neighbourhoods import taken_scales
 from endline.detectors.maps.patchcore import MemoryBank, Patchcore, PatchcoreConfig
 from endline.detectors.scored import Scored
@@ -94,15 +93,13 @@ class FusedPatchcore(Detector[FusedPatchcoreConfig]):
     @torch.no_grad()
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses. Each bank twice: without the parts that are kept back, and with them."""
-        back = kept_back(training.rows, self.config.share, training.seed)
-        rest, held_out = np.flatnonzero(~back), training.features.take(np.flatnonzero(back))
-        seen = replace(training, features=training.features.take(rest), rows=training.rows.iloc[rest])
+        rest, held_out = without_kept_back(training, self.config.share)
         for number, name in enumerate(PARTS):
             self.members[name]._learn(training)
             if len(held_out):
-                first = self._member(name, len(rest))
+                first = self._member(name, len(rest.features))
                 first.model.to(training.features.device)
-                first._learn(seen)
+                first._learn(rest)
                 scores = torch.cat([first._score(batch).score for batch in held_out.batches(BATCH)])
                 self.model.get_buffer("level")[number] = scores.mean()
                 self.model.get_buffer("spread")[number] = scores.std(correction=0).clamp(min=0.01 * scores.mean())

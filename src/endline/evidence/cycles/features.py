@@ -118,7 +118,7 @@ class CyclePreparation(Preparation):
         """`inspect` of the file of a cycle, or of each cycle of a table, or of a file in the layout of voraus-AD."""
         if self.form.of_tables:
             several = cycles_of_table(path, self.form, self.signals)
-        elif holds_robot_cycles(path):
+        elif holds_robot_cycles(path, self.signals):
             several = cycles_of_robot_file(path, self.signals)
         else:
             several = iter([(str(path), new_cycle(path, self.form, self.signals))])

@@ -56,9 +56,14 @@ def cycles_of_table(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> 
         yield name, (_unlabelled(f"{path.name}/{piece.name}", cycle), cycle.only(signals))
 
 
-def holds_robot_cycles(path: Path) -> bool:
-    """Whether a file holds cycles in the layout of voraus-AD; what is no file of Parquet is not opened for it."""
-    return path.suffix.lower() == ROBOT_SUFFIX and path.is_file() and is_robot_file(path)
+def holds_robot_cycles(path: Path, signals: tuple[str, ...]) -> bool:
+    """Whether a file holds cycles in the layout of voraus-AD, and the signals are of that layout.
+
+    A file whose signals have names of their own is that of one cycle, whatever else it holds. What is no file of
+    Parquet is not opened for it.
+    """
+    of_layout = path.suffix.lower() == ROBOT_SUFFIX and set(signals) <= set(SIGNALS)
+    return of_layout and path.is_file() and is_robot_file(path)
 
 
 def cycles_of_robot_file(path: Path, signals: tuple[str, ...]) -> Iterator[Named]:
@@ -68,7 +73,6 @@ def cycles_of_robot_file(path: Path, signals: tuple[str, ...]) -> Iterator[Named
         EndlineError: when the file is damaged, or not in the layout.
     """
     check_columns(path)
-    chosen_signals(SIGNALS, signals)
     seen: set[int] = set()
     for segment in segments(path, signals):
         sample = segment.labels.sample
