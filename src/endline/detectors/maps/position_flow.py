@@ -73,6 +73,7 @@ class PositionFlow(Detector[PositionFlowConfig]):
     logarithm of the flow's by a share of the parts. The map is the sum of both maps, the flow's standardised likewise.
 
     Example:
+        >>> import numpy as np
         >>> from endline.detectors.progress import Progress
         >>> rng = np.random.default_rng(0)
         >>> shapes = {"scale_0": (8, 3, 8, 8), "scale_1": (8, 4, 4, 4), "scale_2": (8, 4, 2, 2)}

@@ -58,6 +58,7 @@ class FusedPatchcore(Detector[FusedPatchcoreConfig]):
     and the banks that are kept know all.
 
     Example:
+        >>> import numpy as np
         >>> from endline.detectors.progress import Progress
         >>> from endline.feature_set import FeatureSet
         >>> maps = np.random.default_rng(0).standard_normal((8, 6, 8, 8)).astype("f4")
