@@ -198,6 +198,11 @@ def known(count: int) -> pd.DataFrame:
     return pd.DataFrame({"sample_id": number.astype(str), **texts}).astype(str)
 
 
+def unmeasured(count: int, seed: int = 0) -> FeatureSet:
+    """All arrays, as of scans of which all was measured."""
+    return samples(count, seed=seed).including("gap", np.zeros((count, 1, 12, 12), "f4"))
+
+
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
     """The arrays that the detector reads."""
     return features.only(detector.required, detector.optional)
@@ -449,7 +454,7 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
     settings = {field.name for field in fields(new().config)}
     detector = brief(new, **{"batch_size": 50} if "batch_size" in settings else {})
     monkeypatch.setattr(FeatureSet, "read", watched)
-    detector.fit(samples(110), seed=0, progress=Progress(), rows=known(110), **others(detector))
+    detector.fit(unmeasured(110), seed=0, progress=Progress(), rows=known(110), **others(detector))
     assert 0 < max(sizes) <= 100
 
 
@@ -491,11 +496,14 @@ def test_fit_and_score_are_those_of_the_base(new):
     assert type(new()).score is Detector.score
 
 
-def test_arrays_that_it_does_not_read_change_nothing(new, short):
+def test_arrays_that_it_does_not_read_change_nothing_and_a_gap_of_a_scan_does(new, short):
     detector = brief(new)
-    detector.fit(samples(), seed=0, progress=Progress(), rows=known(12), **others(detector))  # of all it takes its own
-    with_all = detector.score(samples(5, seed=9).read()).score
+    detector.fit(unmeasured(12), seed=0, progress=Progress(), rows=known(12), **others(detector))  # it takes its own
+    batch = unmeasured(5, seed=9).read()
+    with_all = detector.score(batch).score
     assert torch.equal(with_all, scores(short.detector))
+    batch["gap"][2, 0, 5, 5] = 4.0
+    assert (detector.score(batch).score > with_all).tolist() == [False, False, True, False, False]
 
 
 def test_an_array_that_is_missing_is_named(new, done):

@@ -14,11 +14,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
 from endline.detectors.finite import check_arrays, check_maps, check_samples, check_scores
 from endline.detectors.fitting import History, Training, known_rows
+from endline.detectors.gaps import GAP, Gaps
 from endline.detectors.progress import Progress
 from endline.detectors.randomness import seeded
 from endline.detectors.scored import Scored
@@ -86,6 +88,14 @@ class Detector(ABC, Generic[ConfigT]):
     def optional(self) -> tuple[str, ...]:
         """Arrays that are read where there are any, such as the `mask` (h, w) of the foreground."""
         return ()
+
+    @final
+    @property
+    def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Arrays that must be there, and those that are read where there are any: beside the method's own the `gap`
+        (1, h, w) of a scan, the radius in pixels of the largest spot of the part that was not measured.
+        """
+        return self.required, (*self.optional, GAP)
 
     @property
     def input_type(self) -> str:
@@ -180,8 +190,11 @@ class Detector(ABC, Generic[ConfigT]):
         # These belong to the fit's identity: two of them may build models that look the same.
         progress.owner = content_key(self._about(), None if others is None else others.fingerprint)
         self._prepare(read.shapes, len(read), seed)
+        own = read.only(self.required, self.optional)
         with self._exact():
-            losses = self._learn(Training(read, table, seed, progress, others, self.compute))
+            losses = self._learn(Training(own, table, seed, progress, others, self.compute))
+            if GAP in read:
+                self._add_gaps(read.shapes).fit(read)
         self.model.eval()
         return History(losses, time.perf_counter() - start)
 
@@ -199,9 +212,13 @@ class Detector(ABC, Generic[ConfigT]):
                 the sample is named.
         """
         given = self._given(batch, names)
+        gap = given.pop(GAP, None)
         with self._exact(), torch.no_grad():
             scored = self._score(given)
-            score = (scored.score + self._beyond(given) * (1 + scored.score.abs())).detach().float().cpu()
+            size = 1 + scored.score.abs()
+            score = scored.score + self._beyond(given) * size
+            gaps = None if gap is None else self.model.get_submodule(GAP)(gap) * size[:, None, None]
+            score = (score if gaps is None else score + gaps.flatten(1).amax(1)).detach().float().cpu()
         check_scores(score, names, type(self).__name__)
 
         def drawn() -> Tensor | None:
@@ -209,6 +226,8 @@ class Detector(ABC, Generic[ConfigT]):
                 maps = scored.map
             if maps is None:
                 return None
+            if gaps is not None:
+                maps = maps + adaptive_max_pool2d(gaps[:, None], maps.shape[-2:])[:, 0]
             maps = maps.detach().float().cpu()
             check_maps(maps, names, type(self).__name__)
             return maps
@@ -242,15 +261,23 @@ class Detector(ABC, Generic[ConfigT]):
         """Fill the model from a saved folder; how it was built is said by the arguments."""
         self.pyramid = pyramid
         self._prepare(shapes, samples, seed=0)
+        if GAP in shapes:
+            self._add_gaps(shapes)
         self.model.load_state_dict(load_file(folder / "weights.safetensors"))
         self.model.eval()
+
+    def _add_gaps(self, shapes: Shapes) -> Gaps:
+        """Beside what the method fills itself."""
+        gaps = Gaps(*shapes[GAP][-2:]).to(self.compute.torch_device)
+        self.model.add_module(GAP, gaps)
+        return gaps
 
     def _about(self) -> dict[str, Any]:
         pyramid = None if self.pyramid is None else asdict(self.pyramid)
         return {"type": type_path(type(self)), "config": asdict(self.config), "pyramid": pyramid}  # type: ignore[call-overload]
 
     def _read(self, features: FeatureSet) -> FeatureSet:
-        return features.only(self.required, self.optional).to(self.compute.torch_device)
+        return features.only(*self.reads).to(self.compute.torch_device)
 
     def _given(self, batch: Batch, names: Sequence[str] | None) -> Batch:
         """What the model is to see of a batch: the arrays that it reads, on its device, checked."""
@@ -272,7 +299,8 @@ class Detector(ABC, Generic[ConfigT]):
     def _prepare(self, shapes: Shapes, samples: int, seed: int) -> None:
         self._built = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "samples": samples}
         with seeded(seed):  # torch's layers draw their initial weights from the global generator
-            self.model = self._build(shapes, samples).to(self.compute.torch_device)
+            own = {name: shape for name, shape in shapes.items() if name != GAP}
+            self.model = self._build(own, samples).to(self.compute.torch_device)
         prepare_memory(self.model)
 
     @contextmanager

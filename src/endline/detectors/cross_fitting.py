@@ -236,7 +236,7 @@ def fit_detectors(
     """
     detector = new_detector()
     way = detector.parts if plan.parts == "auto" else plan.parts
-    read = features.only(detector.required, detector.optional)
+    read = features.only(*detector.reads)
     no_control = ~samples.get("control", pd.Series(False, index=samples.index)).to_numpy(bool)
     split = samples["split"].to_numpy(str)
     known = samples if "unit" in samples else samples.assign(unit=item_of(samples))

@@ -74,7 +74,7 @@ def score_batches(
         ensemble, fold_of = [detectors[name] for name in named], [int(name.split("/")[1]) for name in named]
         if not ensemble:
             raise EndlineError(f"No detector was fitted on part '{part}', only on {', '.join(sorted(parts))}.")
-        view = features.only(ensemble[0].required, ensemble[0].optional).take(rows)
+        view = features.only(*ensemble[0].reads).take(rows)
         for start in range(0, len(rows), BATCH):
             inside = rows[start : start + BATCH]
             batch = view.read(np.arange(start, start + len(inside)))

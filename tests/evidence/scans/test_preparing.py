@@ -11,12 +11,14 @@ from endline.evidence.scans.preparing import (
     drawn,
     filled,
     foreground,
+    gaps,
     relief_of,
     resized,
     unshuffled,
 )
 from endline.evidence.scans.scan import Scan
 from endline.evidence.scans.support import find_support
+from endline.simulation.scans.surface_scan import synthesise
 
 DOWN, ACROSS = np.mgrid[:64, :80] / 64
 
@@ -182,3 +184,14 @@ def test_an_unknown_support_is_reported():
         PartSettings(support="round")
     with pytest.raises(EndlineError, match="distance=-1 and rounds=3 must be 0 or more"):
         PartSettings(distance=-1)
+
+
+def test_a_deep_hole_is_a_gap_and_what_lies_beside_the_part_is_none():
+    whole, holed = (
+        Scan(synthesise("foam", kind, np.random.default_rng(3), 256, strength=2.5).depth) for kind in ("good", "hole")
+    )
+    before, after = (gaps(scan, relief_of(scan, PartSettings())) for scan in (whole, holed))
+    assert after.max() > before.max() + 1
+    mask = relief_of(holed, PartSettings()).mask
+    edge = Scan(np.where(mask, holed.depth, np.nan).astype("f4"))  # nothing is measured of the support
+    np.testing.assert_array_equal(gaps(edge, relief_of(holed, PartSettings())) > 0, after > 0)

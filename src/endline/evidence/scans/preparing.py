@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d, pixel_unshuffle
+from torch.nn.functional import adaptive_max_pool2d, interpolate, max_pool2d, pixel_unshuffle
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.scans.scan import Scan
@@ -15,6 +16,7 @@ from endline.evidence.scans.support import WAYS, find_support
 
 SIZE = 192  # pixels of a side of what detectors read
 FACTOR = 8  # pixels of a side that one position of a map holds
+GAPS = 48  # cells of a side by which it is told what was not measured
 LEAST_MEASURED, LEAST_PART = 0.01, 0.001  # share of the pixels
 
 
@@ -194,6 +196,31 @@ def coarse_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mask (height, width) at the size of the maps, (1, height / 8, width / 8): where any of a square's pixels is 1."""
     coarse: NDArray[np.bool_] = max_pool2d(_tensor(mask), FACTOR)[0].numpy() > 0
     return coarse
+
+
+def gaps(scan: Scan, relief: Relief, cells: int = GAPS) -> NDArray[np.float32]:
+    """Radius in pixels of the largest spot inside the part's outline that was not measured, around each of its pixels.
+
+    What was filled from its neighbours counts as not measured.
+
+    Args:
+        scan: as it was read.
+        relief: of its part.
+        cells: rows and columns of the answer.
+
+    Returns:
+        (cells, cells), the largest radius in each; 0 where all was measured.
+
+    Example:
+        >>> depth = np.full((40, 40), 570, "f4")
+        >>> depth[8:13, 8:13] = np.nan
+        >>> gaps(Scan(depth), Relief(depth, np.isfinite(depth), "none", (), 0.0), cells=2).tolist()
+        [[3.0, 0.0], [0.0, 0.0]]
+    """
+    missing = binary_fill_holes(relief.mask) & ~np.isfinite(scan.depth)
+    radius = distance_transform_edt(np.pad(missing, 1))[1:-1, 1:-1].astype(np.float32)
+    most: NDArray[np.float32] = adaptive_max_pool2d(torch.from_numpy(radius)[None], (cells, cells))[0].numpy()
+    return most
 
 
 def drawn(depth: NDArray[np.float32], mask: NDArray[np.bool_], limits: tuple[float, float]) -> NDArray[np.float32]:
