@@ -474,6 +474,21 @@ def test_by_default_cycles_keep_their_own_rate_up_to_50_hz():
         common_rate("fast", pd.Series([100.0]))
 
 
+@pytest.mark.parametrize("rate", [100.0, None])
+def test_what_was_not_recorded_inside_a_cycle_counts_as_an_anomaly_and_is_told(tmp_path, caplog, rate):
+    known = Durations(1.0, 1.0, 5, pause=0.01)
+    preparation = CyclePreparation(("force", "way"), 101, rate, ("cycle", "valid", "outside"), durations=known)
+    assert CyclePreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
+    table = pd.read_csv(write_cycle(tmp_path / "new.csv", steps=101))
+    for lost, outside in ((0, False), (1, False), (30, True)):
+        caplog.clear()
+        table.drop(index=range(40, 40 + lost)).to_csv(tmp_path / "new.csv", index=False)
+        _, features = preparation.inspect(tmp_path / "new.csv")
+        assert features.read()["valid"].sum() == 101  # what is lost is drawn in, and looks as any other
+        assert (features.read()["outside"] > 0).tolist() == [[outside]]
+        assert ("new.csv was not recorded for 0.31 s, the training cycles for 0.01 s at most" in caplog.text) == outside
+
+
 def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog):
     preparation = CyclePreparation(
         ("force", "way"), 101, 100.0, ("cycle", "valid", "outside"), durations=Durations(0.8, 1.0)

@@ -1,9 +1,10 @@
 """Durations beyond those of training: hardly any good cycle, and every rest of one."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from endline.evidence.cycles.durations import Durations, range_share
+from endline.evidence.cycles.durations import Durations, range_share, warn_of_pauses
 
 
 @pytest.mark.parametrize(
@@ -68,3 +69,29 @@ def test_a_cycle_that_stops_half_way_is_told_by_fourteen():
     known = Durations(seconds.min(), seconds.max(), 14)
     assert known.beyond(0.5) > 1
     assert known.beyond(seconds.max() + 0.05) == known.beyond(seconds.min() - 0.05) == 0
+
+
+@pytest.mark.parametrize(
+    ("pause", "step", "unrecorded"),
+    [
+        (0.01, 0.01, False),
+        (0.02, 0.01, False),  # a single step was lost
+        (0.05, 0.01, True),
+        (0.05, 0.04, False),  # of arrays so coarse that nothing is seen in between anyway
+        (0.5, 0.04, True),
+    ],
+)
+def test_a_stretch_that_was_not_recorded_is_outside_where_the_arrays_would_show_it(pause, step, unrecorded):
+    assert (Durations(1.0, 1.0, pause=0.01).unrecorded(pause, step) > 0) == unrecorded
+    assert Durations(1.0, 1.0).unrecorded(pause, step) == 0  # of models from before pauses were kept
+
+
+def test_training_cycles_with_something_lost_are_told(caplog):
+    rows = {"sample_id": ["a.csv", "b.csv", "c.csv"], "duration": 1.0, "pause": [0.02, 0.021, 0.3]}
+    warn_of_pauses(pd.DataFrame(rows), 50.0, 51)
+    assert (
+        "1 of the 3 training cycles were not recorded for a while, c.csv for 0.3 s; in most it is 0.021" in caplog.text
+    )
+    caplog.clear()
+    warn_of_pauses(pd.DataFrame(rows).iloc[:2], None, 51)
+    assert not caplog.text

@@ -1,31 +1,42 @@
-"""How far the duration of a cycle lies beyond those of the training: by so much it counts as an anomaly by itself."""
+"""How far duration and pauses of a cycle lie beyond those of the training: so far it is an anomaly by itself."""
 
+import logging
 from dataclasses import dataclass
 from functools import cache
-from math import lgamma, log
+from math import lgamma
+from math import log as logarithm
+
+import pandas as pd
 
 LEAST = 0.1  # of the longest training cycle: by so much a good one may be longer or shorter than all of them
 HALF = 0.5  # of the range of the training cycles, as well
 SHARE = 0.2  # of the rate 1 / (n + 1), the smallest that n cycles can promise, at which durations flag good cycles
+PAUSES = 3  # times the longest pause of the training
 ROUNDING = 1e-9  # of durations, which are differences of times
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Durations:
-    """Durations of the training cycles.
+    """Durations of the training cycles, and the longest pause in them.
 
     Attributes:
         shortest, longest: in seconds.
         count: parts that were recorded; 0 where it is not known.
+        pause: the longest time between two steps of a cycle, in seconds; None where it is not known.
 
     Example:
         >>> Durations(1.0, 1.0).beyond(1.1), round(Durations(1.0, 1.0).beyond(1.8), 6)
         (0.0, 7.0)
+        >>> known = Durations(1.0, 1.0, pause=0.01)
+        >>> known.unrecorded(0.02, 0.01), known.unrecorded(0.3, 0.01)
+        (0.0, 9.0)
     """
 
     shortest: float
     longest: float
     count: int = 0
+    pause: float | None = None
 
     def beyond(self, seconds: float) -> float:
         """How far a duration lies beyond those of the training, in margins: 0 within their range and one margin.
@@ -38,6 +49,22 @@ class Durations:
         above = max(least, share)
         below = max(least, min(share, self.shortest - self.shortest**2 / self.longest))
         excess = max((seconds - self.longest) / above, (self.shortest - seconds) / below) - 1
+        return excess if excess > ROUNDING else 0.0
+
+    def unrecorded(self, pause: float, step: float) -> float:
+        """How far the longest pause of a cycle exceeds what is usual, in times of that; 0 where it does not.
+
+        What happens in a pause is not in the record, and what stands there afterwards is drawn between its ends. Usual
+        is three times the longest pause of the training cycles, and at least two steps of the arrays, between which
+        nothing is seen anyway.
+
+        Args:
+            pause: the longest time between two steps of the cycle, in seconds.
+            step: seconds of a step of the arrays.
+        """
+        if self.pause is None:
+            return 0.0
+        excess = pause / max(PAUSES * self.pause, 2 * step) - 1
         return excess if excess > ROUNDING else 0.0
 
 
@@ -62,5 +89,35 @@ def range_share(count: int) -> float:
     while high - low > 1e-6:
         k = (low + high) / 2
         tail = lgamma(count + 1) + lgamma(2 + k) - lgamma(count + 1 + k)
-        low, high = (k, high) if tail > log(SHARE) else (low, k)
+        low, high = (k, high) if tail > logarithm(SHARE) else (low, k)
     return max(HALF, high)
+
+
+def seconds_of_step(duration: float, rate: float | None, length: int) -> float:
+    """Seconds of a step of the arrays: of a cycle that is stretched to `length` steps its own."""
+    return duration / (length - 1) if rate is None else 1 / rate
+
+
+def warn_of_pauses(training: pd.DataFrame, rate: float | None, length: int) -> None:
+    """Tell of training cycles in which something was lost, by which pauses of new ones are judged.
+
+    Args:
+        training: their rows of the sample table: `sample_id, duration, pause`.
+        rate: of the arrays, as `CyclePreparation` has it.
+        length: likewise.
+    """
+    usual = Durations(0.0, 0.0, pause=float(training["pause"].median()))
+    steps = [seconds_of_step(duration, rate, length) for duration in training["duration"]]
+    lost = [usual.unrecorded(pause, step) > 0 for pause, step in zip(training["pause"], steps, strict=True)]
+    if not any(lost):
+        return
+    worst = training.sort_values("pause").iloc[-1]
+    log.warning(
+        "%d of the %d training cycles were not recorded for a while, %s for %.4g s; in most it is %.4g s at most. What "
+        "happened then is not known, and a new cycle may lack as much: record them again, or leave them out.",
+        sum(lost),
+        len(training),
+        worst["sample_id"],
+        worst["pause"],
+        usual.pause,
+    )

@@ -15,7 +15,7 @@ from endline.array_store import ArrayStore, FeatureRecipe
 from endline.compute import CPU, Compute
 from endline.errors import EndlineError
 from endline.evaluation.baselines import SUMMARY
-from endline.evidence.cycles.durations import Durations
+from endline.evidence.cycles.durations import Durations, seconds_of_step
 from endline.evidence.cycles.index import read_cycles
 from endline.evidence.cycles.new_files import cycles_of_robot_file, cycles_of_table, holds_robot_cycles, new_cycle
 from endline.evidence.cycles.resampling import at_rate, steps_at, to_steps
@@ -151,12 +151,28 @@ class CyclePreparation(Preparation):
         return {**wanted, SUMMARY: np.stack([summary(cycle.values) for cycle in cycles])}
 
     def outside(self, cycle: Cycle) -> float:
-        """How far the cycle's duration lies beyond those of training, see `Durations.beyond`; 0 where it does not."""
-        return 0.0 if self.durations is None else self.durations.beyond(cycle.duration)
+        """How far the cycle's duration and its longest pause lie beyond those of training, together, see `Durations`; 0
+        where they do not.
+        """
+        if self.durations is None:
+            return 0.0
+        return self.durations.beyond(cycle.duration) + self._unrecorded(cycle)
+
+    def _unrecorded(self, cycle: Cycle) -> float:
+        step = seconds_of_step(cycle.duration, self.rate, self.length)
+        return 0.0 if self.durations is None else self.durations.unrecorded(cycle.pause, step)
 
     def _say_length(self, name: str, cycle: Cycle) -> None:
         duration = cycle.duration
-        if self.durations is not None and self.outside(cycle):
+        if self.durations is not None and self._unrecorded(cycle):
+            log.warning(
+                "%s was not recorded for %.4g s, the training cycles for %.4g s at most: that counts as an anomaly by "
+                "itself. Look for what was lost, and record it again.",
+                name,
+                cycle.pause,
+                self.durations.pause,
+            )
+        if self.durations is not None and self.durations.beyond(duration):
             log.warning(
                 "%s lasts %.4g s, the training cycles %.4g to %.4g s: that counts as an anomaly by itself.",
                 name,

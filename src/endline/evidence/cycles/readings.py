@@ -123,7 +123,7 @@ def measured(cycle: Cycle) -> Row:
         >>> measured(Cycle(("torque",), np.array([0.0, 0.5, 1.0]), np.zeros((1, 3))))["rate"]
         2.0
     """
-    about = {"steps": len(cycle.times), "duration": cycle.duration, "rate": cycle.rate}
+    about = {"steps": len(cycle.times), "duration": cycle.duration, "rate": cycle.rate, "pause": cycle.pause}
     return {"first_row": None, "rows": None, **about}
 
 

@@ -11,7 +11,7 @@ from endline.errors import EndlineError
 from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
 from endline.evidence.cycles.cycle_files import SUFFIXES
-from endline.evidence.cycles.durations import Durations
+from endline.evidence.cycles.durations import Durations, warn_of_pauses
 from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.resampling import common_rate
@@ -69,7 +69,8 @@ def prepare(
     length = steps if rate is None else common_length(training, rate)
     # The exhibits show every cycle beside its nearest normal one.
     arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})
-    durations, parts = training["duration"], training["unit"].nunique()
+    durations, pauses, parts = training["duration"], training["pause"], training["unit"].nunique()
+    warn_of_pauses(training, rate, length)
     return CyclePreparation(
         tuple(facts["signals"]),
         length,
@@ -77,7 +78,7 @@ def prepare(
         arrays,
         _format(parameters),
         offsets=tuple(facts["offsets"]),
-        durations=Durations(float(durations.min()), float(durations.max()), parts),
+        durations=Durations(float(durations.min()), float(durations.max()), parts, float(pauses.max())),
     )
 
 

@@ -108,6 +108,11 @@ class Cycle:
         """Seconds from the first step to the last."""
         return float(self.times[-1] - self.times[0])
 
+    @property
+    def pause(self) -> float:
+        """Seconds from one step to the next at most."""
+        return float(np.diff(self.times).max())
+
     def only(self, signals: tuple[str, ...]) -> "Cycle":
         """The cycle with these signals alone, in this order."""
         return Cycle(signals, self.times, self.values[[self.names.index(name) for name in signals]])
