@@ -198,9 +198,10 @@ def known(count: int) -> pd.DataFrame:
     return pd.DataFrame({"sample_id": number.astype(str), **texts}).astype(str)
 
 
-def unmeasured(count: int, seed: int = 0) -> FeatureSet:
-    """All arrays, as of scans of which all was measured."""
-    return samples(count, seed=seed).including("gap", np.zeros((count, 1, 12, 12), "f4"))
+def beside(count: int, seed: int = 0) -> FeatureSet:
+    """All arrays, as of scans of which all was measured, and of cycles as long as others."""
+    with_gaps = samples(count, seed=seed).including("gap", np.zeros((count, 1, 12, 12), "f4"))
+    return with_gaps.including("outside", np.zeros((count, 1), "f4"))
 
 
 def own(detector: Detector, features: FeatureSet) -> FeatureSet:
@@ -211,7 +212,7 @@ def own(detector: Detector, features: FeatureSet) -> FeatureSet:
 def with_optional(detector: Detector) -> dict[str, np.ndarray]:
     """The arrays of twelve samples, and those that the detector reads where there are any."""
     rng = np.random.default_rng(0)
-    shapes = {"mask": (12, 16, 16), "outside": (12, 1)}
+    shapes = {"mask": (12, 16, 16), "duration": (12, 1)}
     drawn = {name: rng.random(shapes[name]).round().astype("f4") for name in detector.optional if name in shapes}
     if "mask" in drawn:
         drawn["mask"][:, :, 8:] = 0  # half of the coarsest positions too are background
@@ -454,7 +455,7 @@ def test_a_fit_reads_batches_however_many_samples_there_are(new, monkeypatch):
     settings = {field.name for field in fields(new().config)}
     detector = brief(new, **{"batch_size": 50} if "batch_size" in settings else {})
     monkeypatch.setattr(FeatureSet, "read", watched)
-    detector.fit(unmeasured(110), seed=0, progress=Progress(), rows=known(110), **others(detector))
+    detector.fit(beside(110), seed=0, progress=Progress(), rows=known(110), **others(detector))
     assert 0 < max(sizes) <= 100
 
 
@@ -496,14 +497,15 @@ def test_fit_and_score_are_those_of_the_base(new):
     assert type(new()).score is Detector.score
 
 
-def test_arrays_that_it_does_not_read_change_nothing_and_a_gap_of_a_scan_does(new, short):
+def test_arrays_that_it_does_not_read_change_nothing_and_what_counts_for_every_detector_does(new, short):
     detector = brief(new)
-    detector.fit(unmeasured(12), seed=0, progress=Progress(), rows=known(12), **others(detector))  # it takes its own
-    batch = unmeasured(5, seed=9).read()
+    detector.fit(beside(12), seed=0, progress=Progress(), rows=known(12), **others(detector))  # it takes its own
+    batch = beside(5, seed=9).read()
     with_all = detector.score(batch).score
     assert torch.equal(with_all, scores(short.detector))
     batch["gap"][2, 0, 5, 5] = 4.0
-    assert (detector.score(batch).score > with_all).tolist() == [False, False, True, False, False]
+    batch["outside"][4, 0] = 0.5
+    assert (detector.score(batch).score > with_all).tolist() == [False, False, True, False, True]
 
 
 def test_an_array_that_is_missing_is_named(new, done):

@@ -24,6 +24,7 @@ from endline.detectors.gaps import GAP, Gaps
 from endline.detectors.progress import Progress
 from endline.detectors.randomness import seeded
 from endline.detectors.scored import Scored
+from endline.detectors.statistics import BEYOND
 from endline.errors import EndlineError
 from endline.feature_set import Batch, FeatureSet
 from endline.files import content_key
@@ -31,6 +32,8 @@ from endline.flows.memory import prepare_memory
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")
+OUTSIDE = "outside"  # the array of what else lies beyond the training
+BESIDE = (GAP, OUTSIDE)  # arrays that count in every detector's score, and that no method sees
 
 
 class Detector(ABC, Generic[ConfigT]):
@@ -92,10 +95,11 @@ class Detector(ABC, Generic[ConfigT]):
     @final
     @property
     def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Arrays that must be there, and those that are read where there are any: beside the method's own the `gap`
-        (1, h, w) of a scan, the radius in pixels of the largest spot of the part that was not measured.
+        """Arrays that must be there, and those that are read where there are any: beside the method's own `BESIDE`, the
+        `gap` (1, h, w) of a scan, the radius in pixels of the largest spot of the part that was not measured, and
+        `outside` (1,) of a cycle, how far its duration and its pauses lie beyond those of the training.
         """
-        return self.required, (*self.optional, GAP)
+        return self.required, (*self.optional, *BESIDE)
 
     @property
     def input_type(self) -> str:
@@ -212,11 +216,12 @@ class Detector(ABC, Generic[ConfigT]):
                 the sample is named.
         """
         given = self._given(batch, names)
-        gap = given.pop(GAP, None)
+        gap, outside = given.pop(GAP, None), given.pop(OUTSIDE, None)
         with self._exact(), torch.no_grad():
             scored = self._score(given)
             size = 1 + scored.score.abs()
-            score = scored.score + self._beyond(given) * size
+            beyond = self._beyond(given) + (0 if outside is None else BEYOND * outside[:, 0])
+            score = scored.score + beyond * size
             gaps = None if gap is None else self.model.get_submodule(GAP)(gap) * size[:, None, None]
             score = (score if gaps is None else score + gaps.flatten(1).amax(1)).detach().float().cpu()
         check_scores(score, names, type(self).__name__)
@@ -284,7 +289,7 @@ class Detector(ABC, Generic[ConfigT]):
         if self._built is None:
             raise EndlineError(f"{type(self).__name__} is not fitted yet: fit it before it scores.")
         shapes = self._built["shapes"]
-        if missing := sorted(shapes.keys() - batch.keys() - set(self.optional)):
+        if missing := sorted(shapes.keys() - batch.keys() - {*self.optional, OUTSIDE}):
             raise EndlineError(
                 f"The samples have no array '{missing[0]}', which {type(self).__name__} was fitted on: "
                 "extract them as the training samples were."
@@ -299,7 +304,7 @@ class Detector(ABC, Generic[ConfigT]):
     def _prepare(self, shapes: Shapes, samples: int, seed: int) -> None:
         self._built = {"shapes": {name: list(shape) for name, shape in shapes.items()}, "samples": samples}
         with seeded(seed):  # torch's layers draw their initial weights from the global generator
-            own = {name: shape for name, shape in shapes.items() if name != GAP}
+            own = {name: shape for name, shape in shapes.items() if name not in BESIDE}
             self.model = self._build(own, samples).to(self.compute.torch_device)
         prepare_memory(self.model)
 

@@ -15,7 +15,7 @@ from endline.feature_set import Batch
 
 
 class CycleDetector(Detector[ConfigT]):
-    """A detector that reads the arrays `cycle` (signals, steps) and `valid` (steps,), and `outside` (1,) where it is.
+    """A detector that reads the arrays `cycle` (signals, steps) and `valid` (steps,).
 
     Example:
         >>> from endline.detectors.cycles.pca import PCA, PCAConfig
@@ -24,17 +24,13 @@ class CycleDetector(Detector[ConfigT]):
     """
 
     required = ("cycle", "valid")
-    optional: tuple[str, ...] = ("outside",)
 
     def _beyond(self, batch: Batch) -> Tensor:
-        """Durations beyond those of training, and what signals do that never changed there: no method sees either of
-        them surely, since a cycle that is over has no steps, and what never changed says nothing of its scale.
-        """
+        """What signals do that never changed in training, which says nothing of their scale."""
         values, valid = measured(batch)
         standardise = self._standardise
         departure = torch.zeros_like(values[:, 0]) if standardise is None else standardise.departure(values)
-        beyond = masked_mean(departure, valid[:, 0])
-        return BEYOND * (beyond + batch["outside"][:, 0] if "outside" in batch else beyond)
+        return BEYOND * masked_mean(departure, valid[:, 0])
 
     @property
     def _standardise(self) -> Standardisation | None:

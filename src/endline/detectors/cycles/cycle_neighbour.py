@@ -110,7 +110,7 @@ class CycleNeighbour(WholeCycleDetector[CycleNeighbourConfig]):
     """
 
     Config = CycleNeighbourConfig
-    optional = ("outside", "duration")
+    optional = ("duration",)
     model: CycleViews
 
     def _build(self, shapes: Shapes, samples: int) -> CycleViews:

@@ -89,7 +89,7 @@ class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
     """
 
     Config = RocketNeighbourConfig
-    optional = ("outside", "duration")
+    optional = ("duration",)
     model: RandomView
 
     def _build(self, shapes: Shapes, samples: int) -> RandomView:

@@ -67,8 +67,9 @@ def prepare(
     steps, training = parameters["steps"], samples[samples["split"] == TRAIN]
     rate = None if steps is not None else common_rate(parameters["rate"], samples["rate"])
     length = steps if rate is None else common_length(training, rate)
-    # The exhibits show every cycle beside its nearest normal one.
-    arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, "cycle", "valid"})
+    # The exhibits show every cycle beside its nearest normal one; what is outside counts whatever the detector reads.
+    always = ("cycle", "valid", "outside")
+    arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, *always})
     durations, pauses, parts = training["duration"], training["pause"], training["unit"].nunique()
     warn_of_pauses(training, rate, length)
     return CyclePreparation(
