@@ -18,9 +18,9 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from endline.backbones.pyramids import PyramidSettings
 from endline.compute import CPU, Compute
+from endline.detectors.extremes import Extremes
 from endline.detectors.finite import check_arrays, check_maps, check_samples, check_scores
 from endline.detectors.fitting import History, Training, known_rows
-from endline.detectors.gaps import GAP, Gaps
 from endline.detectors.progress import Progress
 from endline.detectors.randomness import seeded
 from endline.detectors.scored import Scored
@@ -32,8 +32,8 @@ from endline.flows.memory import prepare_memory
 
 Shapes = Mapping[str, tuple[int, ...]]
 ConfigT = TypeVar("ConfigT")
-OUTSIDE = "outside"  # the array of what else lies beyond the training
-BESIDE = (GAP, OUTSIDE)  # arrays that count in every detector's score, and that no method sees
+OUTSIDE, PLACED = "outside", ("gap", "outline")  # the latter lie over the sample as maps do
+BESIDE = (*PLACED, OUTSIDE)  # arrays that count in every detector's score, and that no method sees
 
 
 class Detector(ABC, Generic[ConfigT]):
@@ -95,9 +95,11 @@ class Detector(ABC, Generic[ConfigT]):
     @final
     @property
     def reads(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Arrays that must be there, and those that are read where there are any: beside the method's own `BESIDE`, the
-        `gap` (1, h, w) of a scan, the radius in pixels of the largest spot of the part that was not measured, and
-        `outside` (1,) of a cycle, how far its duration and its pauses lie beyond those of the training.
+        """Arrays that must be there, and those that are read where there are any: beside the method's own `BESIDE`.
+
+        These are of a scan `gap` (1, h, w), the radius in pixels of the largest spot of the part that was not measured,
+        and `outline` (2, h, w), by how many pixels a place lies inside of the part, and outside; of a cycle `outside`
+        (1,), how far its duration and its pauses lie beyond those of the training.
         """
         return self.required, (*self.optional, *BESIDE)
 
@@ -197,8 +199,8 @@ class Detector(ABC, Generic[ConfigT]):
         own = read.only(self.required, self.optional)
         with self._exact():
             losses = self._learn(Training(own, table, seed, progress, others, self.compute))
-            if GAP in read:
-                self._add_gaps(read.shapes).fit(read)
+            for name, extremes in self._add_extremes(read.shapes).items():
+                extremes.fit(read, name)
         self.model.eval()
         return History(losses, time.perf_counter() - start)
 
@@ -216,14 +218,15 @@ class Detector(ABC, Generic[ConfigT]):
                 the sample is named.
         """
         given = self._given(batch, names)
-        gap, outside = given.pop(GAP, None), given.pop(OUTSIDE, None)
+        placed = {name: given.pop(name) for name in PLACED if name in given}
+        outside = given.pop(OUTSIDE, None)
         with self._exact(), torch.no_grad():
             scored = self._score(given)
             size = 1 + scored.score.abs()
             beyond = self._beyond(given) + (0 if outside is None else BEYOND * outside[:, 0])
             score = scored.score + beyond * size
-            gaps = None if gap is None else self.model.get_submodule(GAP)(gap) * size[:, None, None]
-            score = (score if gaps is None else score + gaps.flatten(1).amax(1)).detach().float().cpu()
+            unusual = [self.model.get_submodule(name)(x) * size[:, None, None] for name, x in placed.items()]
+            score = sum((each.flatten(1).amax(1) for each in unusual), score).detach().float().cpu()
         check_scores(score, names, type(self).__name__)
 
         def drawn() -> Tensor | None:
@@ -231,8 +234,8 @@ class Detector(ABC, Generic[ConfigT]):
                 maps = scored.map
             if maps is None:
                 return None
-            if gaps is not None:
-                maps = maps + adaptive_max_pool2d(gaps[:, None], maps.shape[-2:])[:, 0]
+            for each in unusual:
+                maps = maps + adaptive_max_pool2d(each[:, None], maps.shape[-2:])[:, 0]
             maps = maps.detach().float().cpu()
             check_maps(maps, names, type(self).__name__)
             return maps
@@ -266,16 +269,17 @@ class Detector(ABC, Generic[ConfigT]):
         """Fill the model from a saved folder; how it was built is said by the arguments."""
         self.pyramid = pyramid
         self._prepare(shapes, samples, seed=0)
-        if GAP in shapes:
-            self._add_gaps(shapes)
+        self._add_extremes(shapes)
         self.model.load_state_dict(load_file(folder / "weights.safetensors"))
         self.model.eval()
 
-    def _add_gaps(self, shapes: Shapes) -> Gaps:
-        """Beside what the method fills itself."""
-        gaps = Gaps(*shapes[GAP][-2:]).to(self.compute.torch_device)
-        self.model.add_module(GAP, gaps)
-        return gaps
+    def _add_extremes(self, shapes: Shapes) -> dict[str, Extremes]:
+        """What is usual of the arrays that no method sees, by name, beside what the method fills itself."""
+        channels_first = {name: shapes[name] for name in PLACED if name in shapes}
+        added = {name: Extremes(*shape).to(self.compute.torch_device) for name, shape in channels_first.items()}
+        for name, extremes in added.items():
+            self.model.add_module(name, extremes)
+        return added
 
     def _about(self) -> dict[str, Any]:
         pyramid = None if self.pyramid is None else asdict(self.pyramid)

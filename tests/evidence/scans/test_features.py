@@ -53,10 +53,10 @@ CUT = "foam/test/cut/rgb/000.png"
 @pytest.mark.parametrize(
     ("modality", "shapes"),
     [
-        ("auto", {"scale_0": (384, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48)}),
-        ("3d", {"scale_0": (64, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48)}),
+        ("auto", {"scale_0": (384, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
+        ("3d", {"scale_0": (64, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
         ("rgb", {"scale_0": (320, 4, 4)}),
-        ("depth_image", {"scale_0": (320, 4, 4), "mask": (1, 24, 24), "gap": (1, 48, 48)}),
+        ("depth_image", {"scale_0": (320, 4, 4), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
     ],
 )
 def test_the_maps_of_a_modality_are_the_same_in_a_run_and_of_a_new_part(raw, found, prepared, arrays, modality, shapes):
@@ -199,6 +199,6 @@ def test_the_modality_follows_the_detector_as_far_as_the_files_go(caplog):
     assert "The detector reads the modality fpfh, not fpfh_colour, of these data." in caplog.text
     assert chosen_modality("auto", Arrays(("scale",), modality="rgb"), photographs=False, scans=True) == "depth_image"
     assert chosen_modality("auto", colour, photographs=True, scans=False) == "rgb"
-    assert depth_arrays("rgb", Arrays(("depth",), ("mask",))) == ("depth", "gap")
+    assert depth_arrays("rgb", Arrays(("depth",), ("mask",))) == ("depth", "gap", "outline")
     with pytest.raises(EndlineError, match="The detector reads 'depth' of scans, and the folder holds none"):
         chosen_modality("auto", Arrays(("depth",)), photographs=True, scans=False)

@@ -11,7 +11,8 @@ from endline.evidence.scans.preparing import (
     drawn,
     filled,
     foreground,
-    gaps,
+    gap,
+    outline,
     relief_of,
     resized,
     unshuffled,
@@ -190,8 +191,19 @@ def test_a_deep_hole_is_a_gap_and_what_lies_beside_the_part_is_none():
     whole, holed = (
         Scan(synthesise("foam", kind, np.random.default_rng(3), 256, strength=2.5).depth) for kind in ("good", "hole")
     )
-    before, after = (gaps(scan, relief_of(scan, PartSettings())) for scan in (whole, holed))
+    before, after = (gap(each, relief_of(each, PartSettings())) for each in (whole, holed))
     assert after.max() > before.max() + 1
     mask = relief_of(holed, PartSettings()).mask
     edge = Scan(np.where(mask, holed.depth, np.nan).astype("f4"))  # nothing is measured of the support
-    np.testing.assert_array_equal(gaps(edge, relief_of(holed, PartSettings())) > 0, after > 0)
+    np.testing.assert_array_equal(gap(edge, relief_of(holed, PartSettings())) > 0, after > 0)
+
+
+def test_the_outline_shrinks_where_a_piece_is_broken_off_and_not_where_nothing_was_measured():
+    whole = scan(block(table()))
+    broken, holed = Scan(whole.depth.copy()), Scan(whole.depth.copy())
+    broken.depth[20:44, 48:56] = table()[20:44, 48:56]
+    holed.depth[30:34, 38:42] = np.nan
+    one, other, third = (outline(each, relief_of(each, PartSettings())) for each in (whole, broken, holed))
+    assert (one - other)[0].max() == 9  # where the piece began, eight pixels inside, is one outside now
+    assert (other - one)[1].max() == 9
+    np.testing.assert_array_equal(one, third)

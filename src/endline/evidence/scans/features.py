@@ -43,7 +43,7 @@ FACTS = ("height", "width", "colours", "quantisation", "scan_height", "scan_widt
 READING = 1  # raised when a file is read as other values than before, so that what was stored of it is made again
 DTYPES = {
     # Half precision rounds.
-    **dict.fromkeys(("unshuffled", "depth", "gap", "fpfh", "colour", CONTROL, SUMMARY), "float32"),
+    **dict.fromkeys(("unshuffled", "depth", "gap", "outline", "fpfh", "colour", CONTROL, SUMMARY), "float32"),
     **dict.fromkeys(("mask", "depth_mask"), "bool"),
 }
 Made = dict[str, NDArray[Any]]
@@ -57,14 +57,14 @@ class ScanPreparation(Preparation):
     channels, `both` these joined to the backbone's maps, which are brought to the same 24 x 24 positions;
     `depth_image` the backbone's maps of the depth drawn as a grey image; `fpfh` fast point feature histograms, and
     `fpfh_colour` these with the mean colour. `mask` is the foreground, grown by a square of 8 pixels, `depth` and
-    `depth_mask` the part at 192 x 192, and `gap` what of it was not measured. The array `control` holds sizes and facts
-    of the files, `summary` a few numbers that any look at the evidence gives.
+    `depth_mask` the part at 192 x 192, `gap` what of it was not measured, and `outline` where it ends. The array
+    `control` holds sizes and facts of the files, `summary` a few numbers that any look at the evidence gives.
 
     Attributes:
         modality: one of `MODALITIES`.
         size: height and width that a photograph, and a depth that is drawn, are resized to.
         arrays: which arrays are made of an image.
-        depths: which arrays are made of a scan beside `scale`: of `mask`, `depth`, `depth_mask`, `gap`.
+        depths: which arrays are made of a scan beside `scale`: of `DEPTH_ARRAYS`.
         reading: how scan files are read.
         part: how a part is set off from its support.
         limits: mm, the nearest and farthest relative depth, by which a depth is drawn as grey.

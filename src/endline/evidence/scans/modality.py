@@ -11,7 +11,8 @@ OF_PHOTOGRAPHS = ("rgb", "both", "fpfh_colour")
 OF_SCANS = ("3d", "both", "depth_image", "fpfh", "fpfh_colour")
 OF_IMAGES = ("rgb", "depth_image")  # an image passes through the backbone as a whole: it has views, and is an array
 OF_ONE = {"both": "3d", "fpfh_colour": "fpfh", "rgb": "depth_image"}  # without photographs
-DEPTH_ARRAYS = ("mask", "depth", "depth_mask", "gap")
+BESIDE = ("gap", "outline")  # which count whatever a detector reads of a scan
+DEPTH_ARRAYS = ("mask", "depth", "depth_mask", *BESIDE)
 log = logging.getLogger(__name__)
 
 
@@ -97,14 +98,14 @@ def depth_arrays(modality: str, wanted: Arrays) -> tuple[str, ...]:
     """Which of `DEPTH_ARRAYS` are made: what is required, and beside a modality that reads scans what is optional.
 
     A detector of photographs alone gets no foreground mask, which only a scan tells (Rudolph 2024, table 6.5). Where
-    scans are read, the report compares the depth with that of normal parts, and every detector what was not measured.
+    scans are read, the report compares the depth with that of normal parts, and every detector gaps and outline.
 
     Example:
         >>> depth_arrays("rgb", Arrays(("scale",), ("mask",))), depth_arrays("both", Arrays(("scale",), ("mask",)))
-        ((), ('mask', 'depth', 'depth_mask', 'gap'))
+        ((), ('mask', 'depth', 'depth_mask', 'gap', 'outline'))
     """
     needed = {name for name in DEPTH_ARRAYS if name in wanted.required}
     if needed or modality in OF_SCANS:
-        needed.add("gap")
+        needed.update(BESIDE)
     beside: Collection[str] = (*wanted.optional, "depth", "depth_mask") if modality in OF_SCANS else ()
     return tuple(name for name in DEPTH_ARRAYS if name in needed or name in beside)

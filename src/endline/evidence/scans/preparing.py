@@ -16,7 +16,7 @@ from endline.evidence.scans.support import WAYS, find_support
 
 SIZE = 192  # pixels of a side of what detectors read
 FACTOR = 8  # pixels of a side that one position of a map holds
-GAPS = 48  # cells of a side by which it is told what was not measured
+CELLS = 48  # rows and columns of gaps and outlines
 LEAST_MEASURED, LEAST_PART = 0.01, 0.001  # share of the pixels
 
 
@@ -198,7 +198,7 @@ def coarse_mask(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return coarse
 
 
-def gaps(scan: Scan, relief: Relief, cells: int = GAPS) -> NDArray[np.float32]:
+def gap(scan: Scan, relief: Relief, cells: int = CELLS) -> NDArray[np.float32]:
     """Radius in pixels of the largest spot inside the part's outline that was not measured, around each of its pixels.
 
     What was filled from its neighbours counts as not measured.
@@ -209,17 +209,58 @@ def gaps(scan: Scan, relief: Relief, cells: int = GAPS) -> NDArray[np.float32]:
         cells: rows and columns of the answer.
 
     Returns:
-        (cells, cells), the largest radius in each; 0 where all was measured.
+        (1, cells, cells), the largest radius in each; 0 where all was measured.
 
     Example:
         >>> depth = np.full((40, 40), 570, "f4")
         >>> depth[8:13, 8:13] = np.nan
-        >>> gaps(Scan(depth), Relief(depth, np.isfinite(depth), "none", (), 0.0), cells=2).tolist()
-        [[3.0, 0.0], [0.0, 0.0]]
+        >>> gap(Scan(depth), Relief(depth, np.isfinite(depth), "none", (), 0.0), cells=2).tolist()
+        [[[3.0, 0.0], [0.0, 0.0]]]
     """
-    missing = binary_fill_holes(relief.mask) & ~np.isfinite(scan.depth)
-    radius = distance_transform_edt(np.pad(missing, 1))[1:-1, 1:-1].astype(np.float32)
-    most: NDArray[np.float32] = adaptive_max_pool2d(torch.from_numpy(radius)[None], (cells, cells))[0].numpy()
+    return _largest(_distance(_missing(scan, relief))[None], cells)
+
+
+def outline(scan: Scan, relief: Relief, cells: int = CELLS) -> NDArray[np.float32]:
+    """By how many pixels each place lies inside of the part's outline, and outside of it.
+
+    What was not measured inside counts as the part, a hole through which its support was measured does not; beyond the
+    edge of the scan nothing is.
+
+    Args:
+        scan: as it was read.
+        relief: of its part.
+        cells: rows and columns of the answer.
+
+    Returns:
+        (2, cells, cells), the largest distance from the outline in each: inside, negative outside; and the reverse.
+
+    Example:
+        >>> mask = np.zeros((8, 8), bool)
+        >>> mask[2:6, 2:6] = True
+        >>> depth = np.where(mask, 570, 600).astype("f4")
+        >>> outline(Scan(depth), Relief(depth, mask, "corners", (), 30.0), cells=2)[0].tolist()
+        [[2.0, 2.0], [2.0, 2.0]]
+    """
+    part = relief.mask | _missing(scan, relief)
+    inside = _distance(part) - _distance(~part)
+    return _largest(np.stack([inside, -inside]), cells)
+
+
+def _missing(scan: Scan, relief: Relief) -> NDArray[np.bool_]:
+    """What lies inside of the part's outline and was not measured."""
+    inside: NDArray[np.bool_] = binary_fill_holes(relief.mask) & ~np.isfinite(scan.depth)
+    return inside
+
+
+def _distance(shape: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Pixels from each pixel of a shape to the next one that is not, or to the edge; 0 where it is not."""
+    distance: NDArray[np.float32] = distance_transform_edt(np.pad(shape, 1))[1:-1, 1:-1].astype(np.float32)
+    return distance
+
+
+def _largest(values: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
+    """Values (n, height, width) as (n, cells, cells), the largest of each cell."""
+    most: NDArray[np.float32] = adaptive_max_pool2d(torch.from_numpy(values), (cells, cells)).numpy()
     return most
 
 

@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from endline.evidence.scans.preparing import FACTOR, SIZE, Relief, coarse_mask, dilated, gaps, resized, unshuffled
+from endline.evidence.scans.preparing import (
+    FACTOR,
+    SIZE,
+    Relief,
+    coarse_mask,
+    dilated,
+    gap,
+    outline,
+    resized,
+    unshuffled,
+)
 from endline.evidence.scans.scan import Scan
 
 JOINED = SIZE // FACTOR  # rows and columns of maps in which a position holds a square of pixels of depth
@@ -21,14 +31,16 @@ _OF_DEPTH: Mapping[str, Callable[[Small], NDArray[Any]]] = {
     "depth": lambda small: small[0][None],
     "depth_mask": lambda small: small[1][None],
 }
-SCAN_PARTS = (*_OF_DEPTH, "gap", "fpfh")
+_OF_SCAN: Mapping[str, Callable[[Scan, Relief], NDArray[Any]]] = {"gap": gap, "outline": outline}
+SCAN_PARTS = (*_OF_DEPTH, *_OF_SCAN, "fpfh")
 
 
 def scan_parts(scans: Sequence[tuple[Scan, Relief]], wanted: Collection[str]) -> dict[str, NDArray[Any]]:
     """The asked ones of `SCAN_PARTS` of scans, (scans, ...) each.
 
     `unshuffled` is (64, 24, 24), squares of 8 x 8 pixels of depth as channels; `mask` (1, 24, 24) the foreground, grown
-    by such a square; `depth` and `depth_mask` (1, 192, 192); `gap` (1, 48, 48), see `gaps`; `fpfh` (33, 28, 28).
+    by such a square; `depth` and `depth_mask` (1, 192, 192); `gap` (1, 48, 48) and
+    `outline` (2, 48, 48), see `preparing`; `fpfh` (33, 28, 28).
 
     Args:
         scans: each with the relief of its part.
@@ -45,8 +57,9 @@ def scan_parts(scans: Sequence[tuple[Scan, Relief]], wanted: Collection[str]) ->
         return {}
     small = [resized(relief, (SIZE, SIZE)) for _, relief in scans]
     made = {name: np.stack([make(each) for each in small]) for name, make in _OF_DEPTH.items() if name in wanted}
-    if "gap" in wanted:
-        made["gap"] = np.stack([gaps(scan, relief)[None] for scan, relief in scans])
+    for name, make_of_scan in _OF_SCAN.items():
+        if name in wanted:
+            made[name] = np.stack([make_of_scan(*each) for each in scans])
     if "fpfh" in wanted:
         from endline.evidence.scans.fpfh import fpfh_map  # only detectors of histograms need them
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from endline.detectors.gaps import GAP, Gaps
+from endline.detectors.extremes import Extremes
 from endline.detectors.maps.patchcore import Patchcore, PatchcoreConfig
 from endline.detectors.pooled.gaussian import Gaussian, GaussianConfig
 from endline.detectors.progress import Progress
@@ -19,7 +19,7 @@ def parts(count: int, seed: int = 0) -> FeatureSet:
     gap = (rng.random((count, 1, 12, 12)) < 0.05).astype("f4")
     gap[np.arange(count), 0, rng.integers(3, 8, count), 0] = rng.uniform(4, 6, count)
     maps = rng.standard_normal((count, 3, 6, 6)).astype("f4")
-    return FeatureSet({"scale_0": maps, GAP: gap}, key=f"gaps {count} {seed}")
+    return FeatureSet({"scale_0": maps, "gap": gap}, key=f"gaps {count} {seed}")
 
 
 def fitted(make=lambda: Gaussian(GaussianConfig())):
@@ -32,7 +32,7 @@ def fitted(make=lambda: Gaussian(GaussianConfig())):
 def test_a_gap_where_good_parts_have_none_raises_the_score_and_the_map(make):
     detector, new = fitted(make), parts(8, 1).read()
     hole = {name: array.clone() for name, array in new.items()}
-    hole[GAP][0, 0, 6, 8] = 5.0
+    hole["gap"][0, 0, 6, 8] = 5.0
     before, after = detector.score(new), detector.score(hole)
     assert after.score[0] > before.score.max() + 1
     torch.testing.assert_close(after.score[1:], before.score[1:], rtol=0, atol=0)
@@ -56,7 +56,7 @@ def test_the_method_itself_never_sees_the_gaps():
 
 def test_gaps_are_saved_and_a_sample_without_them_is_refused(tmp_path):
     detector, new = fitted(), parts(8, 1).read()
-    new[GAP][0, 0, 6, 8] = 5.0
+    new["gap"][0, 0, 6, 8] = 5.0
     detector.save(tmp_path)
     torch.testing.assert_close(load_detector(tmp_path).score(new).score, detector.score(new).score)
     with pytest.raises(EndlineError, match="no array 'gap'"):
@@ -68,8 +68,8 @@ def test_parts_at_any_angle_allow_each_other_their_gaps():
     rng = np.random.default_rng(0)
     normal = np.zeros((20, 1, 12, 12), "f4")
     normal[np.arange(20), 0, *rng.integers(0, 12, (2, 20))] = 4.0
-    gaps = Gaps(12, 12)
-    gaps.fit(FeatureSet({GAP: normal}))
+    gaps = Extremes(1, 12, 12)
+    gaps.fit(FeatureSet({"gap": normal}), "gap")
     new = torch.zeros(2, 1, 12, 12)
     new[0, 0, 5, 5], new[1, 0, 5, 5] = 5.0, 12.0
     assert gaps(new).flatten(1).amax(1).gt(0).tolist() == [False, True]
