@@ -241,8 +241,9 @@ def outline(scan: Scan, relief: Relief, cells: int = CELLS) -> NDArray[np.float3
         >>> outline(Scan(depth), Relief(depth, mask, "corners", (), 30.0), cells=2)[0].tolist()
         [[2.0, 2.0], [2.0, 2.0]]
     """
-    part = relief.mask | _missing(scan, relief)
-    inside = _distance(part) - _distance(~part)
+    step = max(1, min(relief.mask.shape) // SIZE)  # of a large scan every so many pixels tell as much
+    part = (relief.mask | _missing(scan, relief))[::step, ::step]
+    inside = step * (_distance(part) - _distance(~part))
     return _largest(np.stack([inside, -inside]), cells)
 
 
