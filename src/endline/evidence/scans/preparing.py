@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import binary_fill_holes, distance_transform_edt
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d, interpolate, max_pool2d, pixel_unshuffle
 
@@ -249,12 +248,16 @@ def outline(scan: Scan, relief: Relief, cells: int = CELLS) -> NDArray[np.float3
 
 def _missing(scan: Scan, relief: Relief) -> NDArray[np.bool_]:
     """What lies inside of the part's outline and was not measured."""
+    from scipy.ndimage import binary_fill_holes  # its import takes longer than a verdict
+
     inside: NDArray[np.bool_] = binary_fill_holes(relief.mask) & ~np.isfinite(scan.depth)
     return inside
 
 
 def _distance(shape: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Pixels from each pixel of a shape to the next one that is not, or to the edge; 0 where it is not."""
+    from scipy.ndimage import distance_transform_edt
+
     distance: NDArray[np.float32] = distance_transform_edt(np.pad(shape, 1))[1:-1, 1:-1].astype(np.float32)
     return distance
 
