@@ -44,7 +44,7 @@ def fitted_and_scored(blank: Trial, split: StationSplit, seed: int, store: Path)
         watch.read()
     detector.fit(train, seed=seed, progress=Progress(), rows=split.rows(TRAIN), pyramid=preparation.pyramid)
     fit_seconds = watch.read()
-    tested = split.features(preparation, split.rows(TEST), store).only(detector.required, detector.optional)
+    tested = split.features(preparation, split.rows(TEST), store).only(*detector.reads)
     if not reads_files:
         watch.read()
     scores = [float(score) for batch in tested.batches(BATCH) for score in detector.score(batch).score]

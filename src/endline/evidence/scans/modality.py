@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 
+from endline.detectors.base import PLACED
 from endline.errors import EndlineError
 from endline.evidence.station import Arrays
 
@@ -11,8 +12,7 @@ OF_PHOTOGRAPHS = ("rgb", "both", "fpfh_colour")
 OF_SCANS = ("3d", "both", "depth_image", "fpfh", "fpfh_colour")
 OF_IMAGES = ("rgb", "depth_image")  # an image passes through the backbone as a whole: it has views, and is an array
 OF_ONE = {"both": "3d", "fpfh_colour": "fpfh", "rgb": "depth_image"}  # without photographs
-BESIDE = ("gap", "outline")  # which count whatever a detector reads of a scan
-DEPTH_ARRAYS = ("mask", "depth", "depth_mask", *BESIDE)
+DEPTH_ARRAYS = ("mask", "depth", "depth_mask", *PLACED)
 log = logging.getLogger(__name__)
 
 
@@ -106,6 +106,6 @@ def depth_arrays(modality: str, wanted: Arrays) -> tuple[str, ...]:
     """
     needed = {name for name in DEPTH_ARRAYS if name in wanted.required}
     if needed or modality in OF_SCANS:
-        needed.update(BESIDE)
+        needed.update(PLACED)
     beside: Collection[str] = (*wanted.optional, "depth", "depth_mask") if modality in OF_SCANS else ()
     return tuple(name for name in DEPTH_ARRAYS if name in needed or name in beside)
