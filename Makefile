@@ -24,8 +24,8 @@ mirror_audio: install  ## run the main job: mirror motors, from recordings (simu
 	@$(BIN)/kedro run --pipeline=mirror_audio
 
 lint: install
-	@$(BIN)/ruff format --check src tests benchmarks
-	@$(BIN)/ruff check src tests benchmarks
+	@$(BIN)/ruff format --check conftest.py src tests benchmarks
+	@$(BIN)/ruff check conftest.py src tests benchmarks
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
