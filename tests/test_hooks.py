@@ -1,7 +1,9 @@
 """A run says that it goes on, from its start to its end, and keeps to itself what is its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
@@ -10,7 +12,9 @@ from mlflow.utils.validation import _validate_metric
 from endline.detectors.progress import Progress
 from endline.errors import EndlineError
 from endline.files import locked, write_whole
-from endline.hooks import DETECTORS, Housekeeping, _numbers
+from endline.hooks.housekeeping import Housekeeping
+from endline.hooks.runs import DETECTORS
+from endline.hooks.tracking import _numbers
 from endline.owner import Owner
 from endline.versions import RUNS_LOCK
 
@@ -79,6 +83,30 @@ def test_a_misspelt_detector_is_refused_before_anything_is_read(
         hooks.before_pipeline_run({}, pipeline, catalog)
     assert is_alone(tmp_path)
     hooks.before_pipeline_run({}, PIPELINE, catalog)  # a pipeline that fits nothing asks for no detector
+    hooks.on_pipeline_error()
+
+
+@pytest.mark.parametrize("asks", [lambda table: table["pause"], lambda table: table[["score", "pause"]]])
+def test_a_column_that_an_earlier_version_did_not_make_is_said_with_the_remedy(
+    asks: Callable[[pd.DataFrame], object], tmp_path: Path
+) -> None:
+    entry = {
+        "type": "endline.datasets.atomic.AtomicDataset",
+        "versioned": True,
+        "dataset": {"type": "pandas.ParquetDataset"},
+        "filepath": str(tmp_path / "scores"),
+    }
+    catalog = DataCatalog.from_config({"scores": entry}, save_version="2")
+    DataCatalog.from_config({"scores": entry}, save_version="1").save("scores", pd.DataFrame({"score": [1.0]}))
+    hooks, reading = Housekeeping(), node(asks, "scores", "summary", name="summarise")
+    hooks._project = tmp_path
+    hooks.before_pipeline_run({}, Pipeline([reading]), catalog)
+    inputs = {"scores": catalog.load("scores")}
+    with pytest.raises(KeyError) as error:
+        asks(inputs["scores"])
+    with pytest.raises(EndlineError, match=r"summarise found no column .*pause.* in scores of 1: .*--from-nodes"):
+        hooks.on_node_error(error.value, reading, catalog, inputs)
+    hooks.on_node_error(KeyError("score"), reading, catalog, inputs)  # it is there: the fault is another one
     hooks.on_pipeline_error()
 
 

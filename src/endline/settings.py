@@ -5,8 +5,10 @@ from pathlib import Path
 from kedro.config import OmegaConfigLoader
 from kedro.utils import find_kedro_project
 
-from endline.hooks import Housekeeping, Options, Tracking
-from endline.registering import Registering
+from endline.hooks.housekeeping import Housekeeping
+from endline.hooks.options import Options
+from endline.hooks.registering import Registering
+from endline.hooks.tracking import Tracking
 from endline.versions import RunVersion
 
 

@@ -11,7 +11,7 @@ from kedro.pipeline import Pipeline
 
 from endline.errors import EndlineError
 from endline.evidence.station import station_names
-from endline.hooks import run_settings
+from endline.hooks.runs import run_settings
 from endline.versions import versioned_folders
 
 log = logging.getLogger(__name__)
