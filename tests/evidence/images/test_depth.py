@@ -17,7 +17,14 @@ from endline.evidence.images.surface_image import prepare
 from endline.evidence.station import Arrays
 
 PARAMETERS = {"height": 128, "width": 192, "backbone": "efficientnet_lite0", "weights": None, "input_type": "auto"}
-PARAMETERS |= {"views": 1, "bits": "auto", "max_megapixels": 100, "light": "auto", "alignment": "as_is"}
+PARAMETERS |= {
+    "views": 1,
+    "bits": "auto",
+    "max_megapixels": 100,
+    "light": "auto",
+    "alignment": "as_is",
+    "shape": "stretched",
+}
 IMAGES = Arrays(required=("image",))
 
 

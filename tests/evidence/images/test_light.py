@@ -61,7 +61,7 @@ def test_another_light_is_refused():
 def test_the_light_is_that_of_the_detector_where_none_is_named(exposures, given, light):
     samples, folder = exposures
     parameters = {"bits": "auto", "max_megapixels": 100, "height": 64, "width": 64, "light": given, "views": 1}
-    parameters["alignment"] = "as_is"
+    parameters |= {"alignment": "as_is", "shape": "stretched"}
     parameters |= {"backbone": "efficientnet_lite0", "weights": None, "input_type": "auto"}
     wanted = Arrays(("scale",), input_type="single", light="standardised")
     assert prepare(samples, folder, {}, parameters, wanted).light == light

@@ -1,6 +1,7 @@
 """The arrays of parts, by modality, in a run and of one new part."""
 
 import json
+import logging
 import sys
 from dataclasses import replace
 from types import ModuleType
@@ -175,6 +176,16 @@ def test_a_new_scan_that_does_not_go_with_the_training_scans_is_reported(tmp_pat
         prepared().inspect(scan)
     assert said in str(problem.value)
     assert "new." in str(problem.value)
+
+
+@pytest.mark.parametrize("modality", ["both", "3d", "rgb"])
+def test_a_new_part_of_another_shape_is_named(tmp_path, parts, prepared, modality, caplog):
+    photograph = parts.save_photograph(tmp_path / "rgb/new.png", parts.photograph(1)[:32])
+    parts.save_scan(tmp_path / "xyz/new.tiff", parts.xyz(parts.depth(1))[:32])
+    preparation = prepared(modality=modality)
+    with caplog.at_level(logging.WARNING, "endline"):
+        preparation.inspect(photograph)
+    assert "new.png is 32 x 64 pixels; those that train are 1.00 times as high as wide" in caplog.text
 
 
 def test_a_scan_that_was_changed_after_the_index_is_reported(raw, found, prepared, arrays, tmp_path, parts):

@@ -25,6 +25,7 @@ from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.index import index_image
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
+from endline.evidence.images.shape import warn_of_shapes
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key
@@ -54,6 +55,7 @@ class ImagePreparation(Preparation):
         light: `as_is`, or `standardised`: every photograph is brought to one brightness and contrast, see
             `standardised`, for features alone; control and summary are of the photograph as it is.
         alignment: the pose that every part is brought to; None: photographs are taken as they are.
+        ratio: height by width of the training photographs, where they have one shape; None: it is not looked at.
 
     Raises:
         EndlineError: for another light.
@@ -71,6 +73,7 @@ class ImagePreparation(Preparation):
     megapixels: float = MEGAPIXELS
     light: str = "as_is"
     alignment: Alignment | None = None
+    ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.light not in LIGHTS:
@@ -134,6 +137,7 @@ class ImagePreparation(Preparation):
         """
         rows = index_image(path, self.megapixels)
         warn_of_depths(rows, self.bits)
+        warn_of_shapes(rows, self.ratio)
         parts = self._parts("", compute)
         made = parts.make(self.lit(self.images([path])), parts.keys)
         return rows, FeatureSet(

@@ -1,5 +1,6 @@
 """The station `surface_image`: photographs of surfaces and parts."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from endline.backbones.pyramids import INPUT_TYPES
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.images.alignment import fitted_alignment
 from endline.evidence.images.decoding import SUFFIXES, checked_megapixels
@@ -15,9 +17,12 @@ from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_dep
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group
+from endline.evidence.images.shape import fitted_size, warn_of_shapes
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
+
+log = logging.getLogger(__name__)
 
 
 def index(folder: Path, request: IndexRequest) -> Index:
@@ -34,16 +39,25 @@ def index(folder: Path, request: IndexRequest) -> Index:
 def prepare(
     samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
 ) -> ImagePreparation:
-    """How photographs become arrays; fitted on the training ones are the scale of those of more than 8 bits, and the
-    pose of the parts.
+    """How photographs become arrays; fitted on the training ones are the scale of those of more than 8 bits, the
+    pose of the parts, and the shape of the photographs.
     """
     bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
     warn_of_depths(samples, bits)
     arrays = wanted_arrays(parameters, wanted)
+    height, width = given = (parameters["height"], parameters["width"])
     megapixels = checked_megapixels(parameters["max_megapixels"])
     light = wanted.light if parameters["light"] == "auto" else parameters["light"]
-    made = ImagePreparation(parameters["height"], parameters["width"], arrays, bits, megapixels, light)
-    return replace(made, alignment=fitted_alignment(samples, folder, parameters["alignment"], made.scale, megapixels))
+    made = ImagePreparation(height, width, arrays, bits, megapixels, light)
+    alignment = fitted_alignment(samples, folder, parameters["alignment"], made.scale, megapixels)
+    if alignment is not None:  # what is shown of an aligned part is as high as wide
+        return replace(made, alignment=alignment)
+    size = fitted_size(samples, given, parameters["shape"], INPUT_TYPES[arrays.pyramid.input_type].multiple)
+    if size.sides != given:
+        told = "The photographs are %.2f times as high as wide, and brought to %d x %d pixels, not %d x %d (shape)."
+        log.info(told, size.ratio, *size.sides, *given)
+    warn_of_shapes(samples, size.ratio)
+    return replace(made, height=size.height, width=size.width, ratio=size.ratio)
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from endline.errors import FileRejected
 from endline.evidence.images.decoding import MEGAPIXELS, file_facts
@@ -62,6 +63,17 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
         "farthest": float(farthest),
         "depth_digest": file_digest(path),
     }
+
+
+def shapes(samples: pd.DataFrame) -> pd.DataFrame:
+    """Columns `path`, `split`, `height` and `width` of parts: of the scan, where there is one, else the photograph.
+
+    Args:
+        samples: a sample table; that of a new part may have no `split`.
+    """
+    of = "scan_" if "scan_height" in samples and samples["scan_height"].notna().all() else ""
+    table = samples.reindex(columns=["path", "split", f"{of}height", f"{of}width"])
+    return table.set_axis(["path", "split", "height", "width"], axis=1)
 
 
 def check_shapes(columns: Columns) -> None:

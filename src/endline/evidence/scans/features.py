@@ -25,8 +25,16 @@ from endline.evidence.images.decoding import MEGAPIXELS
 from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.features import LIGHTS, standardised, summary
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
+from endline.evidence.images.shape import warn_of_shapes
 from endline.evidence.rejected import one_file
-from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
+from endline.evidence.scans.columns import (
+    Columns,
+    check_direction,
+    check_shapes,
+    photograph_columns,
+    scan_columns,
+    shapes,
+)
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
 from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
@@ -70,6 +78,7 @@ class ScanPreparation(Preparation):
         limits: mm, the nearest and farthest relative depth, by which a depth is drawn as grey.
         before: mm by which the part of a training scan lies before its support, see `check_direction`.
         bits, megapixels, light: of photographs, as of the station of photographs.
+        ratio: height by width of the training parts, where they have one shape; None: it is not looked at.
 
     Raises:
         EndlineError: for another modality or light.
@@ -91,6 +100,7 @@ class ScanPreparation(Preparation):
     bits: int | None = None
     megapixels: float = MEGAPIXELS
     light: str = "as_is"
+    ratio: float | None = None
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -185,6 +195,7 @@ class ScanPreparation(Preparation):
         files = {"path": shown or seen, "depth_path": seen}
         rows = sample_table([{"sample_id": path.name, "group": "", "peak": None, **files, **columns}])
         warn_of_depths(rows, self.bits)
+        warn_of_shapes(shapes(rows), self.ratio)
         parts = self._parts("", compute)
         joined = self._joined(parts)
         wanted = {part for each in joined.values() for part in each} - {CONTROL}

@@ -13,6 +13,8 @@ from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_dep
 from endline.evidence.images.layouts import chosen_group
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import read_indexed_image
+from endline.evidence.images.shape import usual_ratio, warn_of_shapes
+from endline.evidence.scans.columns import shapes
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.index import index_scans, part_settings
 from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
@@ -50,6 +52,8 @@ def prepare(
             "limits": (nearest - beyond, farthest + beyond),
             "before": float(training["before"].median()),
         }
+    ratio = usual_ratio(shapes(samples))
+    warn_of_shapes(shapes(samples), ratio)
     return ScanPreparation(
         modality=modality,
         size=parameters["size"],
@@ -60,6 +64,7 @@ def prepare(
         bits=bits,
         megapixels=checked_megapixels(parameters["max_megapixels"]),
         light=wanted.light if parameters["light"] == "auto" else parameters["light"],
+        ratio=ratio,
         **usual,
     )
 
