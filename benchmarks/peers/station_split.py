@@ -26,6 +26,7 @@ SETS: Mapping[str, tuple[str, dict[str, Any]]] = {
     "force_torque_lp1": ("force_torque", {"group": "lp1"}),
     "dobot_cubes": ("dobot_cubes", {}),
     "unscrewing": ("unscrewing", {}),
+    "kolektor": ("kolektor", {}),
     "mtd_tiles": ("mtd_tiles", {}),
 }
 SEEDS: Mapping[str, tuple[int, ...]] = {"mtd_tiles": (0,)}  # of the others 0, 1, 2

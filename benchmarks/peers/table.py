@@ -27,6 +27,7 @@ HEADS = {
 }
 ABOUT = {
     "dobot_cubes": "colour photographs of cubes, 640 x 480; seeds of the division",
+    "kolektor": "grey photographs of commutators with hair cracks, 500 x 1240; seeds of the division",
     "mtd_tiles": "photographs of magnetic tiles, no tile on both sides (protocol mtd_tiles), seed 0",
     "unscrewing": "cycles of a robot that unscrews, three signals, 256 steps; the published division, seeds of the "
     "detectors",
@@ -41,9 +42,10 @@ program. Made by `benchmarks/peers/`: `install.sh`, `export.py`, `own.py`, `run.
 **The same for all.** Files, division, seeds, one thread of one machine, a process of its own for each trial with at
 most {MEMORY // 1024**3} GiB of its own memory. Settings are the defaults of each library, endline's by its
 configuration; none was tuned here. anomalib's models have the backbone of endline's detectors, EfficientNet-Lite0
-with packaged weights, at 384 x 384 pixels (STFPM: 256), and the strides that endline's detector of the same name
-reads. PyOD reads the numbers that endline makes: of photographs the pooled maps of `gaussian`, of cycles the
-statistics of `cycle_neighbour`. ROCKAD reads the arrays of cycles that endline's detectors read.
+with packaged weights, at 384 x 384 pixels (STFPM: 256 x 256), and the strides that endline's detector of the same
+name reads; endline takes as many pixels, but keeps the photographs' shape where all have one. PyOD reads the numbers
+that endline makes: of photographs the pooled maps of `gaussian`, of cycles the statistics of `cycle_neighbour`. ROCKAD
+reads the arrays of cycles that endline's detectors read.
 
 **Not the same.** anomalib's own defaults would be a WideResNet50 (PatchCore) or a ResNet18 (PaDiM, STFPM) pretrained
 on ImageNet, at 256 pixels; these weights are downloaded, which is not possible where this was measured, so its

@@ -26,8 +26,8 @@ class Size:
         ratio: height by width of the training photographs; None where they have no one shape, or it is not asked.
 
     Example:
-        >>> Size(608, 256, 2.48).ratio
-        2.48
+        >>> Size(640, 256, 2.52).ratio
+        2.52
     """
 
     height: int
@@ -57,9 +57,9 @@ def fitted_size(samples: pd.DataFrame, given: tuple[int, int], choice: str, mult
         EndlineError: for another choice.
 
     Example:
-        >>> samples = pd.DataFrame({"split": ["train"] * 3, "height": [1240, 1230, 1250], "width": [500] * 3})
+        >>> samples = pd.DataFrame({"split": ["train"] * 3, "height": [1240, 1260, 1280], "width": [500] * 3})
         >>> fitted_size(samples, (384, 384), "auto", 32)
-        Size(height=608, width=256, ratio=2.48)
+        Size(height=640, width=256, ratio=2.52)
     """
     if choice not in CHOICES:
         raise EndlineError(f"There is no shape '{choice}': choose one of {', '.join(CHOICES)}.")
