@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from endline.detectors.base import Shapes
 from endline.errors import EndlineError
+from endline.feature_set import Batch
 
 
 def taken_scales(owner: str, scales: Sequence[int], shapes: Shapes) -> list[str]:
@@ -43,3 +45,15 @@ def brought_to(maps: Tensor, size: tuple[int, int]) -> Tensor:
     if maps.shape[2:] == size:
         return maps
     return functional.interpolate(maps, size=size, mode="bilinear")
+
+
+def joined_patches(batch: Batch, names: Sequence[str], size: tuple[int, int]) -> Tensor:
+    """Maps averaged over 3 x 3 positions, brought to one size and joined: (batch, positions, channels).
+
+    Example:
+        >>> batch = {"scale_0": torch.ones(2, 3, 4, 4), "scale_1": torch.ones(2, 5, 2, 2)}
+        >>> joined_patches(batch, ["scale_0", "scale_1"], (4, 4)).shape
+        torch.Size([2, 16, 8])
+    """
+    raised = [brought_to(locally_averaged(batch[name]), size) for name in names]
+    return torch.cat(raised, 1).flatten(2).mT

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from endline.detectors.base import Detector, Shapes
 from endline.detectors.fitting import Training
 from endline.detectors.maps.map_statistics import LEAST, Pooled, fitted_pooled, map_statistics
-from endline.detectors.maps.neighbourhoods import brought_to, locally_averaged, taken_scales
+from endline.detectors.maps.neighbourhoods import joined_patches, taken_scales
 from endline.detectors.maps.positions import SUMS, moments, parts, together, whitening
 from endline.detectors.scored import Scored
 from endline.detectors.statistics import top_mean
@@ -102,9 +102,7 @@ class Positions(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
-        size = (self.height, self.width)
-        raised = [brought_to(locally_averaged(batch[name]), size) for name in self.names]
-        return torch.cat(raised, 1).flatten(2).mT
+        return joined_patches(batch, self.names, (self.height, self.width))
 
     def vectors(self, batch: Batch) -> Tensor:
         """Features along the common directions, each of variance 1 over all positions, (positions, batch, k)."""
