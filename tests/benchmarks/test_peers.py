@@ -113,5 +113,5 @@ def test_page_ranks_detectors_and_says_why_one_has_no_figure(table: ModuleType) 
 def test_page_names_what_has_not_been_measured(table: ModuleType) -> None:
     rows = [{"set": name, "library": "pyod", "detector": "knn"} for name in ("dobot_cubes", "unscrewing")]
     said = table.unmeasured(pd.DataFrame(rows))
-    assert said.startswith("Not measured yet: mtd_tiles, force_torque_lp1, anomalib patchcore")
+    assert said.startswith("Not measured yet: kolektor, mtd_tiles, force_torque_lp1, anomalib patchcore")
     assert "pyod knn" not in said
