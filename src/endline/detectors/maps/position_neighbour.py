@@ -1,7 +1,6 @@
 """Position neighbour: patches beside those of the most alike normal images, at about the same place."""
 
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
@@ -110,12 +109,16 @@ def least_cosine_distances(maps: Tensor, kept: Tensor, reach: int) -> Tensor:
         >>> least_cosine_distances(spot, moved, 0)[0].tolist(), least_cosine_distances(spot, moved, 1)[0].tolist()
         ([1.0, 1.0, 0.0], [0.0, 0.0, 0.0])
     """
-    height, width = maps.shape[1:]
-    around = functional.pad(kept, (reach,) * 4)  # beyond the border there is nothing, and its cosine is 0
+    channels, height, width = maps.shape
+    patches, beside = maps.permute(1, 2, 0), kept.permute(2, 1, 0, 3).reshape(height, channels, -1)
+    rows, columns = (torch.arange(side, device=maps.device) for side in (height, width))
+    far = (columns[:, None] - columns).abs() > reach
     largest = torch.full_like(maps[0], -1.0)
-    for down, right in product(range(2 * reach + 1), repeat=2):
-        moved = around[:, :, down : down + height, right : right + width]
-        largest = torch.maximum(largest, torch.einsum("chw,kchw->khw", maps, moved).amax(0))
+    for step in range(-reach, reach + 1):
+        # Beyond the border stands the last row, which is in the window as well.
+        cosines = patches @ beside[(rows + step).clamp(0, height - 1)]
+        nearest = cosines.reshape(height, width, -1, width).amax(2)
+        largest = torch.maximum(largest, nearest.masked_fill(far, -1.0).amax(2))
     return 1 - largest
 
 
