@@ -87,6 +87,9 @@ SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, th
     "settings.preparation.alignment": "auto",  # of sets whose parts are not aligned by it
     "detector.depth_channels": 0,  # of ast
     "detector.masked": True,
+    "detector.share": 0.0,  # of ast, as is the next
+    "detector.top_share": 0.02,
+    "settings.preparation.shape": "auto",  # of sets whose photographs are square, or of several shapes
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.
