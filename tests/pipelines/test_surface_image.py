@@ -145,7 +145,7 @@ def test_a_detector_of_a_run_is_saved_without_pickle(surfaces, run):
         ({"detector": "cs_flo"}, "There is no detector 'cs_flo': did you mean 'cs_flow'? Known are aegan"),
         ({"input_type": "pyramid"}, "Unknown input type 'pyramid': choose one of multiscale"),
         (
-            {"height": 100, "detector": "cs_flow"},
+            {"height": 100, "shape": "stretched", "detector": "cs_flow"},
             "An image of 100 x 128 does not halve evenly: for input_type=hybrid_cross_scale choose a height",
         ),
         ({"backbone": "alexnet"}, "The backbone alexnet comes without weights: give `weights` the path"),
