@@ -52,8 +52,9 @@ def prepare(
             "limits": (nearest - beyond, farthest + beyond),
             "before": float(training["before"].median()),
         }
-    ratio = usual_ratio(shapes(samples))
-    warn_of_shapes(shapes(samples), ratio)
+    sides = shapes(samples)
+    ratio = usual_ratio(sides)
+    warn_of_shapes(sides, ratio)
     return ScanPreparation(
         modality=modality,
         size=parameters["size"],
