@@ -57,15 +57,16 @@ def test_k_centre_takes_no_point_twice_however_equal_they_are():
     assert k_centre(points, 2, first=4)[1] >= 50
 
 
-def test_patches_are_3_by_3_means_brought_to_the_finest_scale_with_groups_of_channels_averaged():
+@pytest.mark.parametrize("zero_padding", [False, True])
+def test_patches_are_3_by_3_means_brought_to_the_finest_scale_with_groups_of_channels_averaged(zero_padding):
     batch = maps(2, 0).read()
-    model = Patchcore(PatchcoreConfig(dimensions=6))._build(SHAPES, samples=2)
+    model = Patchcore(PatchcoreConfig(dimensions=6, zero_padding=zero_padding))._build(SHAPES, samples=2)
     patches = model.patches(batch).reshape(2, 6, 8, 6)
     inside = batch["scale_0"][1, :, 2:5, 3:6].mean((1, 2))
     torch.testing.assert_close(patches[1, 3, 4, :3], inside)
-    corner = batch["scale_0"][0, :, :2, :2].mean((1, 2))
+    corner = batch["scale_0"][0, :, :2, :2].sum((1, 2)) / (9 if zero_padding else 4)
     torch.testing.assert_close(patches[0, 0, 0, :3], corner)
-    coarse = torch.nn.functional.avg_pool2d(batch["scale_1"], 3, 1, 1, count_include_pad=False)
+    coarse = torch.nn.functional.avg_pool2d(batch["scale_1"], 3, 1, 1, count_include_pad=zero_padding)
     groups = torch.stack([coarse[:, :2].mean(1), coarse[:, 1:3].mean(1), coarse[:, 2:].mean(1)], 1)
     raised = interpolate(groups, size=(6, 8), mode="bilinear")
     torch.testing.assert_close(patches[..., 3:], raised.permute(0, 2, 3, 1))

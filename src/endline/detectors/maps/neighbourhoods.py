@@ -35,9 +35,20 @@ def taken_scales(owner: str, scales: Sequence[int], shapes: Shapes) -> list[str]
     return [names[scale] for scale in sorted(set(scales))]
 
 
-def locally_averaged(maps: Tensor) -> Tensor:
-    """Maps (n, C, H, W) averaged over 3 x 3 positions; at the border over those that there are."""
-    return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False)
+def locally_averaged(maps: Tensor, *, zero_padding: bool) -> Tensor:
+    """Maps (n, C, H, W) averaged over 3 x 3 positions.
+
+    Args:
+        maps: the maps.
+        zero_padding: whether zeros beyond the border count, as in the published program of PatchCore (Roth et al.
+            2022). They shrink what lies at the border, and so its distances, to two thirds, in corners to four ninths.
+            Else the positions that there are count.
+
+    Example:
+        >>> locally_averaged(torch.ones(1, 1, 3, 3), zero_padding=True)[0, 0, 0]
+        tensor([0.4444, 0.6667, 0.4444])
+    """
+    return functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=zero_padding)
 
 
 def brought_to(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -47,13 +58,19 @@ def brought_to(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(maps, size=size, mode="bilinear")
 
 
-def joined_patches(batch: Batch, names: Sequence[str], size: tuple[int, int]) -> Tensor:
+def joined_patches(batch: Batch, names: Sequence[str], size: tuple[int, int], *, zero_padding: bool) -> Tensor:
     """Maps averaged over 3 x 3 positions, brought to one size and joined: (batch, positions, channels).
+
+    Args:
+        batch: the maps.
+        names: of the scales.
+        size: height and width of the joined map.
+        zero_padding: beyond the border, see `locally_averaged`.
 
     Example:
         >>> batch = {"scale_0": torch.ones(2, 3, 4, 4), "scale_1": torch.ones(2, 5, 2, 2)}
-        >>> joined_patches(batch, ["scale_0", "scale_1"], (4, 4)).shape
+        >>> joined_patches(batch, ["scale_0", "scale_1"], (4, 4), zero_padding=False).shape
         torch.Size([2, 16, 8])
     """
-    raised = [brought_to(locally_averaged(batch[name]), size) for name in names]
+    raised = [brought_to(locally_averaged(batch[name], zero_padding=zero_padding), size) for name in names]
     return torch.cat(raised, 1).flatten(2).mT

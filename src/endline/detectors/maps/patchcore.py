@@ -33,6 +33,8 @@ class PatchcoreConfig:
         coreset: share in (0, 1] of the pool that the bank keeps.
         neighbours: patches of the bank by which the score of an image is weighted; 1 = not weighted.
         blur: standard deviation of the Gaussian that smooths the map, in positions of the map; 0 = none.
+        zero_padding: whether positions are averaged with zeros beyond the border, as in the authors' program, which
+            makes the border count less; else over those that there are.
 
     Example:
         >>> PatchcoreConfig().scales
@@ -45,6 +47,7 @@ class PatchcoreConfig:
     coreset: float = 0.1
     neighbours: int = 9
     blur: float = 0.5
+    zero_padding: bool = False
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or self.dimensions < len(self.scales):
@@ -83,6 +86,7 @@ class MemoryBank(nn.Module):
     def __init__(self, shapes: Shapes, samples: int, config: PatchcoreConfig, channels: slice = slice(None)) -> None:
         super().__init__()
         self.names, self.channels = taken_scales("patchcore", config.scales, shapes), channels
+        self.zero_padding = config.zero_padding
         self.height, self.width = shapes[self.names[0]][1:]
         share = config.dimensions // len(self.names)
         self.counts = [min(len(range(shapes[name][0])[channels]), share) for name in self.names]
@@ -95,7 +99,7 @@ class MemoryBank(nn.Module):
         """Locally aware patch features of a batch, (batch * height * width, dimensions)."""
         raised = []
         for name, count in zip(self.names, self.counts, strict=True):
-            maps = locally_averaged(batch[name][:, self.channels])
+            maps = locally_averaged(batch[name][:, self.channels], zero_padding=self.zero_padding)
             if count < maps.shape[1]:  # groups of channels are averaged before the maps grow: the order is the same
                 grouped = functional.adaptive_avg_pool1d(maps.flatten(2).mT, count).mT
                 maps = grouped.reshape(len(maps), count, *maps.shape[2:])
@@ -124,9 +128,9 @@ class Patchcore(Detector[PatchcoreConfig]):
     averaged over 3 x 3 positions, the bank is a greedy k-centre coreset, the score is weighted by the bank's density
     (equation 7). Published are layers 2 and 3 of WideResNet50 (strides 8 and 16), 1024 dimensions and coresets of
     25, 10 and 1 %. The published coreset is chosen from all patches; ours from a pool of at most `pool` of them, drawn
-    evenly, so that memory stays bounded. At the border we average the positions that there are, where the authors'
-    program pads with zeros; it does not weight the score either (`neighbours` 1). The published map is blurred by 4
-    pixels of the image, half a position at stride 8; ours is blurred before it grows to the image.
+    evenly, so that memory stays bounded. The authors' program pads the border with zeros
+    (`zero_padding`) and does not weight the score (`neighbours` 1). The published map is blurred by 4 pixels of the
+    image, half a position at stride 8; ours is blurred before it grows to the image.
 
     Example:
         >>> import numpy as np

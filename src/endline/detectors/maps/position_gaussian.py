@@ -102,7 +102,7 @@ class Positions(nn.Module):
 
     def features(self, batch: Batch) -> Tensor:
         """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
-        return joined_patches(batch, self.names, (self.height, self.width))
+        return joined_patches(batch, self.names, (self.height, self.width), zero_padding=False)
 
     def vectors(self, batch: Batch) -> Tensor:
         """Features along the common directions, each of variance 1 over all positions, (positions, batch, k)."""

@@ -87,7 +87,7 @@ class KeptImages(nn.Module):
 
     def maps(self, batch: Batch) -> list[Tensor]:
         """Maps of a batch averaged over 3 x 3 positions, each position of length 1, (batch, C, h, w) a scale."""
-        return [functional.normalize(locally_averaged(batch[name]), dim=1) for name in self.names]
+        return [functional.normalize(locally_averaged(batch[name], zero_padding=False), dim=1) for name in self.names]
 
     def wholes(self, batch: Batch) -> Tensor:
         """Pooled maps, of length 1, (batch, channels)."""

@@ -23,6 +23,8 @@ class SubspaceConfig:
         scales: the scales whose maps are taken, finest first; 0 is the finest that there is.
         variance: share in (0, 1) of the variance of normal patches that the subspace holds.
         top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the score.
+        zero_padding: whether patches are averaged with zeros beyond the border, which makes it count less; else over
+            the positions that there are.
 
     Example:
         >>> SubspaceConfig().variance
@@ -32,6 +34,7 @@ class SubspaceConfig:
     scales: tuple[int, ...] = (1, 2)
     variance: float = 0.99
     top_share: float = 0.01
+    zero_padding: bool = False
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or not 0 < self.variance < 1 or not 0 < self.top_share <= 1:
@@ -62,7 +65,7 @@ class Directions(nn.Module):
 
     def __init__(self, shapes: Shapes, config: SubspaceConfig) -> None:
         super().__init__()
-        self.names = taken_scales("subspace", config.scales, shapes)
+        self.names, self.zero_padding = taken_scales("subspace", config.scales, shapes), config.zero_padding
         channels = sum(shapes[name][0] for name in self.names)
         self.height, self.width = shapes[self.names[0]][1:]
         self.register_buffer("mean", torch.zeros(channels))
@@ -70,7 +73,7 @@ class Directions(nn.Module):
 
     def patches(self, batch: Batch) -> Tensor:
         """Features of a batch at its positions, (batch, positions, channels)."""
-        return joined_patches(batch, self.names, (self.height, self.width))
+        return joined_patches(batch, self.names, (self.height, self.width), zero_padding=self.zero_padding)
 
     def residuals(self, batch: Batch) -> Tensor:
         """Squared length of what of each patch lies outside, (batch, positions)."""
