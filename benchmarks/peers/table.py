@@ -1,6 +1,7 @@
 """The table of the comparison: AUROC and intervals of all trials by one program, that of endline's runs.
 
-Reads what `own.py` and `run.py` left in `build/peers`, and writes `benchmarks/results/peers.csv` and `peers.md`.
+Reads what `own.py` and `run.py` left in `build/peers`, and writes `benchmarks/results/peers.csv` and `peers.md`. Rows
+of trials that are not there stay as they were, with the commit that made them.
 Run in the project's environment: `.venv/bin/python benchmarks/peers/table.py`.
 """
 
@@ -16,6 +17,7 @@ from endline.evaluation.metrics import auroc_intervals
 from endline.reporting.provenance import git_commit, machine
 
 RESULTS = Path(__file__).parents[1] / "results"
+KEY = ["set", "seed", "library", "detector"]
 PERFECT = 0.9995  # AUROC that is written 1.000
 HEADS = {
     "auroc": ("AUROC", 3),
@@ -89,6 +91,18 @@ def rows() -> Iterator[dict[str, Any]]:
             }
 
 
+def renewed(before: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `made`, and those of `before` whose trial is not among them, in order of set and seed.
+
+    Example:
+        >>> rows = pd.DataFrame({"set": ["a", "b"], "seed": 0, "library": "x", "detector": "y", "auroc": [0.1, 0.2]})
+        >>> renewed(rows, rows[:1].assign(auroc=0.9))["auroc"].tolist()
+        [0.9, 0.2]
+    """
+    table = pd.concat([made, before[~before.set_index(KEY).index.isin(made.set_index(KEY).index)]])
+    return table.sort_values(KEY[:2], kind="stable", ignore_index=True)
+
+
 def area(trial: Trial, tested: pd.DataFrame) -> dict[str, float | None]:
     """AUROC of a trial with its 95 % interval, None where it has no scores."""
     if not trial.scores:
@@ -128,7 +142,7 @@ def page(table: pd.DataFrame) -> str:
     parts.append(
         "Mean ± sample standard deviation (n − 1) over seeds; in brackets their number.\n\n"
         f"Versions: {', '.join(f'{each.library} {each.version}' for each in versions.itertuples())}. "
-        f"Machine: {table['machine'].iloc[0]}. Commit: {table['commit'].iloc[0]}.\n"
+        f"Machine: {table['machine'].iloc[0]}. Git commits: {', '.join(sorted(table['commit'].unique()))}.\n"
     )
     return "\n".join(parts)
 
@@ -143,7 +157,7 @@ def unmeasured(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Write table and page."""
-    table = pd.DataFrame(list(rows()))
+    table = renewed(pd.read_csv(RESULTS / "peers.csv"), pd.DataFrame(list(rows())))
     table.to_csv(RESULTS / "peers.csv", index=False)
     (RESULTS / "peers.md").write_text(page(table))
     print(table[["set", "seed", "library", "detector", "auroc", "fit_seconds", "item_ms", "peak_mb"]].to_string())

@@ -115,3 +115,11 @@ def test_page_names_what_has_not_been_measured(table: ModuleType) -> None:
     said = table.unmeasured(pd.DataFrame(rows))
     assert said.startswith("Not measured yet: kolektor, mtd_tiles, force_torque_lp1, anomalib patchcore")
     assert "pyod knn" not in said
+
+
+def test_rows_without_a_new_trial_stay(table: ModuleType) -> None:
+    before = pd.DataFrame(
+        {"set": ["a", "b", "c"], "seed": 0, "library": "x", "detector": "y", "auroc": [0.1, 0.2, 0.3]}
+    )
+    made = pd.DataFrame({"set": ["b", "b"], "seed": [0, 1], "library": "x", "detector": "y", "auroc": [0.8, 0.9]})
+    assert table.renewed(before, made)["auroc"].tolist() == [0.1, 0.8, 0.9, 0.3]
