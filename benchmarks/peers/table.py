@@ -17,7 +17,7 @@ from endline.evaluation.metrics import auroc_intervals
 from endline.reporting.provenance import git_commit, machine
 
 RESULTS = Path(__file__).parents[1] / "results"
-KEY = ["set", "seed", "library", "detector"]
+KEY = ["set", "seed", "library", "detector"]  # of a row
 PERFECT = 0.9995  # AUROC that is written 1.000
 HEADS = {
     "auroc": ("AUROC", 3),
@@ -92,7 +92,7 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 def renewed(before: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `made`, and those of `before` whose trial is not among them, in order of set and seed.
+    """Rows of `made`, and those of `before` whose trial is not among them, in the order of `KEY`.
 
     Example:
         >>> rows = pd.DataFrame({"set": ["a", "b"], "seed": 0, "library": "x", "detector": "y", "auroc": [0.1, 0.2]})
@@ -100,7 +100,7 @@ def renewed(before: pd.DataFrame, made: pd.DataFrame) -> pd.DataFrame:
         [0.9, 0.2]
     """
     table = pd.concat([made, before[~before.set_index(KEY).index.isin(made.set_index(KEY).index)]])
-    return table.sort_values(KEY[:2], kind="stable", ignore_index=True)
+    return table.sort_values(KEY, ignore_index=True)
 
 
 def area(trial: Trial, tested: pd.DataFrame) -> dict[str, float | None]:

@@ -1,5 +1,7 @@
 """PatchCore: patches, coreset, nearest patch, weight and map."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.nn.functional import interpolate
 from endline.detectors.maps import patchcore
 from endline.detectors.maps.patchcore import Patchcore, PatchcoreConfig, k_centre
 from endline.detectors.progress import Progress
+from endline.detectors.registry import load_detector
 from endline.errors import EndlineError
 from endline.feature_set import FeatureSet
 
@@ -193,3 +196,16 @@ def test_settings_out_of_range_are_told(change):
         f"patchcore has pool={found['pool']}, coreset={found['coreset']}, neighbours={found['neighbours']} and "
         f"blur={found['blur']}: choose pool and neighbours from 1, coreset above 0 and at most 1, blur from 0."
     )
+
+
+def test_a_model_saved_before_there_was_zero_padding_judges_as_it_did(tmp_path):
+    batch = maps(3, 1).read()
+    detector = fitted(maps(5, 0), zero_padding=False)
+    detector.save(tmp_path)
+    file = tmp_path / "config.json"
+    about = json.loads(file.read_text())
+    del about["config"]["zero_padding"]
+    file.write_text(json.dumps(about))
+    scored = load_detector(tmp_path).score(batch)
+    assert torch.equal(scored.score, detector.score(batch).score)
+    assert not torch.equal(scored.score, fitted(maps(5, 0), zero_padding=True).score(batch).score)

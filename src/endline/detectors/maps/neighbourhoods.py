@@ -41,8 +41,8 @@ def locally_averaged(maps: Tensor, *, zero_padding: bool) -> Tensor:
     Args:
         maps: the maps.
         zero_padding: whether zeros beyond the border count, as in the published program of PatchCore (Roth et al.
-            2022). They shrink what lies at the border, and so its distances, to two thirds, in corners to four ninths.
-            Else the positions that there are count.
+            2022). They shrink what lies at the border to two thirds, in corners to four ninths, so that it counts
+            less. Else the positions that there are count.
 
     Example:
         >>> locally_averaged(torch.ones(1, 1, 3, 3), zero_padding=True)[0, 0, 0]

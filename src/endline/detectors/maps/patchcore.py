@@ -47,7 +47,7 @@ class PatchcoreConfig:
     coreset: float = 0.1
     neighbours: int = 9
     blur: float = 0.5
-    zero_padding: bool = False
+    zero_padding: bool = False  # as in models that were saved before there was a choice
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or self.dimensions < len(self.scales):
@@ -128,9 +128,9 @@ class Patchcore(Detector[PatchcoreConfig]):
     averaged over 3 x 3 positions, the bank is a greedy k-centre coreset, the score is weighted by the bank's density
     (equation 7). Published are layers 2 and 3 of WideResNet50 (strides 8 and 16), 1024 dimensions and coresets of
     25, 10 and 1 %. The published coreset is chosen from all patches; ours from a pool of at most `pool` of them, drawn
-    evenly, so that memory stays bounded. The authors' program pads the border with zeros
-    (`zero_padding`) and does not weight the score (`neighbours` 1). The published map is blurred by 4 pixels of the
-    image, half a position at stride 8; ours is blurred before it grows to the image.
+    evenly, so that memory stays bounded. The authors' program pads the border with zeros (`zero_padding`), and does not
+    weight the score (`neighbours` 1). The published map is blurred by 4 pixels of the image, half a position at stride
+    8; ours is blurred before it grows to the image.
 
     Example:
         >>> import numpy as np

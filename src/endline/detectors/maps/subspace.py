@@ -34,7 +34,7 @@ class SubspaceConfig:
     scales: tuple[int, ...] = (1, 2)
     variance: float = 0.99
     top_share: float = 0.01
-    zero_padding: bool = False
+    zero_padding: bool = False  # as in models that were saved before there was a choice
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or not 0 < self.variance < 1 or not 0 < self.top_share <= 1:
