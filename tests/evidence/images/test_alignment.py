@@ -10,7 +10,7 @@ from scipy.ndimage import affine_transform
 from endline.errors import EndlineError
 from endline.evidence.images.alignment import Alignment, fitted_alignment, likeness
 from endline.evidence.images.features import ImagePreparation
-from endline.evidence.images.finding_parts import find_part, otsu
+from endline.evidence.images.finding_parts import FINDERS, Finder, find_part, otsu
 
 SIZE = 128
 
@@ -39,6 +39,14 @@ def laid(angle: float, down: float, right: float, picture: np.ndarray | None = N
 def poses(count: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     return [laid(rng.uniform(0, 2 * np.pi), *rng.uniform(-12, 12, 2)) for _ in range(count)]
+
+
+def bar(head: float, shaft: float = 120.0) -> np.ndarray:
+    """A long part whose wide head may be of another grey, (128, 128, 3)."""
+    picture = np.zeros((SIZE, SIZE), np.float64)
+    picture[58:70, 24:100] = shaft
+    picture[46:82, 24:40] = head
+    return np.repeat(picture[..., None], 3, 2)
 
 
 def saved(folder, images: list[np.ndarray]) -> pd.DataFrame:
@@ -143,3 +151,60 @@ def test_otsu_parts_two_heaps():
     threshold, share = otsu(np.concatenate([np.full(90, 1.0), np.full(10, 9.0)]))
     assert 1 < threshold < 9
     assert share > 0.99
+
+
+def test_a_long_part_is_shown_in_its_own_shape():
+    turns = np.random.default_rng(0).uniform(0, 2 * np.pi, 8)
+    alignment = Alignment.fit([find_part(laid(turn, 0, 0, bar(160))) for turn in turns])
+    shown = alignment.aligned(laid(0.5, 6, -3, bar(160)), alignment.size(96))[0] * 255 > 60
+    assert max(alignment.ratio, 1 / alignment.ratio) > 1.4
+    assert 0.2 < shown.float().mean() < 0.5  # of a square around the circle it would be 0.14
+    edges = torch.cat([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
+    assert not edges.any()  # nothing of it is cut off
+
+
+def test_parts_of_several_greys_are_found_as_a_whole(tmp_path, caplog):
+    rng = np.random.default_rng(0)
+    images = [laid(turn, 0, 0, bar(220, (60.0, 200.0)[dark])) for dark, turn in enumerate(rng.uniform(0, 6, 2))]
+    images += [laid(turn, 0, 0, bar(220, rng.choice((60.0, 200.0)))) for turn in rng.uniform(0, 6, 10)]
+    radii = {finder: np.std([find_part(image, finder).radius for image in images]) for finder in FINDERS}
+    assert radii[Finder("root")] < 0.03 < radii[Finder("otsu")]  # where the dark shaft is taken for background
+    alignment = fitted_alignment(saved(tmp_path, images), tmp_path, "aligned", 16, 100)
+    assert alignment.finder.threshold == "root"
+    heads = [alignment.aligned(image, alignment.size(48)) for image in images]
+    places = [np.argwhere(head[0].numpy() > 0.9).mean(0) for head in heads]
+    assert np.ptp(places, axis=0).max() < 2.5  # pixels: none is upside down
+
+
+def test_a_pose_is_refined_by_the_look():
+    images = poses(12)
+    parts = list(map(find_part, images))
+    coarse = Alignment.fit(parts)
+    fine = coarse.sharpened(parts)
+    tested = poses(6, seed=1)
+    rough, sharp = (likeness([fit.aligned(image, (48, 48)) for image in tested]) for fit in (coarse, fine))
+    assert sharp > rough
+    assert sharp > 0.99
+
+
+def test_a_part_with_a_piece_missing_comes_to_the_same_place():
+    parts = [find_part(image) for image in poses(12)]
+    broken = part()
+    broken[68:88, 76:92] = 0  # which moves its middle
+    whole, less = laid(0.8, 2, 3), laid(0.8, 2, 3, broken)
+    coarse = Alignment.fit(parts)
+    strays = []
+    for fit in (coarse, coarse.sharpened(parts)):
+        one, other = (fit.aligned(image, (64, 64))[0] for image in (whole, less))
+        strays.append(float((one - other).abs().gt(0.2).float().mean()))
+    assert strays[1] < strays[0] / 1.5  # what differs is the piece, not every edge
+
+
+def test_a_model_from_before_shows_the_square_around_the_circle():
+    fit = Alignment.fit(list(map(find_part, poses(6))))
+    before = Alignment.from_plain({"radius": fit.radius, "reference": [list(row) for row in fit.reference]})
+    assert (before.reach, before.template, before.finder, before.ratio) == (None, None, Finder(), 1.0)
+    assert before.size(40) == (40, 40)
+    shown = before.aligned(laid(0.3, 0, 0), (40, 40))
+    assert torch.allclose(shown[:, 0, 0], torch.tensor(20 / 255), atol=1e-3)  # a corner lies outside of the circle
+    assert 0.1 < float((shown[0] > 0.3).float().mean()) < 0.3

@@ -98,3 +98,9 @@ def test_models_of_before_look_at_no_shape() -> None:
     plain = ImagePreparation(64, 64, ArraySettings(arrays=("image",))).plain()
     del plain["ratio"]
     assert ImagePreparation.from_plain(plain).ratio is None
+
+
+@pytest.mark.parametrize(("choice", "sides"), [("auto", (192, 768)), ("kept", (192, 768)), ("stretched", (384, 384))])
+def test_an_aligned_part_counts_by_its_own_shape(choice, sides):
+    samples = pd.DataFrame({"split": ["train"] * 3, "height": [800] * 3, "width": [800] * 3})
+    assert fitted_size(samples, (384, 384), choice, 32, shown=0.25).sides == sides

@@ -1,8 +1,10 @@
 """Parts photographed at any angle and place, brought to one pose: found before the background, moved and turned."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,12 +13,14 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate
 
 from endline.errors import EndlineError
 from endline.evidence.images.finding_parts import (
     ANGLES,
+    FINDERS,
+    OTSU,
     SMALL,
+    Finder,
     Found,
     background_of,
     find_part,
@@ -26,17 +30,20 @@ from endline.evidence.images.finding_parts import (
     weighted,
 )
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
+from endline.evidence.images.posing import Pose, Reach, refined, soft, taken
 from endline.samples import TRAIN
 
 CHOICES = ("auto", "as_is", "aligned")
 SEEN = 40  # training photographs by which the pose is fitted
 REDUCED = 384  # pixels of their longer side meanwhile
 FAILED = 0.1  # share of them in which no part may be found
-MARGIN = 1.08  # what is shown around a part, as a multiple of its largest radius
+MARGIN = 0.2  # what is shown around a part, as a share of its largest radius
 ROUNDS = 3  # in which the mean picture and the angles towards it are found
 LOOK = 24  # pixels of a side of the looks by which it is judged whether parts become more alike
 GAIN = 0.1  # by which their mean correlation must rise
+TEMPLATE = 96  # pixels of the longer side of the mean look
 Colour = NDArray[np.float32]
+Rows = tuple[tuple[float, ...], ...]
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +58,11 @@ class Alignment:
     Attributes:
         radius: of the circle that is shown, in units of the photograph's longer side.
         reference: (angles, radii) mean look of the training parts in polar coordinates.
+        reach: how far up, down, left and right of a part's middle is shown, in the same unit; None: the square around
+            the circle.
+        template: (h, w) mean look of the training parts as they are shown, by which the pose is refined. None: it is
+            not; models that were trained before have neither reach nor template.
+        finder: how parts are found, and by what of them they are turned.
 
     Example:
         >>> image = np.zeros((96, 96, 3), np.uint8)
@@ -61,11 +73,35 @@ class Alignment:
     """
 
     radius: float
-    reference: tuple[tuple[float, ...], ...]
+    reference: Rows
+    reach: Reach | None = None
+    template: Rows | None = None
+    finder: Finder = OTSU
+
+    @property
+    def ratio(self) -> float:
+        """Height by width of what is shown."""
+        if self.reach is None:
+            return 1.0
+        up, down, left, right = self.reach
+        return (up + down) / (left + right)
+
+    def size(self, longest: int) -> tuple[int, int]:
+        """Height and width in pixels of what is shown, where its longer side has so many.
+
+        Example:
+            >>> Alignment(0.4, ((0.0,),), (0.4, 0.4, 0.1, 0.1)).size(200)
+            (200, 50)
+        """
+        height, width = min(1.0, self.ratio), min(1.0, 1 / self.ratio)
+        return max(1, round(longest * height)), max(1, round(longest * width))
 
     @classmethod
-    def fit(cls, parts: Sequence[Found | None]) -> Self:
-        """Pose of parts as `find_part` finds them: each is turned towards their mean, which is found in rounds.
+    def fit(cls, parts: Sequence[Found | None], finder: Finder = OTSU) -> Self:
+        """Pose of parts as the finder finds them: each is turned towards their mean, which is found in rounds.
+
+        The mean is then turned so that the rectangle around the parts is smallest: a long part is shown upright or
+        across, and few pixels are spent on its background. The pose is not refined, see `sharpened`.
 
         Raises:
             EndlineError: when more than one of ten was not found.
@@ -76,17 +112,39 @@ class Alignment:
                 f"In {len(parts) - len(found)} of {len(parts)} photographs no part stands out from a background of one "
                 "colour: choose alignment=as_is, or photograph the parts as a whole before a plain background."
             )
-        radius = MARGIN * float(np.quantile([part.radius for part in found], 0.95))
+        largest = float(np.quantile([part.radius for part in found], 0.95))
         polars = [weighted(part.polar) for part in found]
         mean = polars[0]
         for _ in range(ROUNDS):
             mean = np.mean([rolled(polar, turn_towards(polar, mean)) for polar in polars], axis=0, dtype=np.float32)
-        return cls(radius, tuple(tuple(round(float(value), 4) for value in row) for row in mean))
+        turns = [turn_towards(polar, mean) for polar in polars]
+        outlines = [part.outline for part in found]
+        reaches = {step: _reach(outlines, [turn + step for turn in turns]) for step in np.arange(0, ANGLES // 2, 0.5)}
+        step = min(reaches, key=lambda tried: _area(reaches[tried]))
+        up, down, left, right = (round(side + MARGIN * largest, 6) for side in reaches[step])
+        return cls((1 + MARGIN) * largest, _rows(rolled(mean, step)), (up, down, left, right), finder=finder)
+
+    def sharpened(self, parts: Sequence[Found | None]) -> Self:
+        """The alignment with the mean look of parts as template: each is brought to it again, in rounds."""
+        found = [part for part in parts if part is not None]
+        made, size = self, self.size(TEMPLATE)
+        for _ in range(ROUNDS):
+            shown = [taken(x.look, made._pose(x), made._shown, size, np.zeros(1), self.radius) for x in found]
+            looks = [soft(image) for image in shown]
+            made = replace(made, template=_rows(np.mean([image / image.mean() for image in looks], axis=0)))
+        return made
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The alignment as `dataclasses.asdict` wrote it, or JSON gave it back."""
-        return cls(float(plain["radius"]), tuple(tuple(row) for row in plain["reference"]))
+        reach, template = plain.get("reach"), plain.get("template")
+        return cls(
+            float(plain["radius"]),
+            tuple(map(tuple, plain["reference"])),
+            None if reach is None else tuple(reach),
+            None if template is None else tuple(map(tuple, template)),
+            Finder(**plain.get("finder", {})),
+        )
 
     def aligned(
         self, pixels: NDArray[np.uint8], size: tuple[int, int], photograph: NDArray[np.uint8] | None = None
@@ -102,7 +160,7 @@ class Alignment:
             photograph: (H, W, 3), by which the pose is found, and whose mask `pixels` is; None: `pixels` themselves.
         """
         image = pixels if photograph is None else photograph
-        part = find_part(image)
+        part = find_part(image, self.finder)
         behind = np.zeros(pixels.shape[2], np.float32) if photograph is not None else None
         return self.placed(pixels, part, size, behind)
 
@@ -117,16 +175,22 @@ class Alignment:
             size: (height, width).
             behind: (channels,) what lies outside of the circle or of the photograph; None: the background's colour.
         """
-        height, width = pixels.shape[:2]
-        unit = max(height, width)
-        if part is None:
-            middle, steps = (0.5, 0.5), 0.0
-        else:
-            middle = (part.down * unit / height, part.right * unit / width)
-            steps = turn_towards(weighted(part.polar), np.asarray(self.reference, np.float32))
+        pose = self._pose(part) if part is not None else _middle(pixels)
         if behind is None:
             behind = background_of(reduced(pixels, SMALL)) if part is None else part.background
-        return _taken(pixels, middle, self.radius * unit, steps, size, torch.tensor(behind))
+        return (taken(pixels, pose, self._shown, size, behind, self.radius) / 255).clamp(0, 1)
+
+    @property
+    def _shown(self) -> Reach:
+        return self.reach or (self.radius,) * 4
+
+    def _pose(self, part: Found) -> Pose:
+        """Where a part lies: by its polar picture, refined by its look where there is a template."""
+        turn = turn_towards(weighted(part.polar), np.asarray(self.reference, np.float32))
+        pose = Pose(part.down, part.right, -2 * math.pi * turn / ANGLES)
+        if self.template is None:
+            return pose
+        return refined(part.look, pose, self._shown, np.asarray(self.template), self.radius)
 
 
 def fitted_alignment(
@@ -134,8 +198,9 @@ def fitted_alignment(
 ) -> Alignment | None:
     """Alignment of the training photographs; None where they are taken as they are.
 
-    `auto` needs no label: parts are aligned where that makes good ones more alike, by the mean correlation of each
-    small picture with the mean of the others.
+    No label is needed: of the ways to find parts the one is taken that makes good ones most alike, by the mean
+    correlation of each small picture with the mean of the others; by `auto` they are aligned where that makes them
+    more alike than they are.
 
     Args:
         samples: the sample table; of its training rows some are read.
@@ -155,25 +220,27 @@ def fitted_alignment(
     if "control" in training:
         training = training[~training["control"].to_numpy(bool)]
     paths = training["path"].iloc[np.unique(np.linspace(0, len(training) - 1, SEEN).round().astype(int))]
-    images: list[NDArray[np.uint8]] = []
-    parts: list[Found | None] = []
-    for path in paths:
-        images.append(reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED))
-        parts.append(find_part(images[-1]))
-        if choice == "auto" and parts.count(None) > FAILED * len(paths):
-            return None
-    alignment = Alignment.fit(parts)
-    if choice == "aligned":
-        return alignment
+    images = [reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED) for path in paths]
+    found = {finder: [find_part(image, finder) for image in images] for finder in FINDERS}
+    tried = [(finder, parts) for finder, parts in found.items() if parts.count(None) <= FAILED * len(parts)]
+    if choice == "auto" and not tried:
+        return None
+    fits = [Alignment.fit(parts, finder).sharpened(parts) for finder, parts in tried or list(found.items())[:1]]
     before = likeness([image_tensor(image, (LOOK, LOOK)) for image in images])
-    pairs = zip(images, parts, strict=True)
-    after = likeness([alignment.placed(image, part, (LOOK, LOOK)) for image, part in pairs])
-    taken = after > before + GAIN
+    after, alignment = max(((_alike(fit, images, found[fit.finder]), fit) for fit in fits), key=itemgetter(0))
+    taken_so = choice == "aligned" or after > before + GAIN
     log.info(
         "Photographs of good parts have a mean correlation of %.2f as they are, %.2f aligned: they are %s (alignment).",
-        before, after, "aligned" if taken else "taken as they are",
+        before, after, "aligned" if taken_so else "taken as they are",
     )  # fmt: skip
-    return alignment if taken else None
+    return alignment if taken_so else None
+
+
+def _alike(alignment: Alignment, images: Sequence[NDArray[np.uint8]], parts: Sequence[Found | None]) -> float:
+    """Likeness of photographs aligned, with as much background as in those that they are compared with."""
+    whole = replace(alignment, reach=None)
+    pairs = zip(images, parts, strict=True)
+    return likeness([whole.placed(image, part, (LOOK, LOOK)) for image, part in pairs])
 
 
 def likeness(images: Sequence[Tensor]) -> float:
@@ -191,34 +258,27 @@ def likeness(images: Sequence[Tensor]) -> float:
     return float(((looks * others).sum(1) / others.norm(dim=1).clamp(min=1e-9)).mean())
 
 
-def _taken(
-    pixels: NDArray[np.uint8],
-    middle: tuple[float, float],
-    radius: float,
-    steps: float,
-    size: tuple[int, int],
-    background: Tensor,
-) -> Tensor:
-    """The square around a circle, turned by steps of angle, resized to `size`: (channels, *size) in [0, 1].
+def _reach(outlines: Sequence[Colour], turns: Sequence[float]) -> Reach:
+    """How far up, down, left and right of their middles nearly all parts go, each turned on by steps of angle."""
+    sides = []
+    for outline, turn in zip(outlines, turns, strict=True):
+        angle = 2 * np.pi * turn / ANGLES
+        down = outline[:, 0] * np.cos(angle) + outline[:, 1] * np.sin(angle)
+        right = outline[:, 1] * np.cos(angle) - outline[:, 0] * np.sin(angle)
+        sides.append((-down.min(), down.max(), -right.min(), right.max()))
+    up, down, left, right = (float(side) for side in np.quantile(sides, 0.95, axis=0))
+    return up, down, left, right
 
-    Args:
-        pixels: (H, W, channels).
-        middle: of the circle, as shares of height and width.
-        radius: in pixels.
-        steps: of angle; a part that lies `steps` behind the reference is turned on by so many.
-        size: (height, width).
-        background: (channels,) colour of what lies outside of the circle or of the photograph, 0 to 255.
-    """
+
+def _rows(values: NDArray[Any]) -> Rows:
+    return tuple(tuple(round(float(value), 4) for value in row) for row in values)
+
+
+def _middle(pixels: NDArray[Any]) -> Pose:
     height, width = pixels.shape[:2]
-    factor = min(1.0, max(size) / (2 * radius))  # shrunk first and antialiased, so that fine texture becomes its mean
-    stored = torch.tensor(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].float() - background[:, None, None]
-    shrunk = [max(2, round(side * factor)) for side in (height, width)]
-    stored = interpolate(stored, size=shrunk, mode="bilinear", align_corners=False, antialias=True)
-    down, right = torch.meshgrid(*((2 * torch.arange(side) + 1) / side - 1 for side in size), indexing="ij")
-    angle = torch.tensor(-2 * torch.pi * steps / ANGLES)
-    x = 2 * middle[1] - 1 + 2 * radius * (angle.cos() * right - angle.sin() * down) / width
-    y = 2 * middle[0] - 1 + 2 * radius * (angle.sin() * right + angle.cos() * down) / height
-    grid = torch.stack([x, y], 2)[None]
-    inside = down.square() + right.square() <= 1
-    taken = grid_sample(stored, grid, mode="bicubic", padding_mode="zeros", align_corners=False)[0] * inside
-    return ((taken + background[:, None, None]) / 255).clamp(0, 1)
+    return Pose(0.5 * height / max(height, width), 0.5 * width / max(height, width), 0.0)
+
+
+def _area(reach: Reach) -> float:
+    up, down, left, right = reach
+    return (up + down) * (left + right)

@@ -72,7 +72,7 @@ def image_exhibit(
     scale = min(1.0, LONGEST / max(image.shape[:2]))
     size = (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale)))
     if preparation.alignment is not None:
-        size = (max(size), max(size))  # the circle around a part
+        size = preparation.alignment.size(max(size))
     picture = (preparation.posed(image, size).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
     shown = "photograph" if preparation.alignment is None else "photograph, aligned"
     figures = [(shown, encode_png(map_overlay(picture, None, width=NARROW)))]

@@ -18,13 +18,38 @@ ANGLES, RADII = 128, 16  # of the picture in polar coordinates
 
 
 @dataclass(frozen=True)
+class Finder:
+    """How a part is found before its background, and what of it tells its pose.
+
+    Attributes:
+        threshold: of how far a pixel is from the background's colour: `otsu` (Otsu 1979), or `root`, the same of its
+            square root, which also finds what is dark of a part that is bright elsewhere.
+        look: `brightness`, how far each pixel is from the background's colour, or `shape`, no more than where there is
+            something: parts of several colours look alike by it.
+
+    Example:
+        >>> Finder("root").look
+        'brightness'
+    """
+
+    threshold: str = "otsu"
+    look: str = "brightness"
+
+
+OTSU = Finder()
+FINDERS = tuple(Finder(threshold, look) for threshold in ("otsu", "root") for look in ("brightness", "shape"))
+
+
+@dataclass(frozen=True)
 class Found:
     """A part before its background.
 
     Attributes:
         down, right: its middle, in units of the photograph's longer side from the upper left corner.
         radius: of the part's farthest point from the middle, in the same unit.
-        polar: (angles, radii) how it looks around its middle, less the background.
+        outline: (points, 2) how far down and right of the middle its border lies, in the same unit.
+        look: (H, W, 1) of the reduced photograph, by the finder's kind of look.
+        polar: (angles, radii) how the part looks around its middle, less the background.
         background: (channels,) colour of the background, 0 to 255.
 
     Example:
@@ -38,17 +63,20 @@ class Found:
     down: float
     right: float
     radius: float
+    outline: Grey
+    look: Grey
     polar: Grey
     background: Grey
 
 
-def find_part(image: NDArray[np.uint8]) -> Found | None:
+def find_part(image: NDArray[np.uint8], finder: Finder = OTSU) -> Found | None:
     """The part in a photograph (H, W, 3) before a background of about one colour; None where none stands out.
 
     Background is what the border shows, by the median of each colour; the part is the largest connected piece that
-    differs from it by more than the threshold of Otsu 1979.
+    differs from it by more than the finder's threshold.
     """
     from scipy.ndimage import (  # where nothing is aligned, not needed
+        binary_erosion,
         binary_fill_holes,
         center_of_mass,
         gaussian_filter,
@@ -60,7 +88,11 @@ def find_part(image: NDArray[np.uint8]) -> Found | None:
     border = _border(height, width)
     background = background_of(small)
     away = gaussian_filter(np.abs(small - background).sum(2), 1.0)
-    threshold, share = otsu(away)
+    if finder.threshold == "root":
+        root, share = otsu(np.sqrt(away))
+        threshold = root**2
+    else:
+        threshold, share = otsu(away)
     pieces, count = label(away > threshold)
     if count == 0 or share < DISTINCT:
         return None
@@ -71,9 +103,10 @@ def find_part(image: NDArray[np.uint8]) -> Found | None:
     down, right = (float(middle) for middle in center_of_mass(part))
     rows, columns = np.nonzero(part)
     radius = float(np.hypot(rows - down, columns - right).max()) + 0.5
-    look = np.where(part, away, 0).astype(np.float32)
-    polar = _polar(look, down, right, radius)
-    return Found((down + 0.5) / unit, (right + 0.5) / unit, radius / unit, polar, background)
+    look = np.minimum(away / threshold, 1).astype(np.float32) if finder.look == "shape" else away
+    polar = _polar(np.where(part, look, 0).astype(np.float32), down, right, radius)
+    outline = (np.argwhere(part & ~binary_erosion(part)) - (down, right)).astype(np.float32) / unit
+    return Found((down + 0.5) / unit, (right + 0.5) / unit, radius / unit, outline, look[..., None], polar, background)
 
 
 def background_of(image: NDArray[Any]) -> Grey:

@@ -40,7 +40,9 @@ class Size:
         return self.height, self.width
 
 
-def fitted_size(samples: pd.DataFrame, given: tuple[int, int], choice: str, multiple: int) -> Size:
+def fitted_size(
+    samples: pd.DataFrame, given: tuple[int, int], choice: str, multiple: int, shown: float | None = None
+) -> Size:
     """Size in the shape of the training photographs, of about as many pixels as the given one.
 
     A network that was trained on photographs as they are sees scratches and letters as they are, not flattened, for
@@ -52,6 +54,7 @@ def fitted_size(samples: pd.DataFrame, given: tuple[int, int], choice: str, mult
         choice: `kept`: by the median ratio of sides, whatever the others are; `stretched`: the given size; `auto`:
             kept where nearly all training photographs have one shape.
         multiple: what height and width are multiples of.
+        shown: height by width of what is shown of an aligned part, which counts instead of the photographs'.
 
     Raises:
         EndlineError: for another choice.
@@ -65,7 +68,7 @@ def fitted_size(samples: pd.DataFrame, given: tuple[int, int], choice: str, mult
         raise EndlineError(f"There is no shape '{choice}': choose one of {', '.join(CHOICES)}.")
     if choice == "stretched":
         return Size(*given)
-    ratio = usual_ratio(samples, SHARE if choice == "auto" else 0)
+    ratio = usual_ratio(samples, SHARE if choice == "auto" else 0) if shown is None else shown
     if ratio is None:
         return Size(*given)
     if _alike(given[0] / given[1], ratio):

@@ -50,14 +50,15 @@ def prepare(
     light = wanted.light if parameters["light"] == "auto" else parameters["light"]
     made = ImagePreparation(height, width, arrays, bits, megapixels, light)
     alignment = fitted_alignment(samples, folder, parameters["alignment"], made.scale, megapixels)
-    if alignment is not None:  # what is shown of an aligned part is as high as wide
-        return replace(made, alignment=alignment)
-    size = fitted_size(samples, given, parameters["shape"], INPUT_TYPES[arrays.pyramid.input_type].multiple)
+    multiple = INPUT_TYPES[arrays.pyramid.input_type].multiple
+    size = fitted_size(samples, given, parameters["shape"], multiple, alignment.ratio if alignment else None)
     if size.sides != given:
-        told = "The photographs are %.2f times as high as wide, and brought to %d x %d pixels, not %d x %d (shape)."
-        log.info(told, size.ratio, *size.sides, *given)
-    warn_of_shapes(samples, size.ratio)
-    return replace(made, height=size.height, width=size.width, ratio=size.ratio)
+        told = "The %s are %.2f times as high as wide, and brought to %d x %d pixels, not %d x %d (shape)."
+        log.info(told, "aligned parts" if alignment else "photographs", size.ratio, *size.sides, *given)
+    if alignment is None:
+        warn_of_shapes(samples, size.ratio)
+    ratio = size.ratio if alignment is None else None
+    return replace(made, height=size.height, width=size.width, ratio=ratio, alignment=alignment)
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:
