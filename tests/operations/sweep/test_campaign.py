@@ -81,6 +81,13 @@ def test_only_the_points_that_are_asked_for_run_and_finished_rows_of_others_stay
     assert "3 of 4 finished" in (project / "benchmarks/results/tiny.md").read_text()
 
 
+def test_what_is_run_anew_costs_no_row_of_the_others(project: Path, parents: list[str], runs: Any) -> None:
+    run_sweep("tiny", project, run=runs())
+    run_sweep("tiny", project, fresh=True, only=["fold=1"], run=(run := runs()))
+    assert [job.parameters["fold"] for job in run.jobs] == [1, 1]
+    assert list(rows(project)["fold"]) == ["0", "1", "0", "1"]
+
+
 @pytest.mark.parametrize("only", ["noise_flor=raw", "fold=7", "fold"])
 def test_a_point_that_the_grid_does_not_have_is_refused(project: Path, runs: Any, only: str) -> None:
     with pytest.raises(EndlineError, match="--only"):

@@ -82,8 +82,8 @@ class Campaign:
         """Number of rows with the status."""
         return sum(row["status"] == status for row in self._ended.values())
 
-    def keep_finished(self) -> None:
-        """Keep the finished rows of an earlier sweep that this one would only repeat."""
+    def keep_finished(self, *, fresh: bool) -> None:
+        """Keep the finished rows of an earlier sweep that this one would only repeat; fresh: of points not chosen."""
         old = read_table(self.csv, list(self.sweep.grid))
         identities = as_table(self.identities, list(self.sweep.grid))[list(self.identities[0])]
         if not set(identities) <= set(old):
@@ -91,6 +91,8 @@ class Campaign:
         same = identities.reset_index(names="number").merge(old[old["status"] == DONE], on=list(identities))
         for row in same.drop_duplicates("number").to_dict("records"):
             number = int(row.pop("number"))
+            if fresh and number in self._chosen:
+                continue
             # What is missing stays as a column: a sweep that goes on writes the table of one that never stopped.
             kept = {str(key): None if pd.isna(value) else value for key, value in row.items()}
             self._ended[number] = {**kept, DEFAULT: self._is_default(number)}  # older tables lack it

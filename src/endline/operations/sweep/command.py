@@ -41,7 +41,7 @@ def run_sweep(
         project: the project's folder.
         raw: raw folder instead of the sweep's own data set.
         env: overlay of the configuration (`paper`, `smoke`).
-        fresh: run all anew.
+        fresh: run anew what is finished too; with `only`, of its points alone.
         workers: runs at once; the cores are divided among them.
         only: `parameter=value` of the points that shall run, see `Sweep.chosen`.
         run: runs jobs; tests put another in its place.
@@ -62,8 +62,7 @@ def run_sweep(
     options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
     busy = f"The sweep '{name}' is already running in another process: wait for it."
     with locked(project / "mlruns" / f"sweep_{name}.lock", busy):
-        if not fresh:
-            campaign.keep_finished()
+        campaign.keep_finished(fresh=fresh)
         if campaign.waiting:
             campaign.work(options, fresh=fresh, workers=workers)
         else:
