@@ -28,6 +28,7 @@ COPIED = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md"} 
 WITHIN = {  # rows of a table that are shown
     "mirror42": {"noise_floor": "level"},  # the raw ones have a control of 0.995
     "simulated_plates": {"variant": "any angle"},  # the others are controls, told beside
+    "turned_bottles": {"variant": "any angle"},
 }
 BY_UNIT = {  # sweep -> what is judged; no part is on both sides of the split
     "mirror42": "mirror motors",
