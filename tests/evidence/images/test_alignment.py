@@ -130,6 +130,15 @@ def test_a_photograph_without_a_part_is_shown_as_it_lies():
     assert torch.allclose(alignment.aligned(empty, (16, 16)), torch.tensor(20 / 255), atol=1e-3)
 
 
+def test_a_new_photograph_without_a_part_is_named(tmp_path, caplog):
+    preparation = ImagePreparation(height=16, width=16, alignment=Alignment.fit(list(map(find_part, poses(6)))))
+    files = [tmp_path / "empty.png", tmp_path / "part.png"]
+    for file, image in zip(files, (np.full((SIZE, SIZE, 3), 20, np.uint8), poses(1)[0]), strict=True):
+        Image.fromarray(image).save(file)
+    assert preparation.images(files).shape == (2, 3, 16, 16)
+    assert [record.message.split(" no part ")[0] for record in caplog.records] == ["In empty.png"]
+
+
 def test_the_pose_does_not_hang_on_resolution():
     alignment = Alignment.fit(list(map(find_part, poses(8))))
     large = np.asarray(Image.fromarray(laid(0.7, 4, 2)).resize((2 * SIZE, 2 * SIZE)))

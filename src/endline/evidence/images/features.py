@@ -1,5 +1,6 @@
 """From indexed photographs to the arrays that detectors read."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, 
 from endline.evidence.images.alignment import Alignment
 from endline.evidence.images.decoding import MEGAPIXELS
 from endline.evidence.images.depth import FULL, warn_of_depths
+from endline.evidence.images.finding_parts import find_part
 from endline.evidence.images.index import index_image
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
@@ -36,6 +38,7 @@ MEAN, DEVIATION, LEAST_CONTRAST = 0.45, 0.225, 0.01
 FACTS = ("height", "width", "colours", "quantisation")  # columns of the sample table that make the control
 COVERED = 0.1  # share of a pixel that a defect covers, from which an aligned mask has it
 READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class ImagePreparation(Preparation):
         Raises:
             EndlineError: when one cannot be read any more.
         """
-        return torch.stack([self.posed(self.read(file), (self.height, self.width)) for file in files])
+        return torch.stack([self._image(file) for file in files])
 
     def read(self, file: Path) -> NDArray[np.uint8]:
         """A photograph as 8-bit colours, (H, W, 3).
@@ -176,6 +179,19 @@ class ImagePreparation(Preparation):
         mask = read_mask(file, (image.shape[0], image.shape[1]), photograph)
         share = self.alignment.aligned(mask[..., None].astype(np.uint8) * np.uint8(255), size, image)[0].numpy()
         return np.asarray(share > min(COVERED, share.max() / 2), np.bool_)
+
+    def _image(self, file: Path) -> Tensor:
+        image, size = self.read(file), (self.height, self.width)
+        if self.alignment is None:
+            return image_tensor(image, size)
+        part = find_part(image, self.alignment.finder)
+        if part is None:
+            log.warning(
+                "In %s no part stands out from a background of one colour, as in those that train: it is judged as it "
+                "lies. Photograph it as a whole before their background.",
+                file.name,
+            )
+        return self.alignment.placed(image, part, size)
 
     def lit(self, images: Tensor) -> Tensor:
         """Resized photographs (n, 3, H, W) as the backbone is to see them."""
