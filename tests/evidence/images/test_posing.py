@@ -40,3 +40,13 @@ def test_a_pose_stays_where_nothing_near_is_like_the_template():
         found = refined(looks, start, REACH, template, RADIUS)
         assert np.hypot(found.down - start.down, found.right - start.right) <= FARTHEST * RADIUS
         assert np.isfinite(found).all()
+
+
+def test_a_round_part_is_moved_and_not_turned():
+    down, right = np.mgrid[:96, :96] - 47.5
+    disc = np.clip(24 - np.hypot(down, right), 0, 1)[..., None].astype(np.float32)
+    noise = 0.02 * np.random.default_rng(0).standard_normal(disc.shape).astype(np.float32)
+    true, start = Pose(0.5, 0.5, 0.0), Pose(0.51, 0.485, 0.05)
+    found = refined(disc + noise, start, REACH, shown(disc, true), RADIUS)
+    assert np.allclose(found[:2], true[:2], atol=2e-3)
+    assert found.angle == pytest.approx(start.angle, abs=1e-9)

@@ -1,5 +1,6 @@
 """Where a part lies in a photograph, what is shown of it, and the last fractions of a pixel and degree of its pose."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ SOFT = 1.5  # deviation in pixels of the blur of looks, whose fine texture says 
 STEPS = 12  # of the search, at most
 STILL = 0.01  # pixels by which the last step moves a look
 FARTHEST = 0.25  # of the radius, and radians: what is farther from the first pose is another place
+ROUND = 0.05  # of the change that a move makes; a part whose turn changes less looks the same at any angle
 Reach = tuple[float, float, float, float]
 Grey = NDArray[np.float64]
 
@@ -96,6 +98,8 @@ def refined(looks: NDArray[np.float32], pose: Pose, reach: Reach, template: Grey
     pixel = (reach[0] + reach[1]) / size[0], (reach[2] + reach[3]) / size[1]
     by_down, by_right = (slope / step for slope, step in zip(np.gradient(template), pixel, strict=True))
     turned = by_down * right - by_right * down
+    if np.linalg.norm(turned) < ROUND * radius * np.linalg.norm([by_down, by_right]):
+        turned = np.zeros_like(turned)  # which the least squares leave at 0
     columns = [by_down, by_right, turned, template, np.ones_like(template)]
     design = np.stack([column.ravel() for column in columns], 1)
     solve = np.linalg.pinv(design)
@@ -121,8 +125,8 @@ def _moved(pose: Pose, down: float, right: float, angle: float) -> Pose:
     """The pose by which a template lies in the middle that is seen moved and turned by so much."""
     turned = pose.angle - angle
     return Pose(
-        pose.down - np.sin(turned) * right - np.cos(turned) * down,
-        pose.right - np.cos(turned) * right + np.sin(turned) * down,
+        pose.down - math.sin(turned) * right - math.cos(turned) * down,
+        pose.right - math.cos(turned) * right + math.sin(turned) * down,
         turned,
     )
 
