@@ -20,7 +20,12 @@ Grey = NDArray[np.float64]
 
 
 class Pose(NamedTuple):
-    """A part's middle, in units of the photograph's longer side, and the radians that what is shown is turned by."""
+    """A part's middle, in units of the photograph's longer side, and the radians that what is shown is turned by.
+
+    Example:
+        >>> Pose(0.5, 0.5, 0.0).angle
+        0.0
+    """
 
     down: float
     right: float
