@@ -12,9 +12,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
+
+from endline.evidence.images.finding_parts import background_of
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 FADING = 12  # pixels in which a photograph's border becomes the colour around it
@@ -34,7 +35,7 @@ def laid(photograph: Image.Image, turn: float, move: tuple[float, float]) -> Ima
     height, width = pixels.shape[:2]
     diagonal = float(np.hypot(height, width))
     side = int(np.ceil(diagonal * (1 + 2 * PLAY)))
-    behind = np.zeros(1, np.float32) if mask else _background(pixels)
+    behind = np.zeros(1, np.float32) if mask else background_of(pixels)
     if not mask:
         down, right = np.mgrid[:height, :width]
         depth = np.minimum.reduce([down, height - 1 - down, right, width - 1 - right]) / FADING
@@ -67,13 +68,6 @@ def turned(folder: Path, target: Path, seed: int) -> int:
         (target / part).parent.mkdir(parents=True, exist_ok=True)
         laid(image, *pose_of(name.with_suffix("").as_posix(), seed)).save(target / part, quality=95)
     return len(files)
-
-
-def _background(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    ring = max(1, round(0.03 * max(pixels.shape[:2])))
-    inner = np.zeros(pixels.shape[:2], np.bool_)
-    inner[ring:-ring, ring:-ring] = True
-    return np.asarray(np.median(pixels[~inner], axis=0), np.float32)
 
 
 def main() -> None:

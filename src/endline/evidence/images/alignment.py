@@ -22,6 +22,7 @@ from endline.evidence.images.finding_parts import (
     SMALL,
     Finder,
     Found,
+    Grey,
     background_of,
     find_part,
     reduced,
@@ -220,11 +221,15 @@ def fitted_alignment(
     if "control" in training:
         training = training[~training["control"].to_numpy(bool)]
     paths = training["path"].iloc[np.unique(np.linspace(0, len(training) - 1, SEEN).round().astype(int))]
-    images = [reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED) for path in paths]
-    found = {finder: [find_part(image, finder) for image in images] for finder in FINDERS}
-    tried = [(finder, parts) for finder, parts in found.items() if parts.count(None) <= FAILED * len(parts)]
-    if choice == "auto" and not tried:
-        return None
+    images: list[NDArray[np.uint8]] = []
+    found: dict[Finder, list[Found | None]] = {finder: [] for finder in FINDERS}
+    for path in paths:
+        images.append(reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED))
+        for finder, parts in found.items():
+            parts.append(find_part(images[-1], finder))
+        if choice == "auto" and all(parts.count(None) > FAILED * len(paths) for parts in found.values()):
+            return None
+    tried = [(finder, parts) for finder, parts in found.items() if parts.count(None) <= FAILED * len(paths)]
     fits = [Alignment.fit(parts, finder).sharpened(parts) for finder, parts in tried or list(found.items())[:1]]
     before = likeness([image_tensor(image, (LOOK, LOOK)) for image in images])
     after, alignment = max(((_alike(fit, images, found[fit.finder]), fit) for fit in fits), key=itemgetter(0))
@@ -258,7 +263,7 @@ def likeness(images: Sequence[Tensor]) -> float:
     return float(((looks * others).sum(1) / others.norm(dim=1).clamp(min=1e-9)).mean())
 
 
-def _reach(outlines: Sequence[Colour], turns: Sequence[float]) -> Reach:
+def _reach(outlines: Sequence[Grey], turns: Sequence[float]) -> Reach:
     """How far up, down, left and right of their middles nearly all parts go, each turned on by steps of angle."""
     sides = []
     for outline, turn in zip(outlines, turns, strict=True):

@@ -153,7 +153,8 @@ class ImagePreparation(Preparation):
         Raises:
             EndlineError: when one cannot be read any more.
         """
-        return torch.stack([self._image(file) for file in files])
+        size = (self.height, self.width)
+        return torch.stack([self.posed(self.read(file), size, file.name) for file in files])
 
     def read(self, file: Path) -> NDArray[np.uint8]:
         """A photograph as 8-bit colours, (H, W, 3).
@@ -163,9 +164,24 @@ class ImagePreparation(Preparation):
         """
         return read_indexed_image(file, self.scale, self.megapixels)
 
-    def posed(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-        """A photograph (H, W, 3) in its pose, resized without a crop: (3, *size) in [0, 1]."""
-        return image_tensor(image, size) if self.alignment is None else self.alignment.aligned(image, size)
+    def posed(self, image: NDArray[np.uint8], size: tuple[int, int], name: str | None = None) -> Tensor:
+        """A photograph (H, W, 3) in its pose, resized without a crop: (3, *size) in [0, 1].
+
+        Args:
+            image: the photograph.
+            size: (height, width).
+            name: of its file, which is told where no part is found; None: nothing is.
+        """
+        if self.alignment is None:
+            return image_tensor(image, size)
+        part = find_part(image, self.alignment.finder)
+        if part is None and name is not None:
+            log.warning(
+                "In %s no part stands out from a background of one colour, as in those that train: it is judged as it "
+                "lies. Photograph it as a whole before their background.",
+                name,
+            )
+        return self.alignment.placed(image, part, size)
 
     def mask(self, file: Path, size: tuple[int, int], photograph: Path | None = None) -> NDArray[np.bool_]:
         """Defect mask as `posed` shows its photograph; arguments as `read_mask`.
@@ -179,19 +195,6 @@ class ImagePreparation(Preparation):
         mask = read_mask(file, (image.shape[0], image.shape[1]), photograph)
         share = self.alignment.aligned(mask[..., None].astype(np.uint8) * np.uint8(255), size, image)[0].numpy()
         return np.asarray(share > min(COVERED, share.max() / 2), np.bool_)
-
-    def _image(self, file: Path) -> Tensor:
-        image, size = self.read(file), (self.height, self.width)
-        if self.alignment is None:
-            return image_tensor(image, size)
-        part = find_part(image, self.alignment.finder)
-        if part is None:
-            log.warning(
-                "In %s no part stands out from a background of one colour, as in those that train: it is judged as it "
-                "lies. Photograph it as a whole before their background.",
-                file.name,
-            )
-        return self.alignment.placed(image, part, size)
 
     def lit(self, images: Tensor) -> Tensor:
         """Resized photographs (n, 3, H, W) as the backbone is to see them."""
