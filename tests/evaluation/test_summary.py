@@ -29,6 +29,7 @@ def scores(labels=(0, 0, 1, 1, 1, None), domains=None) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "score": np.arange(count, dtype=float),
+            "p_value": [1 / (number + 1) for number in range(count)],
             "flagged": [number >= 1 for number in range(count)],
             "label": labels,
             "kind": [None if label is None else "7" if label else "normal" for label in labels],

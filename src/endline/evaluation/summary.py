@@ -14,6 +14,7 @@ from endline.evaluation.calibration import Calibration
 from endline.evaluation.domains import YEAR, domain_figures
 from endline.evaluation.false_alarms import false_alarms, false_alarms_by_domain
 from endline.evaluation.metrics import is_anomalous, is_normal, partial_auroc
+from endline.evaluation.normal_shift import normal_shift
 from endline.evaluation.thresholds import false_alarm_p_value
 from endline.samples import item_of
 
@@ -29,8 +30,9 @@ METRICS = (
     "control_auroc", "control_auroc_low", "control_auroc_high", "control_auroc_reason", "false_alarm_rate",
     "false_alarm_low", "false_alarm_high", "false_alarm_rate_reason", "target_false_alarm_rate",
     "promised_false_alarm_rate", "promised_false_alarm_rate_reason", "false_alarm_bound", "false_alarm_p_value",
-    "false_alarms_by_domain", "recall", "recall_reason", "precision", "f1", "threshold", "feature_seconds",
-    "fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb", "parameter_count", "simulated",
+    "false_alarms_by_domain", "normal_shift", "normal_shift_p_value", "recall", "recall_reason", "precision", "f1",
+    "threshold", "feature_seconds", "fit_seconds", "score_ms_per_sample", "map_ms_per_sample", "peak_memory_mb",
+    "parameter_count", "simulated",
 )  # fmt: skip
 NO_NORMAL, NO_ANOMALY = "no labelled normal in the test", "no labelled anomaly in the test"
 
@@ -46,7 +48,7 @@ def summarise(
     """All keys of `METRICS`; what the data cannot give is None, and why stands under `<key>_reason`.
 
     Args:
-        scores: one row a tested item, columns `score, flagged, label, kind, domain, group, unit`.
+        scores: one row a tested item, columns `score, p_value, flagged, label, kind, domain, group, unit`.
         samples: the sample table.
         calibration: the threshold, and what it rests on.
         intervals: as `auroc_intervals` gives them for the scores.
@@ -110,6 +112,7 @@ def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
     anomalies, detected = int(anomalous.sum()), int((flagged & anomalous).sum())
     low, high = of_normals.interval
     chance = false_alarm_p_value(of_normals.of_units, units, calibration.rate, calibration.limiting.units)
+    shift = normal_shift(scores, calibration.limiting.units)
     compared = normals > 0 and anomalies > 0  # precision depends on how many there are of each
     by_domain = {
         domain: {"rate": own.rate, "low": own.interval[0], "high": own.interval[1], **asdict(own)}
@@ -136,6 +139,8 @@ def _verdicts(scores: pd.DataFrame, calibration: Calibration) -> dict[str, Any]:
         "false_alarm_bound": calibration.bound,
         "false_alarm_p_value": chance if normals else None,
         "false_alarms_by_domain": by_domain or None,
+        "normal_shift": None if shift is None else shift.exceeded,
+        "normal_shift_p_value": None if shift is None else shift.p_value,
         "recall": detected / anomalies if anomalies else None,
         "recall_reason": None if anomalies else NO_ANOMALY,
         "precision": detected / (detected + alarms) if compared and detected + alarms else None,

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from endline.evaluation.controls import WARNING_LEVEL
+from endline.evaluation.normal_shift import UNLIKELY
 from endline.evaluation.thresholds import normals_needed
 
 SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
@@ -64,7 +65,8 @@ def summary_sentences(metrics: Mapping[str, Any], evidence: str) -> list[str]:
         sentences.append(f"{detected}; no normal is labelled.")
     else:
         sentences.append("No label is known: the verdicts cannot be checked here.")
-    return [*sentences, _auroc_sentence(metrics), *_control_sentence(metrics, evidence), _promise(metrics)]
+    own = (_control_sentence(metrics, evidence), _promise(metrics), shift_sentence(metrics, evidence))
+    return [*sentences, _auroc_sentence(metrics), *filter(None, own)]
 
 
 def _auroc_sentence(metrics: Mapping[str, Any]) -> str:
@@ -74,11 +76,31 @@ def _auroc_sentence(metrics: Mapping[str, Any]) -> str:
     return f"The AUROC is {auroc:.3f}{between(metrics)}."
 
 
-def _control_sentence(metrics: Mapping[str, Any], evidence: str) -> list[str]:
+def _control_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
     control = number(metrics, "control_auroc")
     if control is None or control <= WARNING_LEVEL:
-        return []
-    return [f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."]
+        return ""
+    return f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."
+
+
+def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
+    """Say that the tested normals are not like the held-out ones, and what to do; empty where chance explains it.
+
+    Arguments as of `summary_sentences`.
+
+    Example:
+        >>> shift_sentence({"normal_shift": 0.64, "normal_shift_p_value": 0.3}, "cycles")
+        ''
+    """
+    exceeded, chance = number(metrics, "normal_shift"), number(metrics, "normal_shift_p_value")
+    if exceeded is None or chance is None or chance >= UNLIKELY:
+        return ""
+    return (
+        f"Beware: the tested normal {evidence} are not like those that trained. On average one is more anomalous than "
+        f"{percent(exceeded)} of the held-out normals, where {percent(0.5)} are expected (by chance with probability "
+        f"{p_value_words(chance)}): another day, light, fixture or supplier, perhaps. The false-alarm rate holds for "
+        f"parts like those that train, so train on {evidence} of both kinds."
+    )
 
 
 def _promise(metrics: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit
 from endline.reporting.provenance import provenance
 from endline.reporting.report import render_report
+from endline.reporting.words import shift_sentence
 from endline.samples import TEST
 
 Settings = Mapping[str, Any]
@@ -315,4 +316,6 @@ def report(
         f"not computed ({metrics['auroc_reason']})" if area is None else f"{area:.3f}",
         len(rejected),
     )
+    if beware := shift_sentence(metrics, evidence):
+        log.warning(beware)
     return page
