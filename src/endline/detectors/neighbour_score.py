@@ -73,6 +73,7 @@ class NeighbourScore(nn.Module):
 
     Args:
         samples, numbers: training vectors, and how many numbers each has.
+        whitened: numbers that vary together in training are taken apart, so that what they share counts once.
 
     Example:
         >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
@@ -85,29 +86,40 @@ class NeighbourScore(nn.Module):
 
     vectors: Tensor
     spread: Tensor
+    whitening: Tensor | None
     density: Tensor
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, samples: int, numbers: int) -> None:
+    def __init__(self, samples: int, numbers: int, *, whitened: bool = False) -> None:
         super().__init__()
         self.register_buffer("vectors", torch.zeros(samples, numbers))
         self.register_buffer("spread", torch.ones(numbers))
+        self.register_buffer("whitening", torch.eye(numbers) if whitened else None)
         self.register_buffer("density", torch.ones(samples))
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("deviation", torch.ones(()))
 
-    def learn(self, vectors: Tensor, settings: NeighbourSettings, spread: Tensor | None = None) -> None:
+    def learn(
+        self, vectors: Tensor, settings: NeighbourSettings, spread: Tensor | None = None, *, ridge: float = 0.0
+    ) -> None:
         """Keep the training vectors (samples, numbers).
 
-        `spread` (numbers,) is what each number is divided by; None: its deviation, with the settings' floor.
+        Args:
+            vectors: (samples, numbers).
+            settings: how they are compared.
+            spread: (numbers,), what each number is divided by; None: its deviation, with the settings' floor.
+            ridge: where they are whitened, what is added to their covariance, in units of its mean variance: the more,
+                the less is taken apart.
         """
         if spread is None:
             own = vectors.std(0, correction=0)
             level = settings.floor * own.mean().clamp(min=1e-6)
             spread = (own.square() + level.square()).sqrt()
         self.spread = spread
-        self.vectors = vectors / self.spread
+        if self.whitening is not None:
+            self.whitening = _whitening(vectors / spread, ridge)
+        self.vectors = self._scaled(vectors)
         s = settings
         self.density, away = density_and_distance(self.vectors, s.density_neighbours, s.neighbours, s.normalisation)
         own = _compared(away, s)
@@ -116,22 +128,38 @@ class NeighbourScore(nn.Module):
     def forward(self, vectors: Tensor, settings: NeighbourSettings) -> Tensor:
         """Scores (batch,) of vectors (batch, numbers): deviations above the mean of the training vectors' own."""
         s = settings
-        new = vectors / self.spread
+        new = self._scaled(vectors)
         away = normalised_distance(new, self.vectors, self.density, s.neighbours, normalisation=s.normalisation)
         return (_compared(away, s) - self.mean) / self.deviation
 
     def difference(self, vector: Tensor, settings: NeighbourSettings) -> Tensor:
         """What each number of a vector (numbers,) is above that of the nearest training vector, in units of its spread.
 
+        Where they are whitened, without what goes with others: no rotation is in it, so each number stays itself.
+
         Example:
             >>> from endline.detectors.sound.ranked_neighbour import RankedNeighbourConfig
             >>> NeighbourScore(samples=2, numbers=2).difference(torch.tensor([3.0, 0.0]), RankedNeighbourConfig())
             tensor([3., 0.])
         """
-        new = vector / self.spread
+        new = self._scaled(vector)
         normalisation = settings.normalisation
         _, rows = normalised_nearest(new[None], self.vectors, self.density, 1, normalisation=normalisation)
         return new - self.vectors[rows[0, 0]]
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        """Vectors as they are compared, (..., numbers)."""
+        scaled = vectors / self.spread
+        return scaled if self.whitening is None else scaled @ self.whitening
+
+
+def _whitening(vectors: Tensor, ridge: float) -> Tensor:
+    """Symmetric matrix (numbers, numbers) that whitens vectors (samples, numbers), near 1 where `ridge` is large."""
+    variances, directions = torch.linalg.eigh(torch.cov(vectors.T.double(), correction=0))
+    mean = variances.mean().clamp(min=1e-12)
+    gains = ((1 + ridge) * mean / (variances.clamp(min=0) + ridge * mean)).sqrt()
+    whitening: Tensor = (directions * gains) @ directions.T
+    return whitening.to(vectors.dtype)
 
 
 def _compared(distance: Tensor, settings: NeighbourSettings) -> Tensor:

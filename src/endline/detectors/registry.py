@@ -124,10 +124,14 @@ def _create(cls: type[Detector[Any]], settings: Mapping[str, Any], compute: Comp
         raise EndlineError(
             f"{cls.__name__} has no setting {sorted(unknown)}: its settings are {', '.join(sorted(known))}."
         )
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    config = cls.Config(**values)
+    config = cls.Config(**{key: _as_tuples(value) for key, value in settings.items()})
     try:
         check_fields(config)
     except TypeError as error:
         raise EndlineError(f"A setting of {cls.__name__} has the wrong type ({error}): correct it.") from error
     return cls(config, compute)
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists of a file, nested ones too, as the tuples that a frozen dataclass holds."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value

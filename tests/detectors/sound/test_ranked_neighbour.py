@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from endline.detectors.neighbour_score import NeighbourScore
 from endline.detectors.progress import Progress
 from endline.detectors.sound.clip_statistics import STATISTICS
 from endline.detectors.sound.ranked_neighbour import (
@@ -92,6 +93,46 @@ def test_the_score_is_the_mean_of_the_views_that_tell_most():
         torch.testing.assert_close(score, ordered[:telling].mean(0))
 
 
+def test_views_of_a_group_count_by_their_mean_and_groups_by_the_largest():
+    train, new = clips(30), clips(5, seed=1)
+    views = {"ranks": (1.0, 0.0), "statistics": ("change",)}
+    alone = [
+        scored(fitted(train, ranks=(1.0,), statistics=()), new).score,
+        scored(fitted(train, ranks=(0.0,), statistics=()), new).score,
+    ]
+    change = fitted(train, **views).model[2](
+        STATISTICS["change"](torch.from_numpy(new)), RankedNeighbourConfig(**views)
+    )
+    together = scored(fitted(train, groups=((1, "change"), (0.0,)), telling=1, **views), new).score
+    torch.testing.assert_close(together, torch.maximum((alone[0] + change) / 2, alone[1]))
+
+
+def test_whitening_takes_what_bands_share_apart():
+    rng = np.random.default_rng(2)
+    train, new = clips(60), clips(2, seed=1)
+    for some in (train, new):  # a level that all bands share varies from clip to clip
+        some += 5 * rng.standard_normal((len(some), 1, 1)).astype("f4")
+    new[1, 3] += 1.5
+    plain, whitened = (scored(fitted(train, ranks=(1.0,), statistics=(), ridge=r), new).score for r in (0.0, 0.1))
+    assert whitened[1] - whitened[0] > plain[1] - plain[0] + 1
+
+
+def test_a_large_ridge_whitens_nothing():
+    train, new = clips(30), clips(5, seed=1)
+    torch.testing.assert_close(scored(fitted(train, ridge=1e9), new).score, scored(fitted(train), new).score)
+
+
+def test_whitening_is_that_of_the_formula():
+    train, new = clips(20)[:, :, 0], clips(3, seed=1)[:, :, 0]
+    known, settings = NeighbourScore(20, 6, whitened=True), RankedNeighbourConfig(normalisation="none", neighbours=1)
+    known.learn(torch.from_numpy(train), settings, torch.ones(6), ridge=0.5)
+    covariance = np.cov(train.T.astype(float), bias=True)
+    precision = np.linalg.inv(covariance + 0.5 * np.trace(covariance) / 6 * np.eye(6)) * 1.5 * np.trace(covariance) / 6
+    away = [min((x - y) @ precision @ (x - y) for y in train.astype(float)) for x in new.astype(float)]
+    found = known(torch.from_numpy(new), settings) * known.deviation + known.mean
+    np.testing.assert_allclose(found, away, rtol=1e-4)
+
+
 def test_the_map_points_to_band_and_moment():
     new = clips(1, seed=1)
     new[0, 3, 25] += 20
@@ -109,6 +150,10 @@ def test_the_map_points_to_band_and_moment():
         ({"neighbours": 0}, "RankedNeighbour has neighbours=0: choose at least 1"),
         ({"density_neighbours": 0}, "RankedNeighbour has density_neighbours=0: choose at least 1"),
         ({"telling": 0}, "telling=0 must be 1 or more"),
+        ({"ridge": -1.0}, "ridge=-1.0 must be 0"),
+        ({"ridge": float("inf")}, "ridge=inf must be 0"),
+        ({"groups": ((1.0, "shape"), (0.0,))}, "must hold every view once"),
+        ({"groups": ((1.0, 0.0, "deviation", "change", "shape", "correlation"), ())}, "must hold every view once"),
         ({"floor": 0.0}, "floor=0.0 must be above 0"),
         ({"normalisation": "root"}, "has no normalisation 'root'"),
     ],

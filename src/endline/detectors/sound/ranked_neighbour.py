@@ -1,6 +1,9 @@
 """Nearest training clip in pooled spectra, whatever moment tells: several views of a clip, and no training."""
 
+import math
+from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +27,12 @@ class RankedNeighbourConfig:
         ranks: weights r in [0, 1] of the poolings: each band's frames are sorted, the loudest first, and frame k counts
             r^k; 1 is the mean over time, 0 the maximum. Each is a view of the clip.
         statistics: further views, names of `clip_statistics.STATISTICS`.
-        telling: views that count: a clip's score is the mean of that many largest ones. 1 takes the largest alone;
-            the mean of all waters down what one view alone hears.
+        groups: views, by their rank or name, whose scores are averaged: of those that see the same, chance in one does
+            not count as much as a fault that all see. Empty: each view by itself.
+        telling: groups that count: a clip's score is the mean of that many largest ones. 1 takes the largest alone;
+            the mean of all waters down what one alone hears.
+        ridge: above 0, bands that vary together in training are taken apart (whitened), the less the larger it is, in
+            units of the mean variance; 0: they are not.
         floor, neighbours, density_neighbours, normalisation: see `NeighbourSettings`.
 
     Example:
@@ -35,7 +42,9 @@ class RankedNeighbourConfig:
 
     ranks: tuple[float, ...] = (1.0, 0.0)
     statistics: tuple[str, ...] = ("deviation", "change", "shape", "correlation")
+    groups: tuple[tuple[float | str, ...], ...] = ()
     telling: int = 3
+    ridge: float = 0.0
     floor: float = 0.3
     neighbours: int = 2
     density_neighbours: int = 4
@@ -50,13 +59,15 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
     by global weighted ranking (Guan et al. 2023, time-weighted frequency domain representation), and by statistics
     that neither level nor drift moves; each in units of every number's spread. Distances are normalised by local
     density (Wilkinghoff et al. 2025), so that a few clips of another working condition weigh as much as many, and
-    standardised by the training clips' own distances to each other; the mean of the few largest counts.
+    standardised by the training clips' own distances to each other. Views that see the same are averaged, and the
+    largest of these counts, or the mean of the few largest: a fault may be heard in one alone.
 
     The map tells which bands at which moment: each band's squared difference to the nearest training clip, in the
     pooling by rank that counts most, laid on the frames by their weights in it.
 
     Raises:
-        EndlineError: for ranks outside [0, 1], or an unknown statistic or normalisation.
+        EndlineError: for ranks outside [0, 1], an unknown statistic or normalisation, or groups that do not hold every
+            view once.
 
     Example:
         >>> import numpy as np
@@ -93,21 +104,25 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
         if not s.floor > 0:
             raise EndlineError(f"floor={s.floor} must be above 0: a band may be the same in all training clips.")
         if not s.telling >= 1:
-            raise EndlineError(f"telling={s.telling} must be 1 or more: that many views count.")
+            raise EndlineError(f"telling={s.telling} must be 1 or more: that many groups of views count.")
+        if not 0 <= s.ridge < math.inf:
+            raise EndlineError(f"ridge={s.ridge} must be 0 (bands are not whitened) or more: correct it.")
+        self._groups()
         sizes = [view.shape[1] for view in self._views(torch.zeros(1, *shapes["log_mel"]))]
-        return nn.ModuleList(NeighbourScore(samples, size) for size in sizes)
+        return nn.ModuleList(NeighbourScore(samples, size, whitened=s.ridge > 0) for size in sizes)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
         batches = [self._views(batch["log_mel"]) for batch in training.features.batches(BATCH)]
         for known, parts in zip(self._known, zip(*batches, strict=True), strict=True):
-            known.learn(torch.cat(parts), self.config)
+            known.learn(torch.cat(parts), self.config, ridge=self.config.ridge)
         return ()
 
     def _score(self, batch: Batch) -> Scored:
         s, views = self.config, self._views(batch["log_mel"])
         each = torch.stack([known(view, s) for known, view in zip(self._known, views, strict=True)])
-        score = each.topk(min(s.telling, len(each)), 0).values.mean(0)
+        grouped = torch.stack([torch.stack([each[row] for row in group]).mean(0) for group in self._groups()])
+        score = grouped.topk(min(s.telling, len(grouped)), 0).values.mean(0)
         telling = each[: len(s.ranks)].argmax(0)
         return Scored(score, lambda: self._map(batch["log_mel"], views, telling))
 
@@ -115,6 +130,18 @@ class RankedNeighbour(Detector[RankedNeighbourConfig]):
     def _known(self) -> list[NeighbourScore]:
         """The training clips, view by view."""
         return [known for known in self.model if isinstance(known, NeighbourScore)]
+
+    def _groups(self) -> list[list[int]]:
+        """Numbers of the views of each group."""
+        s = self.config
+        views: list[float | str] = [*s.ranks, *s.statistics]
+        if not s.groups:
+            return [[number] for number in range(len(views))]
+        if Counter(chain(*s.groups)) != Counter(views) or not all(s.groups):
+            raise EndlineError(
+                f"groups={s.groups} must hold every view once: the ranks {s.ranks} and the statistics {s.statistics}."
+            )
+        return [[views.index(view) for view in group] for group in s.groups]
 
     def _views(self, clips: Tensor) -> list[Tensor]:
         """Clips (batch, bands, frames) in each view, (batch, numbers)."""
