@@ -60,6 +60,15 @@ def test_held_out_normals_lie_about_zero_and_faults_far_above():
     assert found.score.median() > own.score.quantile(0.99)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_its_own_median_is_taken_from_each_map_and_the_score_stays(share):
+    train, test = maps(40, 0), maps(5, 1)
+    plain, less = (fitted(train, own_level=own).score(test.read()) for own in (0.0, share))
+    median = np.median(plain.map.numpy(), axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(less.map, plain.map.numpy() - share * median, atol=1e-5)
+    assert torch.equal(less.score, plain.score)
+
+
 def test_a_change_of_the_whole_image_is_seen_by_the_pooled_statistics():
     train, new = maps(100, 0), maps(200, 1).read()
     swapped = {name: value.flip(2, 3) * 1.25 for name, value in new.items()}
@@ -117,6 +126,7 @@ def test_positions_in_many_parts_give_the_same(monkeypatch):
         ({"regularisation": 0.0}, "a regularisation above 0"),
         ({"top_share": 1.5}, "a share above 0 and at most 1"),
         ({"pooled_weight": -1.0}, "and a weight from 0"),
+        ({"own_level": 1.5}, "own_level=1.5: choose a share from 0 to 1"),
     ],
 )
 def test_settings_that_do_not_go_are_refused(settings, words):

@@ -31,6 +31,8 @@ class PositionGaussianConfig:
         regularisation: variance that is added to the whitened features, of 1, at each position.
         top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the local score.
         pooled_weight: weight of the global score, that of the pooled statistics, beside the local one's 1; from 0.
+        own_level: share in [0, 1] of its median that is taken from each map: what raises an image as a whole (light, a
+            shift) says nothing of the place. Of a defect that covers most of an image less is seen.
 
     Example:
         >>> PositionGaussianConfig().top_share
@@ -42,6 +44,7 @@ class PositionGaussianConfig:
     regularisation: float = 0.05
     top_share: float = 0.02
     pooled_weight: float = 0.5
+    own_level: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 0 or self.components < 1:
@@ -49,6 +52,8 @@ class PositionGaussianConfig:
                 f"position_gaussian has scales={list(self.scales)} and components={self.components}: choose at least "
                 "one scale, counted from 0, and one component."
             )
+        if not 0 <= self.own_level <= 1:
+            raise EndlineError(f"position_gaussian has own_level={self.own_level}: choose a share from 0 to 1.")
         if self.regularisation <= 0 or not 0 < self.top_share <= 1 or self.pooled_weight < 0:
             raise EndlineError(
                 f"position_gaussian has regularisation={self.regularisation}, top_share={self.top_share} and "
@@ -137,7 +142,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     and maximum of every channel to their Gaussian, which sees what is wrong with a part as a whole (something missing,
     or there twice). Both are logarithms of squared distances, standardised by those of normal samples that the Gaussian
     has not seen: two halves of the training parts judge each other. So is the map, in standard deviations of a
-    position.
+    position, less a share of its own median.
 
     Example:
         >>> from endline.detectors.progress import Progress
@@ -223,6 +228,7 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         )
         own = (raw - model.level[1:]) / model.spread[1:]
         away = (distances - model.level[0]) / model.spread[0]
+        away = away - self.config.own_level * away.quantile(0.5, 1, keepdim=True)
         score = own[:, 0] + self.config.pooled_weight * own[:, 1]
         return Scored(score, away.reshape(-1, model.height, model.width))
 
