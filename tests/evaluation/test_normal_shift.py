@@ -72,3 +72,10 @@ def test_the_report_names_shift_and_remedy() -> None:
     assert "both kinds" in said
     assert summary_sentences(metrics, "photographs")[-1] == said
     assert not shift_sentence({}, "photographs")
+
+
+def test_too_many_false_alarms_are_explained_by_a_shift_that_alone_would_not_be_said():
+    metrics = {"normal_shift": 0.61, "normal_shift_p_value": 0.014}
+    assert not shift_sentence({**metrics, "false_alarm_p_value": 0.3}, "photographs")
+    assert "61" in shift_sentence({**metrics, "false_alarm_p_value": 0.013}, "photographs")
+    assert not shift_sentence({"normal_shift_p_value": 0.2, "normal_shift": 0.6, "false_alarm_p_value": 0.01}, "x")

@@ -93,7 +93,9 @@ def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
         ''
     """
     exceeded, chance = number(metrics, "normal_shift"), number(metrics, "normal_shift_p_value")
-    if exceeded is None or chance is None or chance >= UNLIKELY:
+    alarms = number(metrics, "false_alarm_p_value")
+    expected = alarms is not None and alarms < SIGNIFICANT  # too many false alarms have a reason
+    if exceeded is None or chance is None or chance >= (SIGNIFICANT if expected else UNLIKELY):
         return ""
     return (
         f"Beware: the tested normal {evidence} are not like those that trained. On average one is more anomalous than "
