@@ -70,8 +70,8 @@ def test_the_metrics_are_those_of_every_station(surfaces, run):
 def test_the_report_shows_photograph_map_and_mask(surfaces, run):
     page = surfaces.load("report")
     assert "SIMULATED DATA" in page
-    for caption in ("photograph</", "anomaly map", "mask: the defect as labelled</"):  # a ring marks the largest value
-        assert f"<figcaption>{caption}" in page
+    for caption in ("photograph", "anomaly map; ring: its largest value", "mask: the defect as labelled"):
+        assert f"<figcaption>{caption}</figcaption>" in page
 
 
 def test_a_second_run_extracts_nothing(surfaces, run):

@@ -299,6 +299,8 @@ def test_the_promise_depends_on_the_calibrating_normals(metrics: dict[str, Any],
         ({"false_alarm_p_value": 0.3, "promised_false_alarm_rate": 0.0625}, "plain"),  # no green without a promise
         ({"false_alarm_p_value": 0.04, "promised_false_alarm_rate": 0.0625}, "warn"),
         ({"false_alarm_p_value": 0.3, "false_alarm_bound": None}, "plain"),
+        ({"false_alarm_p_value": 0.3, "normal_shift": 0.63, "normal_shift_p_value": 0.005}, "warn"),
+        ({"false_alarm_p_value": 0.3, "normal_shift": 0.60, "normal_shift_p_value": 0.02}, "good"),
     ],
 )
 def test_false_alarms_beyond_chance_warn_and_only_what_was_promised_is_good(metrics: dict[str, Any], tone: str) -> None:

@@ -92,17 +92,23 @@ def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
         >>> shift_sentence({"normal_shift": 0.64, "normal_shift_p_value": 0.3}, "cycles")
         ''
     """
-    exceeded, chance = number(metrics, "normal_shift"), number(metrics, "normal_shift_p_value")
-    alarms = number(metrics, "false_alarm_p_value")
-    expected = alarms is not None and alarms < SIGNIFICANT  # too many false alarms have a reason
-    if exceeded is None or chance is None or chance >= (SIGNIFICANT if expected else UNLIKELY):
+    exceeded = number(metrics, "normal_shift")
+    if exceeded is None or not _is_shifted(metrics):
         return ""
+    chance = p_value_words(metrics["normal_shift_p_value"])
     return (
         f"Beware: the tested normal {evidence} are not like those that trained. On average one is more anomalous than "
         f"{percent(exceeded)} of the held-out normals, where {percent(0.5)} are expected (by chance with probability "
-        f"{p_value_words(chance)}): another day, light, fixture or supplier, perhaps. The false-alarm rate holds for "
+        f"{chance}): another day, light, fixture or supplier, perhaps. The false-alarm rate holds for "
         f"parts like those that train, so train on {evidence} of both kinds."
     )
+
+
+def _is_shifted(metrics: Mapping[str, Any]) -> bool:
+    """Whether chance hardly explains how the tested normals lie, less so where it does not explain their alarms."""
+    chance, alarms = number(metrics, "normal_shift_p_value"), number(metrics, "false_alarm_p_value")
+    expected = alarms is not None and alarms < SIGNIFICANT  # too many false alarms have a reason
+    return chance is not None and chance < (SIGNIFICANT if expected else UNLIKELY)
 
 
 def _promise(metrics: Mapping[str, Any]) -> str:
@@ -197,6 +203,8 @@ def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
         return Tile(name, percent(measured), detail)
     if chance < SIGNIFICANT:
         return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
+    if _is_shifted(metrics):
+        return Tile(name, percent(measured), f"{detail}; these normals are not like those that trained", "warn")
     if promised > stated or number(metrics, "false_alarm_bound") is None:
         return Tile(name, percent(measured), detail)  # nothing is painted green that was not promised
     if not _is_sure(low, high):
