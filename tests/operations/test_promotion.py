@@ -231,9 +231,10 @@ def test_there_is_nothing_to_roll_back_before_there_is_a_champion(plant, trained
     assert sentence(plant.project.command("rollback", "scales")).startswith(f"{NAME} has no champion yet: run `endline")
 
 
-def judged(model, scores, flagged, labels, **changes):
+def judged(model, scores, flagged, labels, p_value=0.5, **changes):
     items = pd.DataFrame({"sample_id": range(len(scores)), "score": scores, "flagged": flagged, "label": labels})
-    items = items.assign(unit=items["sample_id"].astype(str), reason=None).astype({"flagged": "boolean"})
+    units = items["sample_id"].astype(str)
+    items = items.assign(p_value=p_value, unit=units, reason=None).astype({"flagged": "boolean"})
     about = {"seconds": 0.1, "memory_mb": 500.0} | changes
     return Judged(items, model.calibration, **about)
 
@@ -269,6 +270,15 @@ def test_without_a_fault_the_other_criteria_decide(models):
     found = {each.name: each for each in criteria(challenger, None, Bounds())}
     assert all_hold(list(found.values()))
     assert found["AUROC"].said == found["detection"].said == "not tested, the set has no faulty part"
+
+
+@pytest.mark.parametrize(("p_value", "said"), [(0.5, False), (0.1, True)])
+def test_normal_parts_that_are_not_like_those_that_train_are_told_and_decide_nothing(models, p_value, said):
+    challenger = judged(models[0], GOOD, [score > 1 for score in GOOD], LABELS, p_value)
+    found = {each.name: each for each in criteria(challenger, None, Bounds())}["false alarms"]
+    assert found.holds  # none of them is flagged: it is the rate of later parts that is in doubt
+    assert ("; beware: normal items of the set are not like those that train, on average one" in found.said) == said
+    assert found.said.endswith("train on parts of both kinds, or the rate will not hold") == said
 
 
 @pytest.mark.parametrize("bounds", [{"seconds": 0.0}, {"auroc_margin": -0.1}, {"memory_mb": float("nan")}])

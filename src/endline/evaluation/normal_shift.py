@@ -7,6 +7,7 @@ import pandas as pd
 
 from endline.evaluation.metrics import is_normal
 
+SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
 UNLIKELY = 0.01  # probability of such a shift among parts of one production, below which it is said
 
 
@@ -56,3 +57,18 @@ def normal_shift(scores: pd.DataFrame, held_out: int) -> NormalShift | None:
     deviation = math.sqrt((held_out + len(own) + 1) / (12 * held_out * len(own)))
     exceeded = float(own.mean())
     return NormalShift(exceeded, math.erfc((exceeded - 0.5) / deviation / math.sqrt(2)) / 2)
+
+
+def is_shifted(p_value: float | None, false_alarm_p_value: float | None = None) -> bool:
+    """Whether chance hardly explains how the tested normals lie, less so where it does not explain their alarms.
+
+    Args:
+        p_value: of the shift; None where it is not known, and nothing is said.
+        false_alarm_p_value: probability of as many false alarms or more; too many of them have a reason.
+
+    Example:
+        >>> is_shifted(0.03), is_shifted(0.03, false_alarm_p_value=0.001), is_shifted(0.003)
+        (False, True, True)
+    """
+    expected = false_alarm_p_value is not None and false_alarm_p_value < SIGNIFICANT
+    return p_value is not None and p_value < (SIGNIFICANT if expected else UNLIKELY)

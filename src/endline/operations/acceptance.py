@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf, nan
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from endline.evidence.units import with_units
 from endline.operations.batch import Judge, targets_in
 from endline.operations.inspection import Inspector
 from endline.operations.promotion import Judged
-from endline.operations.verdicts import NONE
+from endline.operations.verdicts import NONE, NUMBERS
 from endline.samples import item_of
 from endline.tracking import data_digest
 
@@ -139,18 +140,18 @@ def judge(acceptance: Acceptance, inspector: Inspector, station: Station) -> Jud
         seconds.append((time.perf_counter() - begun) / len(rows))
         for row in rows:
             flagged = None if row.verdict == NONE else bool(row.flagged)
-            found[row.sample_id] = _row(row.score, flagged, row.reason)
+            found[row.sample_id] = _row(row.score, row.p_value, flagged, row.reason)
     begun = time.perf_counter()
     if apart := _of_large_files(acceptance, inspector, found):
         found |= apart
         seconds.append((time.perf_counter() - begun) / len(apart))
     memory = peak_memory_mb()
-    gone = _row(float("nan"), None, "A file of the acceptance set has gone.")
+    gone = _row(nan, nan, None, "A file of the acceptance set has gone.")
     names = acceptance.items[["sample_id", "path"]].itertuples(index=False)
     verdicts = pd.DataFrame([found.get(name) or found.get(path) or gone for name, path in names])
     items = acceptance.items.assign(**{str(name): verdicts[name].to_numpy(object) for name in verdicts})
-    items = items.astype({"score": "float64", "flagged": "boolean"})
-    return Judged(items, inspector.model.calibration, median(seconds) if seconds else float("inf"), memory)
+    items = items.astype(NUMBERS)
+    return Judged(items, inspector.model.calibration, median(seconds) if seconds else inf, memory)
 
 
 def _of_large_files(
@@ -168,10 +169,10 @@ def _of_large_files(
             recipe = inspector.model.preparation.recipe(rows, acceptance.folder, store, inspector.compute)
             verdicts = inspector.judge(rows, store.make(recipe))
         except EndlineError as error:
-            return {name: _row(float("nan"), None, str(error)) for name in item_of(rows)}
-    columns = zip(verdicts["sample_id"], verdicts["score"], verdicts["flagged"], strict=True)
-    return {str(name): _row(float(score), bool(flagged), None) for name, score, flagged in columns}
+            return {name: _row(nan, nan, None, str(error)) for name in item_of(rows)}
+    columns = verdicts[["sample_id", "score", "p_value", "flagged"]].itertuples(index=False)
+    return {str(name): _row(float(score), float(p), bool(flagged), None) for name, score, p, flagged in columns}
 
 
-def _row(score: float, flagged: bool | None, reason: str | None) -> dict[str, Any]:
-    return {"score": score, "flagged": flagged, "reason": reason}
+def _row(score: float, p_value: float, flagged: bool | None, reason: str | None) -> dict[str, Any]:
+    return {"score": score, "p_value": p_value, "flagged": flagged, "reason": reason}

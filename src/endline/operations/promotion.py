@@ -11,6 +11,7 @@ from endline.errors import EndlineError
 from endline.evaluation.calibration import Calibration
 from endline.evaluation.false_alarms import false_alarms
 from endline.evaluation.metrics import auroc, is_anomalous, is_normal
+from endline.evaluation.normal_shift import is_shifted, normal_shift
 from endline.evaluation.paired import LabelledScores, auroc_difference
 from endline.evaluation.thresholds import false_alarm_p_value
 from endline.field_types import check_fields
@@ -66,8 +67,8 @@ class Judged:
     """What a model says of the acceptance set.
 
     Attributes:
-        items: one row an item, the same for all models: `sample_id, unit, label, score, flagged, reason`; without a
-            verdict `score` is NaN and `flagged` missing.
+        items: one row an item, the same for all models: `sample_id, unit, label, score, p_value, flagged, reason`;
+            without a verdict `score` and `p_value` are NaN, and `flagged` is missing.
         calibration: of the model, what it promises.
         seconds: that a file takes, the median.
         memory_mb: highest resident memory of the process meanwhile; None where the system gives none.
@@ -215,6 +216,13 @@ def _false_alarms(challenger: Judged) -> Criterion:
         f"{found.alarms} of {found.normals} normal items are flagged (95 % interval {100 * (low or 0):.1f} to "
         f"{100 * (high or 0):.1f} %), {100 * calibration.rate:.3g} % are promised (p = {chance:.3f})"
     )
+    shift = normal_shift(challenger.items, calibration.limiting.units)
+    if shift is not None and is_shifted(shift.p_value, chance):
+        said += (
+            f"; beware: normal items of the set are not like those that train, on average one is more anomalous than "
+            f"{100 * shift.exceeded:.0f} % of the held-out ones where 50 % are expected (p = {shift.p_value:.2g}): "
+            "train on parts of both kinds, or the rate will not hold"
+        )
     return Criterion("false alarms", chance >= LEVEL / 2, said)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from endline.evaluation.controls import WARNING_LEVEL
-from endline.evaluation.normal_shift import UNLIKELY
+from endline.evaluation.normal_shift import SIGNIFICANT, is_shifted
 from endline.evaluation.thresholds import normals_needed
 
-SIGNIFICANT = 0.05  # probability of N false alarms or more, below which they are not chance
 WIDEST = 0.5  # of a 95 % interval of a share: a wider one holds most of what is possible, and confirms nothing
 COSTS = (  # key, name, unit, what it says
     ("score_ms_per_sample", "Scoring", "ms", "for one sample; a map that costs extra is not included"),
@@ -105,10 +104,7 @@ def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
 
 
 def _is_shifted(metrics: Mapping[str, Any]) -> bool:
-    """Whether chance hardly explains how the tested normals lie, less so where it does not explain their alarms."""
-    chance, alarms = number(metrics, "normal_shift_p_value"), number(metrics, "false_alarm_p_value")
-    expected = alarms is not None and alarms < SIGNIFICANT  # too many false alarms have a reason
-    return chance is not None and chance < (SIGNIFICANT if expected else UNLIKELY)
+    return is_shifted(number(metrics, "normal_shift_p_value"), number(metrics, "false_alarm_p_value"))
 
 
 def _promise(metrics: Mapping[str, Any]) -> str:
