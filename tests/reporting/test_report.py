@@ -16,7 +16,8 @@ from endline.reporting.exhibit import Exhibit
 from endline.reporting.pictures import waveform_figure
 from endline.reporting.report import render_report
 from endline.reporting.style import encode_png
-from endline.reporting.words import control_tile, metric_tiles, summary_sentences
+from endline.reporting.tiles import control_tile, metric_tiles
+from endline.reporting.words import summary_sentences
 
 VOID = {"meta", "img", "input", "br", "link", "rect", "line"}
 HOSTILE = "recordings/<script>alert(1)</script>&\"'.wav#fold"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from endline.reporting.words import count, number, percent
+from endline.reporting.formats import count, number, percent
 
 AREAS = {  # figure of a section -> head
     "auc": "AUC",

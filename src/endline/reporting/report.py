@@ -12,9 +12,11 @@ import pandas as pd
 from endline.reporting.choice_table import choice_table
 from endline.reporting.domain_table import domain_table
 from endline.reporting.exhibit import Exhibit, known_label
+from endline.reporting.formats import p_value_words, plain
 from endline.reporting.page_templates import page_templates
 from endline.reporting.palette import DOTS_PER_INCH, INK, kind_colours, kind_name
-from endline.reporting.words import metric_tiles, p_value_words, plain, summary_sentences
+from endline.reporting.tiles import metric_tiles
+from endline.reporting.words import summary_sentences
 
 _WHY = {
     "most anomalous": "The highest scores of the test.",

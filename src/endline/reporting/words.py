@@ -2,38 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from endline.evaluation.controls import WARNING_LEVEL
-from endline.evaluation.normal_shift import SIGNIFICANT, is_shifted
+from endline.evaluation.normal_shift import is_shifted
 from endline.evaluation.thresholds import normals_needed
-
-WIDEST = 0.5  # of a 95 % interval of a share: a wider one holds most of what is possible, and confirms nothing
-COSTS = (  # key, name, unit, what it says
-    ("score_ms_per_sample", "Scoring", "ms", "for one sample; a map that costs extra is not included"),
-    ("fit_seconds", "Fitting", "s", "without feature extraction"),
-    ("feature_seconds", "Feature extraction", "s", "near 0 when the features were in the cache"),
-    ("peak_memory_mb", "Peak memory", "MB", "of the process"),
-)
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One figure of the head: `tone` is good, warn or plain; `cost` for what it took.
-
-    Example:
-        >>> Tile("AUROC", "0.912", "95 % interval 0.850 to 0.970").tone
-        'plain'
-    """
-
-    name: str
-    value: str
-    detail: str
-    tone: str = "plain"
-    cost: bool = False
+from endline.reporting.formats import count, number, p_value_words, percent
 
 
 def summary_sentences(metrics: Mapping[str, Any], evidence: str) -> list[str]:
@@ -79,7 +53,7 @@ def _control_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
     control = number(metrics, "control_auroc")
     if control is None or control <= WARNING_LEVEL:
         return ""
-    return f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {_without_fault(evidence)}."
+    return f"Beware: the control, which cannot show the fault, has AUROC {control:.3f}: {without_fault(evidence)}."
 
 
 def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
@@ -92,7 +66,7 @@ def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
         ''
     """
     exceeded = number(metrics, "normal_shift")
-    if exceeded is None or not _is_shifted(metrics):
+    if exceeded is None or not shifted(metrics):
         return ""
     chance = p_value_words(metrics["normal_shift_p_value"])
     return (
@@ -103,7 +77,8 @@ def shift_sentence(metrics: Mapping[str, Any], evidence: str) -> str:
     )
 
 
-def _is_shifted(metrics: Mapping[str, Any]) -> bool:
+def shifted(metrics: Mapping[str, Any]) -> bool:
+    """Whether chance hardly explains how the tested normals of a run lie."""
     return is_shifted(number(metrics, "normal_shift_p_value"), number(metrics, "false_alarm_p_value"))
 
 
@@ -135,127 +110,9 @@ def _promise(metrics: Mapping[str, Any]) -> str:
     return f"{rests}: enough for {percent(stated)} on average{where}{proved}, {as_long}."
 
 
-def metric_tiles(metrics: Mapping[str, Any], evidence: str) -> list[Tile]:
-    """Make the figures of the head, each with its verdict in words; arguments as of `summary_sentences`.
-
-    Example:
-        >>> [tile.name for tile in metric_tiles({}, "cycles")]
-        ['AUROC', 'Recall at the threshold', 'False alarms', 'Control AUROC']
-    """
-    tiles = [_auroc_tile(metrics), _recall_tile(metrics), _alarm_tile(metrics)]
-    tiles += [*_baseline_tile(metrics), control_tile(metrics, evidence)]
-    for key, name, unit, detail in COSTS:
-        if (value := number(metrics, key)) is not None:
-            tiles.append(Tile(name, f"{plain(value)}\u00a0{unit}", detail, cost=True))
-    return tiles
-
-
-def _auroc_tile(metrics: Mapping[str, Any]) -> Tile:
-    auroc, low, high = (number(metrics, key) for key in ("auroc", "auroc_low", "auroc_high"))
-    if auroc is None:
-        return Tile("AUROC", "–", str(metrics.get("auroc_reason") or "no labelled anomaly"))
-    detail = "" if low is None or high is None else f"95 % interval {low:.3f} to {high:.3f}"
-    if low is not None and low == high:  # all resamples agree, which says nothing of the next parts
-        detail = f"no interval: {_tested(metrics)} are too few"
-    return Tile("AUROC", f"{auroc:.3f}", detail)
-
-
-def _baseline_tile(metrics: Mapping[str, Any]) -> list[Tile]:
-    """What a detector must beat: a glance at the evidence, and itself without training."""
-    auroc, tiles = number(metrics, "auroc"), []
-    for key, name, detail in (
-        (
-            "baseline_auroc",
-            "Baseline AUROC",
-            "a few summary numbers and their nearest neighbours, without any detector",
-        ),
-        ("untrained_auroc", "Untrained AUROC", "the same detector before its first training step"),
-    ):
-        if (value := number(metrics, key)) is not None and auroc is not None:
-            tiles.append(Tile(name, f"{value:.3f}", detail, "plain" if value <= auroc else "warn"))
-    return tiles
-
-
-def _recall_tile(metrics: Mapping[str, Any]) -> Tile:
-    name, recall, faults = "Recall at the threshold", number(metrics, "recall"), count(metrics, "n_test_anomalous")
-    if recall is None:
-        return Tile(name, "–", str(metrics.get("recall_reason") or "no labelled anomaly"))
-    return Tile(name, percent(recall), f"{count(metrics, 'n_detected')} of {faults} known faults detected")
-
-
-def _alarm_tile(metrics: Mapping[str, Any]) -> Tile:
-    name, measured = "False alarms", number(metrics, "false_alarm_rate")
-    stated, chance = number(metrics, "target_false_alarm_rate"), number(metrics, "false_alarm_p_value")
-    promised = number(metrics, "promised_false_alarm_rate")
-    promise = "no stated rate" if stated is None else f"stated {percent(stated)}"
-    if stated is not None and promised is not None and promised > stated:
-        promise += f", promised only {percent(promised)}"
-    if measured is None:
-        return Tile(name, "–", f"{promise}; {metrics.get('false_alarm_rate_reason') or 'no labelled normal'}")
-    low, high = number(metrics, "false_alarm_low"), number(metrics, "false_alarm_high")
-    interval = "" if low is None or high is None else f", 95 % interval {percent(low)} to {percent(high)}"
-    detail = f"{count(metrics, 'n_false_alarms')} of {count(metrics, 'n_test_normal')} normals{interval}; {promise}"
-    if stated is None or promised is None or chance is None:
-        return Tile(name, percent(measured), detail)
-    if chance < SIGNIFICANT:
-        return Tile(name, percent(measured), f"{detail}: more than chance explains", "warn")
-    if _is_shifted(metrics):
-        return Tile(name, percent(measured), f"{detail}; these normals are not like those that trained", "warn")
-    if promised > stated or number(metrics, "false_alarm_bound") is None:
-        return Tile(name, percent(measured), detail)  # nothing is painted green that was not promised
-    if not _is_sure(low, high):
-        return Tile(name, percent(measured), f"{detail}: too few to judge")
-    return Tile(name, percent(measured), f"{detail}: no more than chance explains", "good")
-
-
-def control_tile(metrics: Mapping[str, Any], evidence: str) -> Tile:
-    """Judge the AUROC of the part that cannot show the fault: chance is good where it is sure, more is a warning.
-
-    Arguments as of `summary_sentences`.
-
-    Example:
-        >>> known = {"control_auroc": 0.51, "control_auroc_low": 0.4, "control_auroc_high": 0.6}
-        >>> control_tile(known, "recordings").tone
-        'good'
-    """
-    name, control = "Control AUROC", number(metrics, "control_auroc")
-    if control is None:
-        return Tile(name, "–", metrics.get("control_auroc_reason") or "no control in these data")
-    tone, detail = "good", "near 0.5: what cannot show the fault does not reveal the label"
-    if control > WARNING_LEVEL:
-        tone, detail = "warn", _without_fault(evidence)
-    elif control < 1 - WARNING_LEVEL:
-        tone, detail = "warn", "well below 0.5: the part without the fault differs by label too, the other way round"
-    low, high = number(metrics, "control_auroc_low"), number(metrics, "control_auroc_high")
-    if tone == "good" and not _is_sure(low, high):
-        tone, detail = "plain", "near 0.5, but too few to judge"
-    interval = "" if low is None or high is None else f" (95 % interval {low:.3f} to {high:.3f})"
-    return Tile(name, f"{control:.3f}", f"{detail}{interval}", tone)
-
-
-def _is_sure(low: float | None, high: float | None) -> bool:
-    """Whether an interval in [0, 1] confirms anything; one without width has none, for all resamples agree."""
-    return low is not None and high is not None and 0 < high - low <= WIDEST
-
-
-def _without_fault(evidence: str) -> str:
+def without_fault(evidence: str) -> str:
+    """What a control above chance means."""
     return f"the {evidence} reveal the label without the fault: this AUROC says nothing about the fault"
-
-
-def number(values: Mapping[str, Any], key: str) -> float | None:
-    """Read a figure that may lack, be None, NaN or infinite: then it is None.
-
-    Example:
-        >>> number({"auroc": float("nan")}, "auroc") is None
-        True
-    """
-    value = values.get(key)
-    return None if value is None or pd.isna(value) or not math.isfinite(value) else float(value)
-
-
-def count(values: Mapping[str, Any], key: str) -> int:
-    """Read a number of items; 0 where it lacks."""
-    return int(number(values, key) or 0)
 
 
 def between(metrics: Mapping[str, Any]) -> str:
@@ -264,44 +121,10 @@ def between(metrics: Mapping[str, Any]) -> str:
     if low is None or high is None:
         return ""
     if low == high:
-        return f", but {_tested(metrics)} are too few to say how surely"
+        return f", but {tested(metrics)} are too few to say how surely"
     return f", with 95 % confidence between {low:.3f} and {high:.3f}"
 
 
-def _tested(metrics: Mapping[str, Any]) -> str:
+def tested(metrics: Mapping[str, Any]) -> str:
+    """How many labelled items there are of each kind."""
     return f"{count(metrics, 'n_test_normal')} normals and {count(metrics, 'n_test_anomalous')} faults"
-
-
-def percent(share: float) -> str:
-    """Share in [0, 1] as a percentage, with a space that does not break.
-
-    Example:
-        >>> percent(0.05).replace("\u00a0", " ")
-        '5 %'
-    """
-    return f"{100 * share:.1f}".removesuffix(".0") + "\u00a0%"
-
-
-def plain(value: float) -> str:
-    """Number with as many digits as its size deserves.
-
-    Example:
-        >>> plain(1234.5), plain(12.345), plain(0.00001)
-        ('1,234', '12.35', '1e-05')
-    """
-    size = abs(value)
-    if not math.isfinite(value) or (size != 0 and not 1e-3 <= size < 1e7):
-        return f"{value:.3g}"
-    return f"{value:,.{0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3}f}"
-
-
-def p_value_words(value: float) -> str:
-    """p-value with as many digits as it deserves; a dash where there is none.
-
-    Example:
-        >>> p_value_words(0.5), p_value_words(0.0123)
-        ('0.50', '0.012')
-    """
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{value:.2f}" if value >= 0.0995 else f"{value:.3f}" if value >= 0.00995 else f"{value:.2g}"
