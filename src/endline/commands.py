@@ -303,18 +303,25 @@ def register(run: str, env: str | None) -> None:
 @click.option("--window", type=int, help="Steps of a cycle whose mean score is one window's [default: 16].")
 @click.option("--hop", type=float, help="From one window to the next: steps [default: 8], or seconds of a recording.")
 @click.option("--rate", type=float, help="Stated rate of false alarms: a cycle [default: 0.05], or a window.")
+@click.option("--follow", type=float, help="FILE is still written: it ends when it has not grown for so many seconds.")
 @ENV
 def stream(
-    file: Path, station: str, window: int | None, hop: float | None, rate: float | None, env: str | None
+    file: Path,
+    station: str,
+    window: int | None,
+    hop: float | None,
+    rate: float | None,
+    follow: float | None,
+    env: str | None,
 ) -> None:
     """Judge FILE window by window, with an alarm: a cycle as if it were running, or a recording of hours."""
     from endline.operations.model_folders import chosen_model
-    from endline.operations.stream_command import run_stream
+    from endline.operations.stream_command import StreamOptions, run_stream
 
     with plain_errors():
         _check_names((file,))
         judging = chosen_model(checked_project(env), station, None, env).model
-        run_stream(judging, file, window, hop, rate)
+        run_stream(judging, file, StreamOptions(window, hop, rate, follow))
 
 
 @cli.command()

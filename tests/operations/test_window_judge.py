@@ -13,12 +13,13 @@ from endline.detectors.sound.ranked_neighbour import RankedNeighbour, RankedNeig
 from endline.errors import EndlineError
 from endline.evaluation.calibration import calibrate
 from endline.evidence.images.surface_image import STATION as IMAGES
+from endline.evidence.sound import growing
 from endline.evidence.sound.clip_arrays import log_mel
 from endline.evidence.sound.machine_features import ClipPreparation
 from endline.evidence.sound.recordings import resample
 from endline.feature_set import FeatureSet
 from endline.operations.inspection import Inspector
-from endline.operations.stream_command import opened
+from endline.operations.stream_command import StreamOptions, opened, run_stream
 from endline.operations.window_judge import WindowJudge
 from endline.published import PublishedModel
 from endline.samples import sample_table
@@ -117,7 +118,7 @@ def test_the_rate_is_a_share_of_the_windows(model, night, tmp_path):
     path = recording(tmp_path, night)
     few, many = (sum(v.alarm for v in WindowJudge(model, rate).judge(path, hop=2.0)) for rate in (0.05, 0.5))
     assert few < many
-    assert opened(model, path, None, None, 0.001).reason.startswith("30 calibrating parts can promise no")
+    assert opened(model, path, StreamOptions(rate=0.001)).reason.startswith("30 calibrating parts can promise no")
 
 
 def test_a_remark_is_said_once_and_not_of_every_window(model, tmp_path, caplog):
@@ -132,21 +133,40 @@ def test_a_remark_is_said_once_and_not_of_every_window(model, tmp_path, caplog):
 
 def test_the_command_line_words_of_a_recording(model, night, tmp_path):
     path = recording(tmp_path, night)
-    running = opened(model, path, None, 2.0, None)
+    running = opened(model, path, StreamOptions(hop=2.0))
     first = next(running.verdicts)
     assert running.where(first) == "seconds     0.0 to     2.0"
     assert running.promise == (
         "Of the windows of a sound machine at most 5 % are flagged: on average 90 of the 1800 an hour, one every 2 s. "
         "For one an hour 1799 held-out clips are needed, and --rate=0.000556; there are 30."
     )
-    assert "on average 180 of the 3600 an hour, one every 1 s" in opened(model, path, None, None, None).promise
+    assert "on average 180 of the 3600 an hour, one every 1 s" in opened(model, path, StreamOptions()).promise
     assert running.hysteresis.on == model.calibration.threshold > running.hysteresis.off
     with pytest.raises(EndlineError, match="window=16 is of cycles, and one of machine_audio is as long as the clips"):
-        opened(model, path, 16, None, None)
+        opened(model, path, StreamOptions(window=16))
     with pytest.raises(EndlineError, match="hop=0 s: choose more than 0 s and at most 2 s"):
-        next(opened(model, path, None, 0.0, None).verdicts)
+        next(opened(model, path, StreamOptions(hop=0.0)).verdicts)
     with pytest.raises(EndlineError, match="rate=2 must lie between 0 and 1"):
-        opened(model, path, None, None, 2)
+        opened(model, path, StreamOptions(rate=2))
+
+
+def test_a_recording_that_is_still_written_is_judged_until_ctrl_c(model, night, tmp_path, monkeypatch, capsys):
+    path = recording(tmp_path, night)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    waits = 0
+
+    def record(seconds):
+        nonlocal waits
+        waits += 1
+        if waits > 1:
+            raise KeyboardInterrupt
+        path.write_bytes(whole)
+
+    monkeypatch.setattr(growing.time, "sleep", record)
+    run_stream(model, path, StreamOptions(hop=2.0, follow=600.0))
+    starts = [float(line.split("seconds")[1].split()[0]) for line in capsys.readouterr().out.splitlines()[2:]]
+    assert starts == list(range(0, 23, 2))
 
 
 def test_other_stations_judge_no_windows(model):

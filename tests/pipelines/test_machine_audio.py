@@ -110,12 +110,15 @@ def test_a_recording_of_several_clips_is_streamed(machines, run, tmp_path):
             CliRunner().invoke(cli, [*command, *more])
             for more in ([str(tmp_path / "shift.wav")], [str(tmp_path / "broken.wav")], ["--window=4", str(clips[0])])
         )
+        followed = CliRunner().invoke(cli, [*command, "--follow=0", str(tmp_path / "shift.wav")])
     assert whole.exit_code == 0, whole.output
     lines = whole.output.splitlines()
     assert lines[0].startswith("alarm on above")
     stored = machines.load("scores").set_index("sample_id")["score"]
     shown = [float(re.search(r"score +(-?[\d.]+)", line)[1]) for line in lines if "  score " in line]
     assert shown == pytest.approx([stored[f"valve/test/{clip.name}"] for clip in clips], abs=6e-4)
+    scores = re.compile(r"score +-?[\d.]+")
+    assert scores.findall(followed.output) == scores.findall(whole.output)
     assert faulty.exit_code == 1
     said = " ".join(faulty.output.split())
     assert "NONE seconds 3.0 to 6.0 1 samples are NaN or infinite, at 4.500 s: look for a loose plug." in said

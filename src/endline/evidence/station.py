@@ -216,7 +216,8 @@ class Station:
         masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
             batch after batch; None without masks.
         windows: a file of any length as windows that each could be an item, one every so many seconds (None: the
-            preparation's `hop`); None where items are no pieces of something longer.
+            preparation's `hop`), and where a file is still written, followed until it has not grown for so many (None:
+            it is complete); None where items are no pieces of something longer.
         synthesise: copies of normal items with faults that are made, by which `detector: auto` compares detectors: rows
             of the sample table, the raw folder, an empty folder for the copies, the preparation and a seed, to the rows
             of the copies, see `altered_copies`; None where `auto` cannot be chosen.
@@ -239,7 +240,7 @@ class Station:
     groups: Callable[[Path, Sequence[Path]], Iterable[tuple[Path, ...]]] | None = None
     more_training: str = "take more of them"
     masks: Callable[[pd.DataFrame, Path, Any], Iterator[NDArray[np.bool_]]] | None = None
-    windows: Callable[[Path, Any, float | None, Compute], Iterator[Window]] | None = None
+    windows: Callable[[Path, Any, float | None, Compute, float | None], Iterator[Window]] | None = None
     synthesise: Callable[[pd.DataFrame, Path, Path, Any, int], pd.DataFrame] | None = None
 
 

@@ -1,6 +1,7 @@
 """What `stream` does with a file: windows of a running cycle, or of a recording of hours, by the station's record."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from endline.operations.streaming import (
     held_out_cycles,
     replay,
 )
+from endline.operations.watching import ended_by_signals
 from endline.operations.window_judge import WindowJudge
 from endline.published import PublishedModel
 
@@ -51,33 +53,57 @@ class Running:
         return f"{self.unit} {verdict.first:{form}} to {verdict.last:{form}}"
 
 
-def opened(model: PublishedModel, file: Path, window: int | None, hop: float | None, rate: float | None) -> Running:
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a file is to be streamed, None for what the station thinks best.
+
+    Attributes:
+        window: steps of a cycle; of a recording a window is as long as the clips of its model.
+        hop: steps of a cycle, seconds of a recording.
+        rate: stated rate of false alarms.
+        follow: seconds after which a recording that is still written and does not grow has ended; None: it is complete.
+
+    Example:
+        >>> StreamOptions(rate=0.01).follow is None
+        True
+    """
+
+    window: int | None = None
+    hop: float | None = None
+    rate: float | None = None
+    follow: float | None = None
+
+
+def opened(model: PublishedModel, file: Path, options: StreamOptions) -> Running:
     """A file as the station of a model streams it.
 
     Args:
         model: the published model.
         file: a cycle, or a recording of any length.
-        window: steps of a cycle; of a recording a window is as long as the clips of its model.
-        hop: steps of a cycle, seconds of a recording.
-        rate: stated rate of false alarms.
+        options: how it is to be streamed.
 
     Raises:
-        EndlineError: for a window of a recording, a hop of broken steps, and as `StreamScorer.of_model`, `replay` and
-            `WindowJudge`.
+        EndlineError: for a window of a recording, a hop of broken steps, a cycle to be followed, and as
+            `StreamScorer.of_model`, `replay` and `WindowJudge`.
     """
+    hop, rate = options.hop, options.rate
     if find_station(model.station).windows is not None:
-        if window is not None:
+        if options.window is not None:
             raise EndlineError(
-                f"window={window} is of cycles, and one of {model.station} is as long as the clips of its model: "
-                "leave out --window."
+                f"window={options.window} is of cycles, and one of {model.station} is as long as the clips of its "
+                "model: leave out --window."
             )
         judge = WindowJudge(model, rate)
         calibration = judge.inspector.model.calibration
         promise = window_promise(calibration, hop if hop and hop > 0 else model.preparation.hop)
-        return Running(judge.judge(file, hop), judge.hysteresis, "seconds", promise, calibration.rate_reason)
+        return Running(
+            judge.judge(file, hop, options.follow), judge.hysteresis, "seconds", promise, calibration.rate_reason
+        )
+    if options.follow is not None:
+        raise EndlineError(f"Cycles of {model.station} are complete when they come: leave out --follow.")
     if hop is not None and not hop.is_integer():
         raise EndlineError(f"hop={hop:g} is no whole number of steps: give one to --hop.")
-    given = {"window": window, "hop": None if hop is None else int(hop), "rate": rate}
+    given = {"window": options.window, "hop": None if hop is None else int(hop), "rate": rate}
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     scorer = StreamScorer.of_model(model, settings)
     verdicts = scorer.score_stream(replay(model, file, settings.hop))
@@ -89,25 +115,26 @@ def opened(model: PublishedModel, file: Path, window: int | None, hop: float | N
     return Running(verdicts, scorer.hysteresis, "steps", promise, reason)
 
 
-def run_stream(model: PublishedModel, file: Path, window: int | None, hop: float | None, rate: float | None) -> None:
-    """Judge a file window by window, a line each; arguments as `opened`.
+def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> None:
+    """Judge a file window by window, a line each, until it ends, or Ctrl-C where it is followed; arguments as `opened`.
 
     Raises:
         EndlineError: as `opened`; and at the end, when a window has no verdict.
     """
-    running = opened(model, file, window, hop, rate)
+    running = opened(model, file, options)
     click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
     click.echo(running.promise)
     if running.reason:
         click.echo(beware(running.reason))
     refused = 0
-    for verdict in running.verdicts:
-        where = running.where(verdict)
-        if verdict.problem:
-            refused += 1
-            click.echo(f"NONE   {where}  {verdict.problem}", err=True)
-            continue
-        word = "ALARM" if verdict.alarm else "     "
-        click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
+    with ended_by_signals() if options.follow is not None else nullcontext():
+        for verdict in running.verdicts:
+            where = running.where(verdict)
+            if verdict.problem:
+                refused += 1
+                click.echo(f"NONE   {where}  {verdict.problem}", err=True)
+                continue
+            word = "ALARM" if verdict.alarm else "     "
+            click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
     if refused:
         raise EndlineError(f"{refused} windows of {file} have no verdict, see above: they are not normal.")

@@ -125,7 +125,7 @@ def watch(
     station = find_station(inspector.model.station)
     arrivals = Arrivals(folder, station, settings.settle, (output,))
     journal = verdict_file(output, station.name, None, sort=False, seconds=settings.every, log=log)
-    with journal as table, _ended_by_signals():
+    with journal as table, ended_by_signals():
         while True:
             begun = time.monotonic()
             ready = list(arrivals.complete(begun))
@@ -165,7 +165,7 @@ def new_rows(target: Target, inspector: Inspector, table: VerdictFile) -> list[V
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def ended_by_signals() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end the block; what comes after it goes on."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

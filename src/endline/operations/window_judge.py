@@ -46,19 +46,20 @@ class WindowJudge:
         self.inspector = Inspector(replace(model, calibration=calibration), compute)
         self.hysteresis = Hysteresis(calibration.threshold, float(np.median(calibration.held_out)))
 
-    def judge(self, file: Path, hop: float | None = None) -> Iterator[WindowVerdict]:
+    def judge(self, file: Path, hop: float | None = None, follow: float | None = None) -> Iterator[WindowVerdict]:
         """Verdicts on a file of any length, as soon as each window is read.
 
         Args:
             file: such as a recording of hours; in memory is one window.
             hop: seconds from one window to the next; None: as the station thinks best.
+            follow: seconds after which a file that is still written and does not grow has ended; None: it is complete.
 
         Raises:
             EndlineError: when the file cannot be read at all, or is shorter than a window.
         """
         windows, alarm = find_station(self.inspector.model.station).windows, False
         assert windows is not None
-        for window in windows(file, self.inspector.model.preparation, hop, self.inspector.compute):
+        for window in windows(file, self.inspector.model.preparation, hop, self.inspector.compute, follow):
             if window.inspected is None:
                 yield WindowVerdict(window.start, window.stop, math.nan, alarm, 0.0, str(window.problem))
                 continue

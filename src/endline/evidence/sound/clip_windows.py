@@ -20,7 +20,11 @@ log = logging.getLogger(__name__)
 
 
 def clip_windows(
-    path: Path, preparation: ClipPreparation, hop: float | None = None, compute: Compute = CPU
+    path: Path,
+    preparation: ClipPreparation,
+    hop: float | None = None,
+    compute: Compute = CPU,
+    follow: float | None = None,
 ) -> Iterator[Window]:
     """Windows of a recording, each with the arrays that `inspect` makes of the same window cut out.
 
@@ -32,6 +36,7 @@ def clip_windows(
         preparation: of the model; its clips' length is a window's.
         hop: seconds from one window to the next; half a window where none is given.
         compute: of the backbone.
+        follow: seconds, as of `cut_windows`.
 
     Raises:
         EndlineError: as `cut_windows`.
@@ -39,7 +44,7 @@ def clip_windows(
     seconds = preparation.samples / preparation.reading.sample_rate
     remarks = _Remarks(path)
     step = preparation.hop if hop is None else hop
-    for cut in cut_windows(path, seconds, step, preparation.reading.sample_rate):
+    for cut in cut_windows(path, seconds, step, preparation.reading.sample_rate, follow):
         start, stop = cut.seconds
         if cut.problem is not None:
             yield Window(start, stop, None, cut.problem)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from endline.evidence.sound.long_recordings import StoredSound
+from endline.evidence.sound.stored_sound import StoredSound
 from endline.evidence.sound.recordings import SoundStream
 
 LOSSLESS = re.compile(r"(?:PCM|ALAC)_[A-Z]?(\d+)")

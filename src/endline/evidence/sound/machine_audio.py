@@ -98,11 +98,13 @@ def exhibits(shown: Shown, preparation: ClipPreparation) -> list[Exhibit]:
     return clip_exhibits(shown, preparation)
 
 
-def windows(path: Path, preparation: ClipPreparation, hop: float | None, compute: Compute) -> Iterator[Window]:
+def windows(
+    path: Path, preparation: ClipPreparation, hop: float | None, compute: Compute, follow: float | None
+) -> Iterator[Window]:
     """Windows of a long recording, as long as the clips of the model, see `clip_windows`."""
     from endline.evidence.sound.clip_windows import clip_windows  # only streams read so
 
-    return clip_windows(path, preparation, hop, compute)
+    return clip_windows(path, preparation, hop, compute, follow)
 
 
 def simulate(folder: Path, settings: Mapping[str, Any], progress: Progress) -> Path:

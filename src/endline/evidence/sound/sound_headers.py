@@ -59,7 +59,7 @@ def true_lengths(content: Content) -> dict[int, bytes]:
         name, length = content[at : at + 4], struct.unpack(f"{order}I", content[at + 4 : at + 8])[0]
         if name == sound:
             there = len(content) - at - 8
-            if (length >= NEVER_TRUE and length > there) or (length == 0 and not _are_chunks(content, at + 8, order)):
+            if (length >= NEVER_TRUE and length > there) or (length == 0 and not are_chunks(content, at + 8, order)):
                 whole = {4: len(content) - 8, at + 4: there}
                 return {position: struct.pack(f"{order}I", min(size, LARGEST)) for position, size in whole.items()}
             if length > there:
@@ -69,8 +69,18 @@ def true_lengths(content: Content) -> dict[int, bytes]:
     return {}
 
 
-def _are_chunks(content: Content, at: int, order: str) -> bool:
-    """Whether the rest of a file is whole chunks, or nothing: then an empty chunk before it is truly empty."""
+def are_chunks(content: Content, at: int, order: str) -> bool:
+    r"""Whether the rest of a file is whole chunks, or nothing: then an empty chunk before it is truly empty.
+
+    Args:
+        content: of the file.
+        at: first byte of the rest.
+        order: of the bytes of a length, as `struct` has it.
+
+    Example:
+        >>> are_chunks(b"LIST\x02\0\0\0ab", 0, "<"), are_chunks(b"LIST\x02\0\0\0abc, and more", 0, "<")
+        (True, False)
+    """
     while at + 8 <= len(content) and all(32 <= letter < 127 for letter in content[at : at + 4]):
         length = struct.unpack(f"{order}I", content[at + 4 : at + 8])[0]
         at += 8 + length + length % 2
