@@ -1,6 +1,8 @@
 """A recording of hours under a published model: the alarm at the right time, scores as of clips cut out, faults."""
 
 import logging
+import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -142,6 +144,9 @@ def test_the_command_line_words_of_a_recording(model, night, tmp_path):
     )
     assert "on average 180 of the 3600 an hour, one every 1 s" in opened(model, path, StreamOptions()).promise
     assert running.hysteresis.on == model.calibration.threshold > running.hysteresis.off
+    assert re.fullmatch(r"alarm on above -?\d+\.\d{3}, off at -?\d+\.\d{3}", running.limits)
+    together = replace(running, folds=5).limits
+    assert re.fullmatch(r"alarm on above about .*, off at about .* \(5 folds of the model decide together\)", together)
     with pytest.raises(EndlineError, match="window=16 is of cycles, and one of machine_audio is as long as the clips"):
         opened(model, path, StreamOptions(window=16))
     with pytest.raises(EndlineError, match="hop=0 s: choose more than 0 s and at most 2 s"):

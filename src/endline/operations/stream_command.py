@@ -34,6 +34,7 @@ class Running:
         unit: what windows are counted in: `steps` or `seconds`.
         promise: what share of false alarms is promised, of what, and how many an hour that is, as a sentence.
         reason: why another rate than the stated one is kept; None where it is kept.
+        folds: of the model that decide together; the thresholds of several are near to what they do.
 
     Example:
         >>> running = Running(iter(()), Hysteresis(2.0, 1.0), "seconds", "Nothing is promised.")
@@ -46,6 +47,13 @@ class Running:
     unit: str
     promise: str
     reason: str | None = None
+    folds: int = 1
+
+    @property
+    def limits(self) -> str:
+        """When the alarm goes on and off, in words."""
+        about, why = ("about ", f" ({self.folds} folds of the model decide together)") if self.folds > 1 else ("", "")
+        return f"alarm on above {about}{self.hysteresis.on:.3f}, off at {about}{self.hysteresis.off:.3f}{why}"
 
     def where(self, verdict: WindowVerdict) -> str:
         """Where a window lies, in words of one width."""
@@ -96,9 +104,9 @@ def opened(model: PublishedModel, file: Path, options: StreamOptions) -> Running
         judge = WindowJudge(model, rate)
         calibration = judge.inspector.model.calibration
         promise = window_promise(calibration, hop if hop and hop > 0 else model.preparation.hop)
-        return Running(
-            judge.judge(file, hop, options.follow), judge.hysteresis, "seconds", promise, calibration.rate_reason
-        )
+        windows = judge.judge(file, hop, options.follow)
+        reason, folds = calibration.rate_reason, calibration.n_folds
+        return Running(windows, judge.hysteresis, "seconds", promise, reason, folds)
     if options.follow is not None:
         raise EndlineError(f"Cycles of {model.station} are complete when they come: leave out --follow.")
     if hop is not None and not hop.is_integer():
@@ -106,13 +114,10 @@ def opened(model: PublishedModel, file: Path, options: StreamOptions) -> Running
     given = {"window": options.window, "hop": None if hop is None else int(hop), "rate": rate}
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     scorer = StreamScorer.of_model(model, settings)
-    verdicts = scorer.score_stream(replay(model, file, settings.hop))
+    windows = scorer.score_stream(replay(model, file, settings.hop))
     cycles, seconds = held_out_cycles(model)
-    promise, reason = (
-        cycle_promise(settings.rate, cycles, seconds),
-        unkept_rate(settings.rate, cycles, "held-out cycles"),
-    )
-    return Running(verdicts, scorer.hysteresis, "steps", promise, reason)
+    promise = cycle_promise(settings.rate, cycles, seconds)
+    return Running(windows, scorer.hysteresis, "steps", promise, unkept_rate(settings.rate, cycles, "held-out cycles"))
 
 
 def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> None:
@@ -122,7 +127,7 @@ def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> Non
         EndlineError: as `opened`; and at the end, when a window has no verdict.
     """
     running = opened(model, file, options)
-    click.echo(f"alarm on above {running.hysteresis.on:.3f}, off at {running.hysteresis.off:.3f}")
+    click.echo(running.limits)
     click.echo(running.promise)
     if running.reason:
         click.echo(beware(running.reason))

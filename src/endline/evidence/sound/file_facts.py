@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from endline.evidence.sound.stored_sound import StoredSound
 from endline.evidence.sound.recordings import SoundStream
+from endline.evidence.sound.stored_sound import StoredSound
 
 LOSSLESS = re.compile(r"(?:PCM|ALAC)_[A-Z]?(\d+)")
 
