@@ -31,7 +31,8 @@ lint: install
 
 # In the order of the folders: by their number of tests, the three notebooks would come last, and one worker idle.
 test: lint  ## run linters and tests, two at once
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder \
+		--durations=25 --durations-min=10
 
 viz: install  ## draw the lineage of the data into build/
 	@$(BIN)/kedro viz build
