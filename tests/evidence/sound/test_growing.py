@@ -115,6 +115,12 @@ def test_what_is_no_wav_file_is_a_sentence(recorded, content):
         recorded(content, [])
 
 
+def test_a_flac_is_judged_when_it_is_complete(tmp_path, recorded):
+    soundfile.write(tmp_path / "a.flac", noise(1.5), RATE)
+    with pytest.raises(EndlineError, match="it has no header of a WAV file with PCM or float samples"):
+        recorded((tmp_path / "a.flac").read_bytes(), [])
+
+
 def test_a_coding_without_frames_of_one_length_is_refused(tmp_path, recorded):
     content, *_ = stored(tmp_path, noise(1.5), 0, "IMA_ADPCM")
     with pytest.raises(EndlineError, match="it has no header of a WAV file with PCM or float samples"):

@@ -79,8 +79,8 @@ def cut_windows(path: Path, seconds: float, hop: float, lowest_rate: int, follow
             the file is complete.
 
     Raises:
-        EndlineError: when the file cannot be read at all, has a lower rate or is shorter than a window, or the hop is
-            longer than a window.
+        EndlineError: when the file cannot be read at all, or followed, has a lower rate or is shorter than a window, or
+            the hop is longer than a window.
 
     Example:
         >>> import tempfile
@@ -103,6 +103,8 @@ def cut_windows(path: Path, seconds: float, hop: float, lowest_rate: int, follow
             log.warning("%s: %s", path, remark)
         with one_file(path):
             problem = content.mend()
+            if problem is not None and follow is not None:
+                raise problem
             try:
                 file = _Forward(content)
             except soundfile.LibsndfileError as error:
