@@ -18,7 +18,7 @@ from endline.evidence.images.surface_image import STATION as IMAGES
 from endline.evidence.sound import growing
 from endline.evidence.sound.clip_arrays import log_mel
 from endline.evidence.sound.machine_features import ClipPreparation
-from endline.evidence.sound.recordings import resample
+from endline.evidence.sound.signals import resample
 from endline.feature_set import FeatureSet
 from endline.operations.inspection import Inspector
 from endline.operations.stream_command import StreamOptions, opened, run_stream

@@ -8,7 +8,8 @@ import soundfile
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.sound.motions import find_motions
-from endline.evidence.sound.recordings import read_recording, resample
+from endline.evidence.sound.recordings import read_recording
+from endline.evidence.sound.signals import resample
 
 RATE = 44_100
 

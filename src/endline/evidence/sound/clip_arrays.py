@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool1d, interpolate
 
 from endline.evidence.sound.mel import MelSettings, mel_power
-from endline.evidence.sound.recordings import Signal
+from endline.evidence.sound.signals import Signal
 
 BANDS, HOP = 128, 512
 WINDOW, LONG_WINDOW = 1024, 2048  # samples: 64 and 128 ms at 16 kHz

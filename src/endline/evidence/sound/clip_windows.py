@@ -13,7 +13,7 @@ from endline.evidence.sound.clip_arrays import fitted
 from endline.evidence.sound.long_recordings import Cut, cut_windows
 from endline.evidence.sound.machine_features import ClipPreparation
 from endline.evidence.sound.machine_index import clip_row
-from endline.evidence.sound.recordings import Signal, check_samples, one_channel, resample
+from endline.evidence.sound.signals import Signal, check_samples, one_channel, resample
 from endline.evidence.station import Window
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from endline.evaluation.attribution import part_maps, standing_out
 from endline.evaluation.map_values import has_maps, shared_limits
 from endline.evidence.sound.mel import MelSettings, mel_of
 from endline.evidence.sound.mirror_features import SoundPreparation, load_sound
-from endline.evidence.sound.recordings import Signal
+from endline.evidence.sound.signals import Signal
 from endline.feature_set import FeatureSet
 from endline.reporting.exhibit import Exhibit, exhibit_of
 from endline.reporting.pictures import map_overlay, waveform_figure

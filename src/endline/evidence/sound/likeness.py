@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.evidence.sound.noise_floor import band_levels
-from endline.evidence.sound.recordings import Signal, Span, hann
+from endline.evidence.sound.signals import Signal, Span, hann
 
 N_FFT = 2048
 COLUMNS = 12  # of the time grid of a motion or clip, some 150 ms each of a motion

@@ -15,14 +15,13 @@ from endline.evidence.sound.promised_sizes import REMEDY
 from endline.evidence.sound.recordings import (
     DENSEST,
     UNKNOWN,
-    Channels,
     SoundStream,
     check_coding,
-    check_rate,
     checked_size,
     missing_by_log,
     unsure_end,
 )
+from endline.evidence.sound.signals import Channels, check_rate
 from endline.evidence.sound.stored_sound import StoredSound
 
 BLOCK = 2**14  # samples that are read at once

@@ -16,7 +16,8 @@ from endline.evidence.labels import own_labels
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
-from endline.evidence.sound.recordings import DIFFERENCE, MEAN, sound_endings
+from endline.evidence.sound.recordings import sound_endings
+from endline.evidence.sound.signals import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
 from endline.evidence.synthetic import altered_copies, items_of
 from endline.files import file_digest

@@ -24,7 +24,7 @@ from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.clip_arrays import MAKERS, Array, fitted, shifted_pictures, summary
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clip
-from endline.evidence.sound.recordings import Signal
+from endline.evidence.sound.signals import Signal
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key

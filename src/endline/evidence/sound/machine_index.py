@@ -22,7 +22,8 @@ from endline.evidence.sound.condition_table import contradiction, read_condition
 from endline.evidence.sound.file_facts import file_facts
 from endline.evidence.sound.likeness import clip_look
 from endline.evidence.sound.mirror_index import READABLE, TABLE_BELOW, kinds_of_files
-from endline.evidence.sound.recordings import Signal, read_recording, resample, sound_endings
+from endline.evidence.sound.recordings import read_recording, sound_endings
+from endline.evidence.sound.signals import Signal, resample
 from endline.files import file_digest
 from endline.samples import NORMAL, OUTLIER, TEST, TRAIN, Index, sample_table
 

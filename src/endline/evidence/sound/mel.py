@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from endline.evidence.sound.noise_floor import Power
-from endline.evidence.sound.recordings import Signal
+from endline.evidence.sound.signals import Signal
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from endline.evidence.sound.noise_floor import (
     loud_standstills,
     standstill_power,
 )
-from endline.evidence.sound.recordings import Signal, resample
+from endline.evidence.sound.signals import Signal, resample
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key

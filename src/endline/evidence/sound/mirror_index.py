@@ -19,7 +19,8 @@ from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.likeness import sound_look
 from endline.evidence.sound.motions import Motions, find_motions
-from endline.evidence.sound.recordings import Signal, read_recording, sound_endings
+from endline.evidence.sound.recordings import read_recording, sound_endings
+from endline.evidence.sound.signals import Signal
 from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import FileRejected
-from endline.evidence.sound.recordings import Signal, Span, hann
+from endline.evidence.sound.signals import Signal, Span, hann
 
 FRAME = 0.01  # s, time step of the motion search
 SHORTEST_MOTION = 0.5  # s

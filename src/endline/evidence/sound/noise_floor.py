@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from endline.evidence.sound.recordings import Signal, Span, hann
+from endline.evidence.sound.signals import Signal, Span, hann
 
 FACTOR = 4.0  # of power, 6 dB
 WHISTLE = 20.0  # dB; between rooms a hum differs by up to 14 dB in its band

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
-from endline.evidence.sound.recordings import Signal, Span
+from endline.evidence.sound.signals import Signal, Span
 from endline.evidence.synthetic import Alter
 
 Wave = NDArray[np.float64]
