@@ -18,10 +18,9 @@ PICTURES = PROJECT / "docs/pictures"
 RUNS = {  # station -> parameters of the run, as in docs/quick_start but for the detector of mirror_audio
     "mirror_audio": "raw=simulated,normals=40,faulty=12",
     "machine_audio": "raw=simulated,group=fan,train_clips=40,target_clips=6,normals=8,faulty=8",
-    "surface_image": "raw=simulated,normals=40,test_normals=10,faulty=12,detector=padim",
-    "surface_scan": "raw=simulated,group=tyre,categories=tyre,detector=depth_gaussian,normals=24,validation_normals=6,"
-    "test_normals=8,faulty=12",
-    "robot_cycle": "raw=simulated,normals=40,test_normals=10,faulty=12,detector=segment_gaussian",
+    "surface_image": "raw=simulated,normals=40,test_normals=10,faulty=12",
+    "surface_scan": "raw=simulated,group=tyre,categories=tyre,normals=24,validation_normals=6,test_normals=8,faulty=12",
+    "robot_cycle": "raw=simulated,normals=40,test_normals=10,faulty=12",
 }
 SHOWN = {  # part of a report -> style that hides the rest
     "summary": "nav, footer, section:not(#curves) {display: none !important}",
