@@ -7,6 +7,7 @@ import torch
 from endline.detectors.cycles.mts_ast import MTSAST, MTSASTConfig
 from endline.detectors.cycles.mts_flow import MTSFlow, MTSFlowConfig
 from endline.detectors.cycles.signals import downsampled, signal_gradient, window_spectra
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.progress import Progress
 from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
@@ -171,18 +172,22 @@ def test_spectra_see_the_frequency_and_the_end_of_the_cycle():
     assert mask.flatten().tolist() == [1.0] * 10 + [0.0] * 5
 
 
-@pytest.mark.parametrize("times_signal", [False, True])
-def test_the_gradient_map_is_that_of_each_cycle_alone(times_signal):
+@pytest.mark.parametrize("reach", [None, 0, 3, 5])
+def test_the_gradient_map_is_that_of_each_cycle_alone(reach):
     batch = {"cycle": torch.randn(20, 2, 5), "valid": torch.ones(20, 5)}
     weights = torch.randn(2, 5)
     standardise = Standardisation(2)
     standardise.gain, standardise.mean = torch.tensor([0.5, 4.0]), torch.tensor([1.0, -2.0])
-    found = signal_gradient(
-        lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch, standardise, times_signal=times_signal
-    )
-    slopes = (2 * batch["cycle"] * weights.square()).abs() / standardise.gain[:, None]
-    away = standardise(batch["cycle"], batch["valid"][:, None]).abs()
-    torch.testing.assert_close(found, slopes * away if times_signal else slopes)
+    usual = None if reach is None else UsualCourse(2, 7)
+    if usual is not None:
+        usual.course, usual.known = torch.randn(2, 7), (torch.arange(7) < reach).float()
+    found = signal_gradient(lambda part: (part["cycle"] * weights).square().sum((1, 2)), batch, standardise, usual)
+    slopes = (2 * batch["cycle"] * weights.square()).abs()
+    if usual is None:
+        torch.testing.assert_close(found, slopes / standardise.gain[:, None])
+        return
+    course = torch.where(usual.known > 0, usual.course, standardise.mean[:, None])[:, :5]
+    torch.testing.assert_close(found, slopes * (batch["cycle"] - course).abs())
 
 
 @pytest.mark.parametrize(("detector", "config"), [(MTSFlow, MTSFlowConfig), (MTSAST, MTSASTConfig)])

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from endline.detectors.base import ConfigT, Detector
 from endline.detectors.cycles.signals import masked_mean, measured, signal_gradient
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.scored import Scored
 from endline.detectors.standardisation import Standardisation
 from endline.detectors.statistics import BEYOND
@@ -39,7 +40,7 @@ class CycleDetector(Detector[ConfigT]):
 
 
 class WholeCycleDetector(CycleDetector[ConfigT]):
-    """A detector that judges a cycle as a whole; its map is the gradient of the score times the signal.
+    """A detector that judges a cycle as a whole; its map is the gradient of the score times the departure from usual.
 
     Example:
         >>> from endline.detectors.cycles.segment_gaussian import SegmentGaussian
@@ -54,8 +55,9 @@ class WholeCycleDetector(CycleDetector[ConfigT]):
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
         standardise = self._standardise
-        assert standardise is not None  # by it the gradient is in each signal's own unit
-        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, standardise, times_signal=True))
+        usual = next(one for one in self.model.modules() if isinstance(one, UsualCourse))
+        assert standardise is not None  # by it a signal departs where no training cycle lasts so long
+        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, standardise, usual))
 
 
 class ElementDetector(CycleDetector[ConfigT]):

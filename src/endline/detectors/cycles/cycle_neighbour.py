@@ -16,6 +16,7 @@ from endline.detectors.cycles.signals import (
     measured,
     measured_batches,
 )
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.fitting import Training
 from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
 from endline.detectors.standardisation import Standardisation
@@ -69,6 +70,7 @@ class CycleViews(nn.Module):
     def __init__(self, signals: int, steps: int, samples: int, kernels: int) -> None:
         super().__init__()
         self.standardise = Standardisation(signals)
+        self.usual = UsualCourse(signals, steps)
         self.statistics = NeighbourScore(samples, NUMBERS * signals + 1)
         self.kernels = RandomKernels(signals, steps, kernels) if kernels else None
         self.convolutions = NeighbourScore(samples, PARTS * kernels) if kernels else None
@@ -95,7 +97,7 @@ class CycleNeighbour(WholeCycleDetector[CycleNeighbourConfig]):
     that drifts all day. Distances are normalised by local density (Wilkinghoff et al. 2025), and standardised by the
     training cycles' own; the larger of the two scores counts, for which view a fault tells in is not known before.
     Nothing is trained, and a dozen cycles are enough, where a covariance would need hundreds. The map is the gradient
-    of the score times the signal.
+    of the score times the departure from a usual cycle.
 
     Example:
         >>> import numpy as np
@@ -120,7 +122,7 @@ class CycleNeighbour(WholeCycleDetector[CycleNeighbourConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
         model = self.model
-        model.standardise.fit(measured_batches(training.features))
+        model.standardise.fit(model.usual.watching(measured_batches(training.features)))
         batches = [model.views(batch) for batch in training.features.batches(BATCH)]
         for known, parts in zip(model.known, zip(*batches, strict=True), strict=True):
             vectors = torch.cat(parts)

@@ -89,20 +89,20 @@ class TeacherAndTimeStudent(nn.Module):
     """The flow, and the student that learns to give its latents.
 
     Args:
-        signals: their number.
+        signals, steps: of a cycle.
         config: the settings.
 
     Example:
         >>> import torch
-        >>> model = TeacherAndTimeStudent(3, MTSASTConfig(student_hidden=4, min_hidden=4, blocks=1))
+        >>> model = TeacherAndTimeStudent(3, 20, MTSASTConfig(student_hidden=4, min_hidden=4, blocks=1))
         >>> steps, valid = model.distance({"cycle": torch.zeros(2, 3, 20), "valid": torch.ones(2, 20)})
         >>> steps.shape
         torch.Size([2, 20])
     """
 
-    def __init__(self, signals: int, config: MTSASTConfig) -> None:
+    def __init__(self, signals: int, steps: int, config: MTSASTConfig) -> None:
         super().__init__()
-        self.teacher = TimeSeriesFlow(signals, config)
+        self.teacher = TimeSeriesFlow(signals, steps, config)
         self.student = TimeStudent(self.teacher.flow_signals, config)
 
     def distance(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ class MTSAST(StepwiseDetector[MTSASTConfig]):
 
     def _build(self, shapes: Shapes, samples: int) -> TeacherAndTimeStudent:
         """Teacher and student at their start."""
-        return TeacherAndTimeStudent(cycle_shape(shapes)[0], self.config)
+        return TeacherAndTimeStudent(*cycle_shape(shapes), self.config)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise, train the teacher, then the student to the frozen teacher's latents."""

@@ -19,6 +19,7 @@ from endline.detectors.cycles.signals import (
     signal_gradient,
     window_spectra,
 )
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.fitting import Training
 from endline.detectors.scored import Scored
 from endline.detectors.standardisation import Standardisation
@@ -103,16 +104,16 @@ class TimeSeriesFlow(nn.Module):
     A single signal cannot be halved: then the flow sees pairs of neighbouring steps as two signals.
 
     Args:
-        signals: their number.
+        signals, steps: of a cycle.
         config: the settings.
 
     Example:
-        >>> model = TimeSeriesFlow(3, MTSFlowConfig(blocks=1, min_hidden=4, window=8))
+        >>> model = TimeSeriesFlow(3, 20, MTSFlowConfig(blocks=1, min_hidden=4, window=8))
         >>> model.flow_signals  # 5 bins of each spectrum
         15
     """
 
-    def __init__(self, signals: int, config: MTSFlowConfig) -> None:
+    def __init__(self, signals: int, steps: int, config: MTSFlowConfig) -> None:
         super().__init__()
         self.config = config
         self.pairs = 2 if signals == 1 and config.window == 0 else 1
@@ -131,7 +132,9 @@ class TimeSeriesFlow(nn.Module):
             gamma=config.gamma,
             clamp=CLAMPS[config.clamp],
         )
-        self.statistics = StatisticsGaussian(2 * count, config.segments) if config.score == "statistics" else None
+        by_statistics = config.score == "statistics"
+        self.statistics = StatisticsGaussian(2 * count, config.segments) if by_statistics else None
+        self.usual = UsualCourse(signals, steps) if by_statistics else None
 
     def prepared(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the flow sees, (batch, its signals, its steps), and the mask (batch, 1, its steps)."""
@@ -147,7 +150,8 @@ class TimeSeriesFlow(nn.Module):
 
     def fit_standards(self, features: FeatureSet) -> None:
         """Standardise signals, and spectra, on the training steps."""
-        self.standardise.fit(measured_batches(features))
+        batches = measured_batches(features)
+        self.standardise.fit(batches if self.usual is None else self.usual.watching(batches))
         if self.spectra is not None:
             standardised = ((self.standardise(*pair), pair[1]) for pair in measured_batches(features))
             self.spectra.fit(window_spectra(*pair, self.config.window) for pair in standardised)
@@ -165,7 +169,7 @@ class MTSFlow(StepwiseDetector[MTSFlowConfig]):
     authors' program differ: the text has three convolutions a subnet, the program two, a clamp that is not divided by
     alpha, padded steps that count, and a loss without the 1/2. `conf/paper` follows the program; here padding is masked
     and the loss is the density's. `conf/base` scores by `statistics`, which is ours; there the map is the gradient
-    times the signal.
+    times the departure from a usual cycle.
 
     Example:
         >>> import numpy as np
@@ -184,7 +188,7 @@ class MTSFlow(StepwiseDetector[MTSFlowConfig]):
 
     def _build(self, shapes: Shapes, samples: int) -> TimeSeriesFlow:
         """The flow at its start."""
-        return TimeSeriesFlow(cycle_shape(shapes)[0], self.config)
+        return TimeSeriesFlow(*cycle_shape(shapes), self.config)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Standardise in closed form, then train the flow."""
@@ -209,11 +213,8 @@ class MTSFlow(StepwiseDetector[MTSFlowConfig]):
 
     def _score(self, batch: Batch) -> Scored:
         """Score (batch,); the map (batch, signals, steps) is drawn when it is read."""
-        by_statistics = self.model.statistics is not None
-        return Scored(
-            self._scores(batch),
-            lambda: signal_gradient(self._scores, batch, self.model.standardise, times_signal=by_statistics),
-        )
+        standardise, usual = self.model.standardise, self.model.usual
+        return Scored(self._scores(batch), lambda: signal_gradient(self._scores, batch, standardise, usual))
 
     def _scores(self, batch: Batch) -> Tensor:
         if self.model.statistics is not None:

@@ -9,6 +9,7 @@ from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.random_kernels import PARTS, RandomKernels
 from endline.detectors.cycles.signals import BATCH, cycle_shape, log_duration, measured, measured_batches
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.fitting import Training
 from endline.detectors.neighbour_score import NeighbourScore, check_neighbours
 from endline.detectors.standardisation import Standardisation
@@ -59,6 +60,7 @@ class RandomView(nn.Module):
     def __init__(self, signals: int, steps: int, samples: int, kernels: int) -> None:
         super().__init__()
         self.standardise = Standardisation(signals)
+        self.usual = UsualCourse(signals, steps)
         self.kernels = RandomKernels(signals, steps, kernels)
         self.known = NeighbourScore(samples, PARTS * kernels + 1)
 
@@ -74,7 +76,7 @@ class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
     ROCKET (Dempster, Petitjean and Webb 2020) without its classifier: as there is one class only, a cycle is compared
     with its nearest neighbours, in units of local density (Wilkinghoff et al. 2025). Events may come a little earlier
     or later without being strange, which the step by step difference of `nearest_cycle` cannot tell. The map is the
-    gradient of the score times the signal.
+    gradient of the score times the departure from a usual cycle.
 
     Example:
         >>> import numpy as np
@@ -99,7 +101,7 @@ class RocketNeighbour(WholeCycleDetector[RocketNeighbourConfig]):
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
         model = self.model
-        model.standardise.fit(measured_batches(training.features))
+        model.standardise.fit(model.usual.watching(measured_batches(training.features)))
         vectors = torch.cat([model.vectors(batch) for batch in training.features.batches(BATCH)])
         model.known.learn(vectors, self.config)
         return ()

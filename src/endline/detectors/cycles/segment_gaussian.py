@@ -9,6 +9,7 @@ from endline.detectors.base import Shapes
 from endline.detectors.cycles.cycle_detector import WholeCycleDetector
 from endline.detectors.cycles.segment_statistics import SHRINKAGE, StatisticsGaussian, segment_statistics
 from endline.detectors.cycles.signals import cycle_shape, measured, measured_batches
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.fitting import Training
 from endline.detectors.standardisation import Standardisation
 from endline.errors import EndlineError
@@ -40,19 +41,20 @@ class StandardisedStatistics(nn.Module):
     """Standardised signals, and the Gaussian of their statistics.
 
     Args:
-        signals: their number.
+        signals, steps: of a cycle.
         segments: of a cycle.
 
     Example:
-        >>> model = StandardisedStatistics(signals=2, segments=3)
+        >>> model = StandardisedStatistics(signals=2, steps=30, segments=3)
         >>> model.statistics(torch.ones(1, 2, 30), torch.ones(1, 1, 30)).shape
         torch.Size([1, 24])
     """
 
-    def __init__(self, signals: int, segments: int) -> None:
+    def __init__(self, signals: int, steps: int, segments: int) -> None:
         super().__init__()
         self.segments = segments
         self.standardise = Standardisation(signals)
+        self.usual = UsualCourse(signals, steps)
         self.gaussian = StatisticsGaussian(signals, segments)
 
     def statistics(self, values: Tensor, valid: Tensor) -> Tensor:
@@ -63,7 +65,8 @@ class StandardisedStatistics(nn.Module):
 class SegmentGaussian(WholeCycleDetector[SegmentGaussianConfig]):
     """Mahalanobis distance of means, deviations, minima and maxima in segments of a cycle.
 
-    What `mts_flow` does with signals and latents, without the flow; the map too is the gradient times the signal.
+    What `mts_flow` does with signals and latents, without the flow; the map too is the gradient times the departure
+    from a usual cycle.
 
     Example:
         >>> import numpy as np
@@ -82,11 +85,11 @@ class SegmentGaussian(WholeCycleDetector[SegmentGaussianConfig]):
 
     def _build(self, shapes: Shapes, samples: int) -> StandardisedStatistics:
         """Standardisation and Gaussian, not yet fitted."""
-        return StandardisedStatistics(cycle_shape(shapes)[0], self.config.segments)
+        return StandardisedStatistics(*cycle_shape(shapes), self.config.segments)
 
     def _learn(self, training: Training) -> tuple[float, ...]:
         """Closed form; no losses."""
-        self.model.standardise.fit(measured_batches(training.features))
+        self.model.standardise.fit(self.model.usual.watching(measured_batches(training.features)))
         statistics = torch.cat([self.model.statistics(*pair) for pair in measured_batches(training.features)])
         self.model.gaussian.fit(statistics, self.config.shrinkage)
         return ()

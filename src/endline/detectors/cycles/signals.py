@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from endline.detectors.base import Shapes
+from endline.detectors.cycles.usual_course import UsualCourse
 from endline.detectors.standardisation import Standardisation
 from endline.feature_set import Batch, FeatureSet
 
@@ -105,7 +106,7 @@ def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def signal_gradient(
-    score: Callable[[Batch], Tensor], batch: Batch, standardise: Standardisation, *, times_signal: bool = False
+    score: Callable[[Batch], Tensor], batch: Batch, standardise: Standardisation, usual: UsualCourse | None = None
 ) -> Tensor:
     """How strongly each signal at each step moves the score, (batch, signals, steps), at least 0.
 
@@ -116,15 +117,17 @@ def signal_gradient(
         score: differentiable scores (batch,) of a batch, none of which may depend on another cycle.
         batch: it is taken a few cycles at a time, so that the memory of the backward pass stays bounded.
         standardise: of the signals.
-        times_signal: times the standardised signal, in absolute value: what the step adds to the score, to first order.
-            A score of the statistics of a whole cycle has much the same gradient at every step.
+        usual: times the departure from it, in absolute value: what the step adds to the score beyond a usual cycle, to
+            first order. A score of the statistics of a whole cycle has much the same gradient at every step, so that
+            without it, or times the signal alone, what is always large would stand out.
     """
-    mean, gain = standardise.mean[:, None], standardise.gain[:, None]
+    gain = standardise.gain[:, None]
     slopes = []
     for start in range(0, len(batch["cycle"]), CHUNK):
         piece = {name: array[start : start + CHUNK] for name, array in batch.items()}
         with torch.enable_grad():
             leaf = piece["cycle"].clone().requires_grad_()
             (slope,) = torch.autograd.grad(score({**piece, "cycle": leaf}).sum(), leaf)
-        slopes.append((slope * (piece["cycle"] - mean)).abs() if times_signal else slope.abs() / gain)
+        away = 1 / gain if usual is None else usual.departure(piece["cycle"], standardise.mean)
+        slopes.append((slope * away).abs())
     return torch.cat(slopes)
