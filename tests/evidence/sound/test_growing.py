@@ -107,6 +107,24 @@ def test_a_file_that_does_not_grow_has_ended_after_so_many_seconds(tmp_path, rec
     assert recorder.waited == 1 + round(1.0 / growing.LOOK)  # one for the file itself, the rest for what does not come
 
 
+def test_what_comes_while_it_is_looked_for_is_not_lost(tmp_path, monkeypatch):
+    content, *_ = stored(tmp_path, noise(1.5), 0)
+    path = tmp_path / "growing.wav"
+    path.write_bytes(content[:20_000])
+    looked = GrowingSound._whole
+
+    def growing_meanwhile(self):
+        found = looked(self)
+        path.write_bytes(content)
+        return found
+
+    with GrowingSound(path, patience=0.0) as file:
+        assert file.mend() is None
+        file.read(20_000)
+        monkeypatch.setattr(GrowingSound, "_whole", growing_meanwhile)
+        assert file.more()
+
+
 @pytest.mark.parametrize("content", [b"", b"RIFF", b"fLaC" + bytes(5_000)])
 def test_what_is_no_wav_file_is_a_sentence(recorded, content):
     with pytest.raises(

@@ -3,6 +3,7 @@
 import os
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from endline.errors import EndlineError, FileRejected
@@ -47,9 +48,7 @@ class GrowingSound(StoredSound):
 
     def mend(self) -> FileRejected | None:
         """Wait for the header, and promise more in it than will ever come; what is wrong with it."""
-        while not self._begins() and self._grows(len(self)):
-            pass
-        if not self._begins():
+        if not self._wait(self._begins):
             return FileRejected("it has no header of a WAV file with PCM or float samples", REMEDY)
         whole = (ENDLESS - self._sound) // self._frame * self._frame
         self._lengths = {4: struct.pack("<I", self._sound + whole - 8), self._sound - 4: struct.pack("<I", whole)}
@@ -67,10 +66,7 @@ class GrowingSound(StoredSound):
 
     def more(self) -> bool:
         """Wait for a frame behind what has been read; False when the file has not grown within its patience."""
-        while self._whole() <= self.tell():
-            if not self._grows(len(self)):
-                return False
-        return True
+        return self._wait(lambda: self._whole() > self.tell())
 
     def surplus(self) -> int:
         """Frames read that are no sound: chunks that the recorder has put behind it, and a true length before it."""
@@ -80,6 +76,15 @@ class GrowingSound(StoredSound):
         if not promised or end >= read or not are_chunks(self, end + promised % 2, "<"):
             return 0
         return -((end - read) // self._frame)
+
+    def _wait(self, there: Callable[[], bool]) -> bool:
+        """Whether something is there, or comes while the file grows."""
+        while True:
+            size = len(self)  # before the look: what comes during it counts as growth
+            if there():
+                return True
+            if not self._grows(size):
+                return False
 
     def _grows(self, size: int) -> bool:
         """Whether the file gets larger than it was, within the seconds of its patience."""
