@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.sound.sound_headers import are_chunks
+from endline.evidence.sound.sound_headers import are_chunks, chunks
 from endline.evidence.sound.stored_sound import StoredSound
 
 ENDLESS = 0xFFF00000  # bytes of a WAV file that a header may promise, four gigabytes
@@ -104,14 +104,12 @@ class GrowingSound(StoredSound):
         head = self[:HEAD]
         if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
             return False
-        at, frame = 12, 0
-        while at + 8 <= len(head):
-            name, length = head[at : at + 4], struct.unpack("<I", head[at + 4 : at + 8])[0]
+        frame = 0
+        for name, start, _ in chunks(head, "<"):
             if name == b"data":
-                self._sound, self._frame = at + 8, frame
+                self._sound, self._frame = start, frame
                 return frame > 0
-            if name == b"fmt " and at + 24 <= len(head):
-                coding, frame = struct.unpack("<H10xH", head[at + 8 : at + 22])
+            if name == b"fmt " and start + 16 <= len(head):
+                coding, frame = struct.unpack("<H10xH", head[start : start + 14])
                 frame = frame if coding in (PCM, FLOAT, EXTENSIBLE) else 0
-            at += 8 + length + length % 2
         return False

@@ -4,6 +4,7 @@ libsndfile reads what is there in both cases, or nothing, and says neither.
 """
 
 import struct
+from collections.abc import Iterator
 
 from endline.evidence.sound.promised_sizes import Content, check_size, truncated
 
@@ -54,19 +55,34 @@ def true_lengths(content: Content) -> dict[int, bytes]:
     else:
         check_size(content)
         return {}
-    at = 12
-    while at + 8 <= len(content):
-        name, length = content[at : at + 4], struct.unpack(f"{order}I", content[at + 4 : at + 8])[0]
+    for name, start, length in chunks(content, order):
         if name == sound:
-            there = len(content) - at - 8
-            if (length >= NEVER_TRUE and length > there) or (length == 0 and not are_chunks(content, at + 8, order)):
-                whole = {4: len(content) - 8, at + 4: there}
+            there = len(content) - start
+            if (length >= NEVER_TRUE and length > there) or (length == 0 and not are_chunks(content, start, order)):
+                whole = {4: len(content) - 8, start - 4: there}
                 return {position: struct.pack(f"{order}I", min(size, LARGEST)) for position, size in whole.items()}
             if length > there:
                 raise truncated(length - there)
             return {}
-        at += 8 + length + length % 2
     return {}
+
+
+def chunks(content: Content, order: str, at: int = 12) -> Iterator[tuple[bytes, int, int]]:
+    r"""Name, first byte and promised length of each chunk of a file, as far as it goes.
+
+    Args:
+        content: of the file, or its beginning.
+        order: of the bytes of a length, as `struct` has it: "<" in a WAV file, ">" in an AIFF file.
+        at: byte at which the first chunk begins; 12 in both.
+
+    Example:
+        >>> list(chunks(b"LIST\x03\0\0\0abc\0data\x02\0\0\0de", "<", at=0))
+        [(b'LIST', 8, 3), (b'data', 20, 2)]
+    """
+    while at + 8 <= len(content):
+        name, length = content[at : at + 4], struct.unpack(f"{order}I", content[at + 4 : at + 8])[0]
+        yield name, at + 8, length
+        at += 8 + length + length % 2
 
 
 def are_chunks(content: Content, at: int, order: str) -> bool:
@@ -81,7 +97,8 @@ def are_chunks(content: Content, at: int, order: str) -> bool:
         >>> are_chunks(b"LIST\x02\0\0\0ab", 0, "<"), are_chunks(b"LIST\x02\0\0\0abc, and more", 0, "<")
         (True, False)
     """
-    while at + 8 <= len(content) and all(32 <= letter < 127 for letter in content[at : at + 4]):
-        length = struct.unpack(f"{order}I", content[at + 4 : at + 8])[0]
-        at += 8 + length + length % 2
+    for name, start, length in chunks(content, order, at):
+        if not all(32 <= letter < 127 for letter in name):
+            return False
+        at = start + length + length % 2
     return at in (len(content), len(content) + 1)
