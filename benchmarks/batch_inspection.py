@@ -23,7 +23,7 @@ import torch
 from rich import print
 
 import endline
-from endline.operations.verdicts import read_verdicts
+from endline.operations.verdict_file import read_verdicts
 from endline.reporting.provenance import git_commit, machine
 from endline.simulation.images.surface_image import SurfaceSimulation, simulate
 

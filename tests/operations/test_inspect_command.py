@@ -13,7 +13,8 @@ from endline.operations.batch_progress import BatchProgress
 from endline.operations.inspect_command import run_inspect
 from endline.operations.inspection import Inspector, Judged
 from endline.operations.model_folders import Chosen
-from endline.operations.verdicts import Verdict, read_verdicts
+from endline.operations.verdict_file import read_verdicts
+from endline.operations.verdicts import Verdict
 from endline.published import PublishedModel
 
 

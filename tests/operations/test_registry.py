@@ -22,7 +22,8 @@ from endline.operations.registry import (
     registered_as,
     registry_uri,
 )
-from endline.operations.verdicts import ADDED, read_verdicts
+from endline.operations.verdict_file import read_verdicts
+from endline.operations.verdicts import ADDED
 
 NAME = "endline.scales.all"
 

@@ -9,8 +9,9 @@ import pytest
 
 from endline.errors import EndlineError
 from endline.files import locked
-from endline.operations import verdicts
-from endline.operations.verdicts import COLUMNS, Verdict, VerdictFile, read_verdicts, verdict_file, verdict_table
+from endline.operations import verdict_file as module
+from endline.operations.verdict_file import VerdictFile, read_verdicts, verdict_file
+from endline.operations.verdicts import COLUMNS, Verdict, verdict_table
 
 RUN, STATION = "2026-11-27T10.00.00.000Z", "scales"
 
@@ -128,7 +129,7 @@ def test_a_file_is_known_by_its_path_and_content() -> None:
 
 def test_the_table_grows_on_disk_at_most_a_tenth_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(verdicts.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     written: list[float] = []
 
     def slow(self: pd.DataFrame, path: Path, **_: object) -> None:

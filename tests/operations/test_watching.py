@@ -8,7 +8,7 @@ import pytest
 from endline.errors import EndlineError
 from endline.evidence.station import find_station
 from endline.operations.inspection import Inspector
-from endline.operations.verdicts import read_verdicts
+from endline.operations.verdict_file import read_verdicts
 from endline.operations.watching import Arrivals, WatchSettings, watch
 
 QUICK = WatchSettings(every=0.0, settle=0.0)

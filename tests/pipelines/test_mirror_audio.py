@@ -354,7 +354,7 @@ def test_a_run_that_ended_early_changes_no_verdict(project, run, monkeypatch, tm
         raise RuntimeError("the printer is out of paper")
 
     with monkeypatch.context() as patch:
-        patch.setattr("endline.pipelines.detection.nodes.render_report", broken)
+        patch.setattr("endline.pipelines.detection.report_nodes.render_report", broken)
         with pytest.raises(RuntimeError, match="out of paper"):
             project.run(detector="nearest_neighbour", exhibits=0)
     assert "NearestNeighbour" in {type(each).__name__ for each in project.load("detectors").values()}

@@ -349,7 +349,7 @@ def test_an_interval_that_tiny_sets_cannot_give_is_not_given() -> None:
 
 
 def test_what_does_not_draw_does_not_import_matplotlib() -> None:
-    code = "import sys, endline.reporting, endline.pipelines.detection.nodes; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, endline.reporting, endline.pipelines.detection.pipeline; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -12,8 +12,9 @@ from endline.operations.batch import Judge, Target, map_file, targets_of
 from endline.operations.batch_progress import BatchProgress
 from endline.operations.inspection import Inspector, digest_of
 from endline.operations.model_folders import Chosen
+from endline.operations.verdict_file import VerdictFile, check_ending, verdict_file
 from endline.operations.verdict_log import VerdictLog
-from endline.operations.verdicts import Verdict, VerdictFile, check_ending, verdict_file
+from endline.operations.verdicts import Verdict
 
 
 def run_inspect(

@@ -11,7 +11,8 @@ from endline.errors import EndlineError
 from endline.evidence.station import Station, find_station
 from endline.operations.batch import Target, targets_in
 from endline.operations.inspection import FileState, Inspector, digest_of, file_state
-from endline.operations.verdicts import Log, Verdict, VerdictFile, verdict_file
+from endline.operations.verdict_file import Log, VerdictFile, verdict_file
+from endline.operations.verdicts import Verdict
 
 SHARE = 20  # times as long as a look at the folder takes it is left alone
 

@@ -3,7 +3,7 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from endline.pipelines.bound import bound
-from endline.pipelines.detection import nodes
+from endline.pipelines.detection import nodes, report_nodes
 
 # What a fit is made of, whether it trains or not.
 FITTING = [
@@ -76,21 +76,21 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                 ["metrics", "intervals", "curves", "score_groups"],
                 name="evaluate",
             ),
-            node(nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
+            node(report_nodes.shortlist, ["scores", "calibration", "params:exhibits"], "shortlist", name="shortlist"),
             node(
-                nodes.explain,
+                report_nodes.explain,
                 ["samples", "features", "scores", "detectors", "params:run", "params:exhibits"],
                 ["embedding", "importances"],
                 name="explain",
             ),
             node(
-                nodes.figures,
+                report_nodes.figures,
                 ["score_groups", "metrics", "curves", "history", "embedding", "importances"],
                 "figures",
                 name="figures",
             ),
             node(
-                bound(nodes.report, title=title, evidence=evidence),
+                bound(report_nodes.report, title=title, evidence=evidence),
                 [
                     "metrics",
                     "scores",
