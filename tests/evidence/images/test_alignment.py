@@ -8,7 +8,8 @@ from PIL import Image
 from scipy.ndimage import affine_transform
 
 from endline.errors import EndlineError
-from endline.evidence.images.alignment import Alignment, fitted_alignment, likeness
+from endline.evidence.images.alignment import Alignment
+from endline.evidence.images.alignment_choice import fitted_alignment, likeness
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.finding_parts import FINDERS, Finder, find_part, otsu
 
@@ -217,3 +218,46 @@ def test_a_model_from_before_shows_the_square_around_the_circle():
     shown = before.aligned(laid(0.3, 0, 0), (40, 40))
     assert torch.allclose(shown[:, 0, 0], torch.tensor(20 / 255), atol=1e-3)  # a corner lies outside of the circle
     assert 0.1 < float((shown[0] > 0.3).float().mean()) < 0.3
+
+
+def beside(image: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+    """A photograph with a second thing in it."""
+    image = np.pad(image, ((0, 0), (0, SIZE), (0, 0)), mode="edge")
+    image[rows, columns] = 200
+    return image
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "named"),
+    [
+        (slice(30, 60), slice(200, 230), True),  # a second part
+        (slice(30, 40), slice(200, 215), True),  # a screw that was left there
+        (slice(30, 33), slice(200, 203), False),  # dust
+        (slice(0, 0), slice(0, 0), False),
+    ],
+)
+def test_what_lies_beside_a_part_and_is_not_shown_is_told(tmp_path, caplog, rows, columns, named):
+    alone = [beside(image, slice(0, 0), slice(0, 0)) for image in poses(8)]
+    alignment = fitted_alignment(saved(tmp_path, alone), tmp_path, "aligned", 16, 100)
+    Image.fromarray(beside(poses(1, seed=3)[0], rows, columns)).save(tmp_path / "new.png")
+    caplog.clear()
+    ImagePreparation(height=16, width=16, alignment=alignment).images([tmp_path / "new.png"])
+    assert [record.message.split(",")[0] for record in caplog.records] == (
+        ["In new.png something lies beside the part"] if named else []
+    )
+
+
+def test_training_photographs_of_several_parts_are_told_once(tmp_path, caplog):
+    pairs = [beside(image, slice(40, 70), slice(190, 220)) for image in poses(8)]
+    alignment = fitted_alignment(saved(tmp_path, pairs), tmp_path, "aligned", 16, 100)
+    assert "choose alignment=as_is" in caplog.text
+    caplog.clear()
+    Image.fromarray(pairs[0]).save(tmp_path / "new.png")
+    ImagePreparation(height=16, width=16, alignment=alignment).images([tmp_path / "new.png"])
+    assert not caplog.records
+
+
+def test_an_alignment_of_before_does_not_look_beside():
+    alignment = Alignment.fit(list(map(find_part, poses(6))))
+    assert alignment.beside is None
+    assert not alignment.hides(find_part(beside(poses(1)[0], slice(30, 60), slice(200, 230))))

@@ -1,23 +1,17 @@
 """Parts photographed at any angle and place, brought to one pose: found before the background, moved and turned."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from endline.errors import EndlineError
 from endline.evidence.images.finding_parts import (
     ANGLES,
-    FINDERS,
     OTSU,
     SMALL,
     Finder,
@@ -30,22 +24,15 @@ from endline.evidence.images.finding_parts import (
     turn_towards,
     weighted,
 )
-from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.images.posing import Pose, Reach, refined, soft, taken
-from endline.samples import TRAIN
 
-CHOICES = ("auto", "as_is", "aligned")
-SEEN = 40  # training photographs by which the pose is fitted
-REDUCED = 384  # pixels of their longer side meanwhile
 FAILED = 0.1  # share of them in which no part may be found
 MARGIN = 0.2  # what is shown around a part, as a share of its largest radius
 ROUNDS = 3  # in which the mean picture and the angles towards it are found
-LOOK = 24  # pixels of a side of the looks by which it is judged whether parts become more alike
-GAIN = 0.1  # by which their mean correlation must rise
 TEMPLATE = 96  # pixels of the longer side of the mean look
+BESIDE = 0.02  # share of what stands out that may lie outside of what is shown, beyond that of training photographs
 Colour = NDArray[np.float32]
 Rows = tuple[tuple[float, ...], ...]
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,6 +51,8 @@ class Alignment:
         template: (h, w) mean look of the training parts as they are shown, by which the pose is refined. None: it is
             not; models that were trained before have neither reach nor template.
         finder: how parts are found, and by what of them they are turned.
+        beside: largest share of what stands out in a training photograph that is not shown; None: it is not known,
+            and not looked at, as of models that were trained before.
 
     Example:
         >>> image = np.zeros((96, 96, 3), np.uint8)
@@ -78,6 +67,7 @@ class Alignment:
     reach: Reach | None = None
     template: Rows | None = None
     finder: Finder = OTSU
+    beside: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -133,7 +123,7 @@ class Alignment:
             shown = [taken(x.look, made._pose(x), made._shown, size, np.zeros(1), self.radius) for x in found]
             looks = [soft(image) for image in shown]
             made = replace(made, template=_rows(np.mean([image / image.mean() for image in looks], axis=0)))
-        return made
+        return replace(made, beside=round(max(made.not_shown(part) for part in found), 4))
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
@@ -145,7 +135,30 @@ class Alignment:
             None if reach is None else tuple(reach),
             None if template is None else tuple(map(tuple, template)),
             Finder(**plain.get("finder", {})),
+            plain.get("beside"),
         )
+
+    def hides(self, part: Found) -> bool:
+        """Whether more of what stands out in a photograph is not shown than in those that train: a second part, say."""
+        return self.beside is not None and self.not_shown(part) > self.beside + BESIDE
+
+    def not_shown(self, part: Found) -> float:
+        """Share of what stands out from the background that lies outside of what is shown, 0 to 1.
+
+        Example:
+            >>> image = np.zeros((96, 192, 3), np.uint8)
+            >>> image[30:60, 20:50] = 200
+            >>> alignment = Alignment.fit([find_part(image)])
+            >>> image[30:54, 140:170] = 200
+            >>> round(alignment.not_shown(find_part(image)), 2)
+            0.44
+        """
+        angle = self._first_pose(part).angle  # fractions of a degree change nothing here
+        (down, right), sine, cosine = part.standing.T, math.sin(angle), math.cos(angle)
+        down, right = cosine * down - sine * right, cosine * right + sine * down
+        up, below, left, beside = self._shown
+        shown = (-up <= down) & (down <= below) & (-left <= right) & (right <= beside)
+        return 1 - float((shown & (np.hypot(down, right) <= self.radius)).mean())
 
     def aligned(
         self, pixels: NDArray[np.uint8], size: tuple[int, int], photograph: NDArray[np.uint8] | None = None
@@ -187,80 +200,14 @@ class Alignment:
 
     def _pose(self, part: Found) -> Pose:
         """Where a part lies: by its polar picture, refined by its look where there is a template."""
-        turn = turn_towards(weighted(part.polar), np.asarray(self.reference, np.float32))
-        pose = Pose(part.down, part.right, -2 * math.pi * turn / ANGLES)
+        pose = self._first_pose(part)
         if self.template is None:
             return pose
         return refined(part.look, pose, self._shown, np.asarray(self.template), self.radius)
 
-
-def fitted_alignment(
-    samples: pd.DataFrame, folder: Path, choice: str, bits: int, megapixels: float
-) -> Alignment | None:
-    """Alignment of the training photographs; None where they are taken as they are.
-
-    No label is needed: of the ways to find parts the one is taken that makes good ones most alike, by the mean
-    correlation of each small picture with the mean of the others; by `auto` they are aligned where that makes them
-    more alike than they are.
-
-    Args:
-        samples: the sample table; of its training rows some are read.
-        folder: raw folder.
-        choice: one of `CHOICES`.
-        bits: of the scale by which photographs are read.
-        megapixels: largest photograph that is read.
-
-    Raises:
-        EndlineError: for another choice, and for `aligned` where no part is found.
-    """
-    if choice not in CHOICES:
-        raise EndlineError(f"There is no alignment '{choice}': choose one of {', '.join(CHOICES)}.")
-    if choice == "as_is":
-        return None
-    training = samples[samples["split"] == TRAIN]
-    if "control" in training:
-        training = training[~training["control"].to_numpy(bool)]
-    paths = training["path"].iloc[np.unique(np.linspace(0, len(training) - 1, SEEN).round().astype(int))]
-    images: list[NDArray[np.uint8]] = []
-    found: dict[Finder, list[Found | None]] = {finder: [] for finder in FINDERS}
-    for path in paths:
-        images.append(reduced(read_indexed_image(folder / path, bits, megapixels), REDUCED))
-        for finder, parts in found.items():
-            parts.append(find_part(images[-1], finder))
-        if choice == "auto" and all(parts.count(None) > FAILED * len(paths) for parts in found.values()):
-            return None
-    tried = [(finder, parts) for finder, parts in found.items() if parts.count(None) <= FAILED * len(paths)]
-    fits = [Alignment.fit(parts, finder).sharpened(parts) for finder, parts in tried or list(found.items())[:1]]
-    before = likeness([image_tensor(image, (LOOK, LOOK)) for image in images])
-    after, alignment = max(((_alike(fit, images, found[fit.finder]), fit) for fit in fits), key=itemgetter(0))
-    taken_so = choice == "aligned" or after > before + GAIN
-    log.info(
-        "Photographs of good parts have a mean correlation of %.2f as they are, %.2f aligned: they are %s (alignment).",
-        before, after, "aligned" if taken_so else "taken as they are",
-    )  # fmt: skip
-    return alignment if taken_so else None
-
-
-def _alike(alignment: Alignment, images: Sequence[NDArray[np.uint8]], parts: Sequence[Found | None]) -> float:
-    """Likeness of photographs aligned, with as much background as in those that they are compared with."""
-    whole = replace(alignment, reach=None)
-    pairs = zip(images, parts, strict=True)
-    return likeness([whole.placed(image, part, (LOOK, LOOK)) for image, part in pairs])
-
-
-def likeness(images: Sequence[Tensor]) -> float:
-    """Mean correlation of each grey picture (3, H, W) with the mean of the others; 0 of one alone.
-
-    Example:
-        >>> picture = torch.rand(3, 8, 8, generator=torch.manual_seed(0))
-        >>> round(likeness([picture, picture / 2]), 3)
-        1.0
-    """
-    looks = torch.stack([image.mean(0).flatten() for image in images]).double()
-    looks = looks - looks.mean(1, keepdim=True)
-    looks = looks / looks.norm(dim=1, keepdim=True).clamp(min=1e-9)
-    others = looks.sum(0) - looks
-    return float(((looks * others).sum(1) / others.norm(dim=1).clamp(min=1e-9)).mean())
+    def _first_pose(self, part: Found) -> Pose:
+        turn = turn_towards(weighted(part.polar), np.asarray(self.reference, np.float32))
+        return Pose(part.down, part.right, -2 * math.pi * turn / ANGLES)
 
 
 def _reach(outlines: Sequence[Grey], turns: Sequence[float]) -> Reach:

@@ -170,7 +170,7 @@ class ImagePreparation(Preparation):
         Args:
             image: the photograph.
             size: (height, width).
-            name: of its file, which is told where no part is found; None: nothing is.
+            name: of its file, which is told where no part is found, or more than one; None: nothing is.
         """
         if self.alignment is None:
             return image_tensor(image, size)
@@ -180,6 +180,13 @@ class ImagePreparation(Preparation):
                 "In %s no part stands out from a background of one colour, as in those that train: it is judged as it "
                 "lies. Photograph it as a whole before their background.",
                 name,
+            )
+        elif part is not None and name is not None and self.alignment.hides(part):
+            log.warning(
+                "In %s something lies beside the part, %.0f %% of all that stands out from the background, and is not "
+                "judged. Photograph each part alone.",
+                name,
+                100 * self.alignment.not_shown(part),
             )
         return self.alignment.placed(image, part, size)
 

@@ -13,6 +13,7 @@ SMALL = 192  # pixels of the longer side at which a part is looked for
 RING = 0.03  # share of the sides that counts as border, where the background is
 LEAST, LARGEST = 0.01, 0.85  # share of the photograph that a part fills
 TOUCHING = 0.15  # share of the border that a part may touch
+SPECK = 0.001  # share of the photograph below which what stands out is dust
 DISTINCT = 0.7  # share of the variance that parting part and background must explain; of Gaussian noise it is 0.64
 ANGLES, RADII = 128, 16  # of the picture in polar coordinates
 
@@ -48,6 +49,8 @@ class Found:
         down, right: its middle, in units of the photograph's longer side from the upper left corner.
         radius: of the part's farthest point from the middle, in the same unit.
         outline: (points, 2) how far down and right of the middle its border lies, in the same unit.
+        standing: (points, 2) likewise all that stands out from the background, the part and what lies beside it, but
+            for dust.
         look: (H, W, 1) of the reduced photograph, by the finder's kind of look.
         polar: (angles, radii) how the part looks around its middle, less the background.
         background: (channels,) colour of the background, 0 to 255.
@@ -64,6 +67,7 @@ class Found:
     right: float
     radius: float
     outline: Grey
+    standing: Grey
     look: Grey
     polar: Grey
     background: Grey
@@ -96,7 +100,8 @@ def find_part(image: NDArray[np.uint8], finder: Finder = OTSU) -> Found | None:
     pieces, count = label(away > threshold)
     if count == 0 or share < DISTINCT:
         return None
-    part = binary_fill_holes(pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])))
+    sizes = np.bincount(pieces.ravel())[1:]
+    part = binary_fill_holes(pieces == 1 + int(np.argmax(sizes)))
     if not LEAST <= part.mean() <= LARGEST or part[border].mean() > TOUCHING:
         return None
     unit = max(height, width)
@@ -105,8 +110,12 @@ def find_part(image: NDArray[np.uint8], finder: Finder = OTSU) -> Found | None:
     radius = float(np.hypot(rows - down, columns - right).max()) + 0.5
     look = np.minimum(away / threshold, 1).astype(np.float32) if finder.look == "shape" else away
     polar = _polar(np.where(part, look, 0).astype(np.float32), down, right, radius)
-    outline = (np.argwhere(part & ~binary_erosion(part)) - (down, right)).astype(np.float32) / unit
-    return Found((down + 0.5) / unit, (right + 0.5) / unit, radius / unit, outline, look[..., None], polar, background)
+    noted = np.isin(pieces, 1 + np.flatnonzero(sizes >= SPECK * part.size)) | part
+    outline, standing = (
+        (np.argwhere(mask) - (down, right)).astype(np.float32) / unit for mask in (part & ~binary_erosion(part), noted)
+    )
+    middle = (down + 0.5) / unit, (right + 0.5) / unit
+    return Found(*middle, radius / unit, outline, standing, look[..., None], polar, background)
 
 
 def background_of(image: NDArray[Any]) -> Grey:

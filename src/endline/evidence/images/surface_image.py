@@ -10,7 +10,7 @@ import pandas as pd
 
 from endline.backbones.pyramids import INPUT_TYPES
 from endline.evidence.image_parts import wanted_arrays
-from endline.evidence.images.alignment import fitted_alignment
+from endline.evidence.images.alignment_choice import fitted_alignment
 from endline.evidence.images.decoding import SUFFIXES, checked_megapixels
 from endline.evidence.images.defect_masks import Mask, defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
