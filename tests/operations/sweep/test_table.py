@@ -62,6 +62,13 @@ def test_columns_stand_side_by_side_with_the_published_figures() -> None:
     assert "| level | 0.500 ± 0.000 (3) | skipped |" in lines  # the control has a table of its own
 
 
+def test_where_no_run_has_a_control_a_sentence_stands_for_its_table() -> None:
+    bare = [{name: value for name, value in each.items() if name != "control_auroc"} for each in ROWS]
+    page = render_tables(WIDE, table(bare))
+    assert "No control AUROC: facts of the files alone" in page
+    assert "Control AUROC:" not in page
+
+
 def test_several_figures_stand_each_beside_the_published_one() -> None:
     entry = {"detector": "flow", "auc_source": [0.7, 0.05], "auc_target": 0.6}
     changes = {"figure": ["auc_source", "auc_target"], "published": {"source": "A paper.", "figures": [entry]}}

@@ -12,6 +12,7 @@ from endline.operations.sweep.results import MEAN_OF_GROUPS, kinds_of
 from endline.operations.sweep.scores import compared
 
 CONTROL = "control_auroc"
+NO_CONTROL = "No control AUROC: facts of the files alone, such as their size, tell no parts apart, or there are none."
 Cell = tuple[str, ...]  # values of the varied parameters that name it
 VERDICTS = {  # column of the table -> head, decimals
     "auroc_low": ("95 % interval of the test: from", 3),
@@ -179,6 +180,9 @@ def _pivots(sweep: Sweep, table: pd.DataFrame) -> list[str]:
     names, split = [*sweep.rows, *sweep.columns], len(sweep.rows)
     blocks = []
     for figure, title in {**{each: head_of(each) for each in sweep.figures}, CONTROL: "Control AUROC"}.items():
+        if figure == CONTROL and not _known(table, CONTROL):
+            blocks.append(NO_CONTROL)
+            continue
         cells = figures(table, names, figure)
         across = list(dict.fromkeys(cell[split:] for cell in cells))
         published = _has_published(sweep, figure)
