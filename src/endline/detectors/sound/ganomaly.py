@@ -51,6 +51,11 @@ class TwiceEncoded(nn.Module):
         trunk = trunk_of(shape, config)
         self.encoder, self.decoder, self.second = Encoder(trunk), Decoder(trunk), Encoder(trunk)
 
+    def rebuilt(self, x: Tensor) -> Tensor:
+        """Reconstruction (n, 1, bands, frames) of windows, without its latent vector."""
+        picture: Tensor = self.decoder(self.encoder(x))
+        return picture
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latent vector (n, d), reconstruction (n, 1, bands, frames) and its latent vector, of windows."""
         latent = self.encoder(x)
@@ -87,7 +92,7 @@ class GANomaly(WindowGAN[GANomalyConfig]):
         """Cross-entropy of real windows and reconstructions."""
         real = self.model.windows(batch[ARRAY])
         with torch.no_grad():
-            rebuilt = self.model.generator(real)[1]
+            rebuilt = self.model.generator.rebuilt(real)
         true, false = self.model.discriminator(torch.cat([real, rebuilt]))[0].chunk(2)
         return realness_loss(true, false)
 
