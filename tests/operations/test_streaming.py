@@ -60,6 +60,39 @@ def test_every_window_is_scored_once_whatever_the_pieces(calibrated):
     assert all(v.milliseconds > 0 for v in whole)
 
 
+@pytest.mark.parametrize("size", [1, 7, 83])
+def test_the_last_steps_have_a_window_that_ends_with_the_cycle(calibrated, size):
+    values = cycles(1, 7, steps=83).read()["cycle"].numpy()[0]
+    *before, last = calibrated.score_stream([values[:, start : start + size] for start in range(0, 83, size)])
+    assert [v.first for v in before] == list(range(0, 71, 5))
+    assert (last.first, last.last) == (73, 82)
+    assert last.score == pytest.approx(calibrated._window(values[:, 53:]), rel=1e-5)
+    values[:, 80:] += 3.0  # a fault in the last three steps alone
+    *_, worse = calibrated.score_stream([values])
+    assert worse.score > last.score
+
+
+def test_a_running_cycle_shorter_than_a_window_is_told(calibrated):
+    for pieces in ([], [running()[:, :9]]):
+        with pytest.raises(EndlineError, match=r"ended after (0|9) steps, before a window of 10 was complete"):
+            list(calibrated.score_stream(pieces))
+
+
+def test_a_score_that_is_not_finite_is_told():
+    class Broken(Loudness):
+        def step_scores(self, batch):
+            return batch["cycle"][:, 0] * np.inf, batch["valid"]
+
+    made = StreamScorer({"a": Broken()}, 1, Hysteresis(1.0, 0.0), StreamSettings(4, 4, 0))
+    with pytest.raises(EndlineError, match="The score of steps 0 to 3 is inf"):
+        list(made.score_stream([np.ones((1, 8))]))
+
+
+def test_steps_between_windows_are_refused():
+    with pytest.raises(EndlineError, match="hop=5 is more than window=4: choose a smaller hop or a longer window"):
+        StreamSettings(window=4, hop=5)
+
+
 def test_the_alarm_comes_with_the_fault_and_not_before(calibrated):
     found = list(calibrated.score_stream([running(fault=True)]))
     first = next(v for v in found if v.alarm)

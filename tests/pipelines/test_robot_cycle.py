@@ -91,6 +91,7 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     with contextlib.chdir(cells.folder):
         verdict = CliRunner().invoke(cli, ["inspect", "--env=smoke", "--station=robot_cycle", file])
         stream = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=10", "--hop=10", file])
+        short = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=5", file])
         followed = CliRunner().invoke(cli, ["stream", "--env=smoke", "--follow=5", file])
     assert verdict.exit_code == 0, verdict.output
     assert "score" in verdict.output
@@ -99,6 +100,7 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     assert "alarm on above" in stream.output
     assert "Of normal cycles at most 50 % raise the alarm in any of their windows" in stream.output
     assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
+    assert short.output.count("  steps ") == 10  # no step is left out
     assert sentence(followed) == "Cycles of robot_cycle are complete when they come: leave out --follow."
 
 

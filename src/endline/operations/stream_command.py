@@ -111,6 +111,8 @@ def opened(model: PublishedModel, file: Path, options: StreamOptions) -> Running
         raise EndlineError(f"Cycles of {model.station} are complete when they come: leave out --follow.")
     if hop is not None and not hop.is_integer():
         raise EndlineError(f"hop={hop:g} is no whole number of steps: give one to --hop.")
+    if hop is None and options.window is not None:
+        hop = min(StreamSettings().hop, options.window)  # no step is left out
     given = {"window": options.window, "hop": None if hop is None else int(hop), "rate": rate}
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     scorer = StreamScorer.of_model(model, settings)

@@ -1,5 +1,6 @@
 """Score a running cycle window by window, with an alarm that does not flicker."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class StreamSettings:
 
     Attributes:
         window: steps whose mean score is one window's.
-        hop: steps from one window to the next.
+        hop: steps from one window to the next, at most `window`, so that every step is judged.
         context: steps before the window that the detector sees too.
         rate: stated rate of false alarms a cycle; the alarm goes on above the window score that no larger share of
             normal cycles ever reaches. Few held-out cycles promise a larger one, see `promisable`.
@@ -60,6 +61,11 @@ class StreamSettings:
             raise EndlineError(
                 f"window={self.window} and hop={self.hop} must be at least 1, context={self.context} at least 0, "
                 f"rate={self.rate} between 0 and 1: correct them."
+            )
+        if self.hop > self.window:
+            raise EndlineError(
+                f"hop={self.hop} is more than window={self.window}: choose a smaller hop or a longer window, for the "
+                "steps between two windows would never be judged."
             )
 
 
@@ -169,16 +175,26 @@ class StreamScorer:
         return Hysteresis(conformal_threshold(scores, rate), float(np.median(scores)))
 
     def score_stream(self, chunks: Iterable[NDArray[np.floating[Any]]]) -> Iterator[WindowVerdict]:
-        """Verdicts on a running cycle, as soon as each window is complete.
+        """Verdicts on a running cycle, as soon as each window is complete, and on one that ends with it.
 
         Args:
             chunks: signals (signals, new steps) as they come in, at the rate and in the order of the features.
 
         Raises:
-            EndlineError: when a chunk has another number of signals, or a value that is not finite.
+            EndlineError: when a chunk has another number of signals, or a value or a score is not finite, and when the
+                cycle ends before a window is complete.
         """
         s = self.settings
-        held, offset, first, alarm = np.zeros((self.signals, 0), np.float32), 0, 0, False
+        held, offset, first, stop, alarm = np.zeros((self.signals, 0), np.float32), 0, 0, 0, False
+
+        def judged(first: int) -> WindowVerdict:
+            start, begun = max(0, first - s.context) - offset, time.perf_counter()
+            score = self._window(held[:, start : first + s.window - offset])
+            milliseconds, last = 1000 * (time.perf_counter() - begun), first + s.window - 1
+            if not math.isfinite(score):
+                raise EndlineError(f"The score of steps {first} to {last} is {score}: train the station again.")
+            return WindowVerdict(first, last, score, self.hysteresis.alarm(score, alarm), milliseconds)
+
         for chunk in chunks:
             new = np.asarray(chunk, np.float32)
             if new.ndim != 2 or len(new) != self.signals:
@@ -194,15 +210,21 @@ class StreamScorer:
                 )
             held = np.concatenate([held, new], 1)
             while offset + held.shape[1] >= first + s.window:
-                start = max(0, first - s.context) - offset
-                begun = time.perf_counter()
-                score = self._window(held[:, start : first + s.window - offset])
-                milliseconds = 1000 * (time.perf_counter() - begun)
-                alarm = self.hysteresis.alarm(score, alarm)
-                yield WindowVerdict(first, first + s.window - 1, score, alarm, milliseconds)
-                first += s.hop
+                verdict = judged(first)
+                alarm, stop = verdict.alarm, first + s.window
+                yield verdict
+                # What a window that ends with the cycle needs is kept: it may begin before the next one.
                 drop = max(0, min(first - s.context - offset, held.shape[1]))
                 held, offset = held[:, drop:], offset + drop
+                first += s.hop
+        end = offset + held.shape[1]
+        if end < s.window:
+            raise EndlineError(
+                f"The running cycle ended after {end} steps, before a window of {s.window} was complete, and has no "
+                "verdict: choose a shorter window."
+            )
+        if stop < end:
+            yield judged(end - s.window)
 
     def _window(self, values: NDArray[np.float32]) -> float:
         batch = {"cycle": torch.from_numpy(values.copy())[None], "valid": torch.ones(1, values.shape[1])}
