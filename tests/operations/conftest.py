@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from endline.samples import sample_table
 from endline.tracking import make_database
 
 SIDE, COUNT = 4, 60
+log = logging.getLogger("endline.evidence.scales")
 FAULT = np.array([0.8] * 2 + [0.0] * (SIDE**2 - 2))  # what a faulty part has more
 
 
@@ -67,6 +69,8 @@ class Scales(Preparation):
             if len(weights) != SIDE**2:
                 yield f"{path}{end}", EndlineError(f"{path}{end} has {len(weights)} weights: weigh it again.")
             else:
+                if any(isinstance(weight, float) and weight < 0 for weight in weights):
+                    log.warning("%s%s has weights below zero: set the scales to zero.", path.name, end)
                 rows = sample_table([{"sample_id": path.name + end, "path": path.name, "group": ""}])
                 yield f"{path}{end}", (rows, FeatureSet({"scale_0": self.map([weights])}))
 

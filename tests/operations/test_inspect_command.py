@@ -59,6 +59,17 @@ def test_the_table_has_the_verdicts_that_each_file_gets_by_itself(scales, padim,
         assert (row.score, row.p_value, row.digest) == (single["score"], single["p_value"], single["digest"])
 
 
+def test_what_was_warned_of_stands_in_the_table_the_log_and_the_last_line(scales, inspect):
+    scales.part("a.json")
+    scales.part("b.json", weight=-1.0)
+    told = inspect(scales.parts, "-o", "v.csv")
+    assert "2 of 2 files: 1 anomalous, 0 without a verdict, 1 with a remark\n" in told.output
+    said = "b.json has weights below zero: set the scales to zero."
+    assert [row.remark for row in read_verdicts(scales.folder / "v.csv")] == ["", said]
+    assert f"\nremark     {said}\n" in scales.command("audit", "b.json").output
+    assert "remark  " not in scales.command("audit", "a.json").output
+
+
 def test_rows_are_kept_of_files_that_are_the_same_and_of_those_that_are_gone(scales, inspect, opened):
     for number in range(4):
         scales.part(f"{number}.json", seed=number)

@@ -50,6 +50,16 @@ def test_a_file_that_cannot_be_used_has_its_reason(scales, inspector):
     assert table["digest"].iloc[1:].tolist() == ["", ""]
 
 
+def test_a_warning_of_an_item_is_the_remark_of_its_row(scales, inspector):
+    good, light = (json.loads(scales.part("a.json", weight).read_text()) for weight in (1.0, -1.0))
+    (scales.parts / "shift.json").write_text(json.dumps({"7": good, "8": light, "9": good}))
+    table = inspector.inspect([scales.parts / "shift.json", scales.part("b.json", weight=-1.0)])
+    said = "has weights below zero: set the scales to zero."
+    assert table["remark"].tolist() == ["", f"shift.json/8 {said}", "", f"b.json {said}"]
+    assert table["reason"].isna().all()
+    assert inspector.explain(scales.parts / "b.json").verdict.remark == f"b.json {said}"
+
+
 def test_one_bad_item_of_a_table_keeps_no_other_from_its_verdict(scales, inspector):
     weights = json.loads(scales.part("a.json").read_text())
     (scales.parts / "shift.json").write_text(json.dumps({"7": weights, "8": [1.0], "9": weights}))

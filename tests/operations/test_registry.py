@@ -92,15 +92,16 @@ def test_a_registered_model_judges_after_its_run_was_removed(shelf, padim, scale
         Inspector.load(f"{NAME}@{CHALLENGER}", project=scales.folder)
 
 
-def test_a_table_of_before_there_was_a_registry_is_read(shelf, padim, scales, tmp_path):
+@pytest.mark.parametrize("lacking", [ADDED, ADDED[2:]])
+def test_a_table_of_before_there_were_all_columns_is_read(shelf, padim, scales, tmp_path, lacking):
     output = tmp_path / "verdicts.csv"
     assert scales.command("inspect", scales.part("a.json"), "--run=2", "--output", output).exit_code == 0
     table = pd.read_csv(output, dtype=str, keep_default_na=False)
-    table.drop(columns=list(ADDED)).to_csv(output, index=False)
+    table.drop(columns=list(lacking)).to_csv(output, index=False)
     (row,) = read_verdicts(output)
-    assert (row.run, row.model, row.alias) == ("2", "", "")
+    assert (row.run, row.model, row.alias, row.remark) == ("2", "", "", "")
     assert scales.command("inspect", scales.parts, "--run=2", "--output", output).exit_code == 0
-    assert pd.read_csv(output).columns[-2:].tolist() == list(ADDED)
+    assert pd.read_csv(output).columns[-len(ADDED) :].tolist() == list(ADDED)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,8 @@ def described(entry: Mapping[str, Any], known: Origin) -> Iterator[str]:
         yield f"verdict    none: {entry['reason']}"
     else:
         yield f"verdict    {entry['verdict']}, score {entry['score']!r}, p {entry['p_value']!r}"
+    if entry.get("remark"):
+        yield f"remark     {entry['remark']}"
     yield f"file       SHA-256 {entry['digest'] or 'unknown'}"
     alias = f" ({entry['alias']})" if entry["alias"] else ""
     yield f"model      {entry['model'] or 'not registered'}{alias}, run {entry['run']} of {entry['station']}"

@@ -46,7 +46,7 @@ class BatchProgress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.total, self._tell, self._clock = total, tell, clock
-        self.files, self.kept, self._words = 0, 0, Counter[str]()
+        self.files, self.kept, self.remarks, self._words = 0, 0, 0, Counter[str]()
         bar = sys.stderr.isatty() if terminal is None else terminal
         self._bar = run_bar(Console(stderr=True)) if bar else None
         self._task = None if self._bar is None else self._bar.add_task("Inspecting", total=total)
@@ -66,7 +66,9 @@ class BatchProgress:
         """Take the rows of one file; `kept` where they are those of an earlier command."""
         self.files += 1
         self.kept += kept
-        self._words.update(verdict.verdict for verdict in verdicts)
+        rows = list(verdicts)
+        self._words.update(verdict.verdict for verdict in rows)
+        self.remarks += sum(bool(verdict.remark) for verdict in rows)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.files)
         elif self._clock() >= self._said + EVERY:
@@ -77,6 +79,7 @@ class BatchProgress:
         """What has been judged, and how long the rest will take, in words."""
         kept = f" ({self.kept} kept)" if self.kept else ""
         counts = f"{self._words[ANOMALOUS]} anomalous, {self.refused} without a verdict"
+        counts += f", {self.remarks} with a remark" * bool(self.remarks)
         done, left = self.files - self.kept, self.total - self.files
         rest = ""
         if done and left:

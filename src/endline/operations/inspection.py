@@ -20,6 +20,7 @@ from endline.files import content_key, file_digest
 from endline.operations.explanation import Explanation, explained, scored_item, shown_item
 from endline.operations.model_folders import model_folder
 from endline.operations.registry import Registered
+from endline.operations.remarks import Remarks
 from endline.operations.verdicts import ANOMALOUS, NORMAL, Verdict, verdict_table
 from endline.published import PublishedModel
 
@@ -97,9 +98,11 @@ class Inspector:
             EndlineError: when the file cannot be used, or holds several items.
         """
         path = Path(path)
-        rows, features = self.model.preparation.inspect(path, self.compute)
-        item = scored_item(self.model, rows, features, maps=True)
+        with Remarks() as remarks:
+            rows, features = self.model.preparation.inspect(path, self.compute)
+            item = scored_item(self.model, rows, features, maps=True)
         verdict = self._verdict(item.verdicts, path.name, str(path), digest_of(path))
+        verdict = replace(verdict, remark=remarks.taken())
         shown = shown_item(self.model, rows, features, item, path.parent)
         return explained(self.model, verdict, item, shown)
 
@@ -123,26 +126,29 @@ class Inspector:
         before = file_state(path, *others)
         digest = digest_of(path, *others)
         items: list[Judged] = []
-        try:
-            if path.is_dir():
-                raise EndlineError(
-                    f"{path} is a folder: give its files, or judge them all by `endline inspect {path}`."
-                )
-            for item, found in self.model.preparation.inspect_each(path, self.compute):
-                sample_id = item_name + item.removeprefix(str(path))
-                items.append(self._judged(found, sample_id, shown, digest, maps))
-            problem = None
-        except EndlineError as error:
-            problem = str(error)
-        except Exception as error:  # a file that nobody has foreseen keeps no other from its verdict
-            log.exception("%s could not be judged.", path)
-            problem = f"{path} could not be judged ({_said(error)}): report this, with the file."
-        finally:
-            DECODED.forget()
+        with Remarks() as remarks:
+            try:
+                if path.is_dir():
+                    raise EndlineError(
+                        f"{path} is a folder: give its files, or judge them all by `endline inspect {path}`."
+                    )
+                for item, found in self.model.preparation.inspect_each(path, self.compute):
+                    sample_id = item_name + item.removeprefix(str(path))
+                    verdict, drawn = self._judged(found, sample_id, shown, digest, maps)
+                    items.append(Judged(replace(verdict, remark=remarks.taken()), drawn))
+                problem = None
+            except EndlineError as error:
+                problem = str(error)
+            except Exception as error:  # a file that nobody has foreseen keeps no other from its verdict
+                log.exception("%s could not be judged.", path)
+                problem = f"{path} could not be judged ({_said(error)}): report this, with the file."
+            finally:
+                DECODED.forget()
         if any(before) and before != file_state(path, *others):
             items, problem = [], f"{path} changed while it was read, or has gone: inspect it again when it is complete."
         if problem is not None:
-            items.append(Judged(self.refused(item_name, shown, digest, problem), None))
+            refused = self.refused(item_name, shown, digest, problem)
+            items.append(Judged(replace(refused, remark=remarks.taken()), None))
         return items
 
     def refused(self, sample_id: str, path: str, digest: str, reason: str) -> Verdict:

@@ -183,8 +183,9 @@ def read_verdicts(path: Path) -> list[Verdict]:
     except (OSError, ValueError) as error:  # pandas' and pyarrow's own are among them
         said = " ".join(str(error).split())
         raise EndlineError(f"{path} cannot be read ({said}): move it away, or write to another --output.") from error
-    if tuple(table.columns) == COLUMNS[: -len(ADDED)]:
-        table = table.assign(**dict.fromkeys(ADDED, ""))
+    lacking = COLUMNS[len(table.columns) :]
+    if tuple(table.columns) + lacking == COLUMNS and set(lacking) <= set(ADDED):
+        table = table.assign(**dict.fromkeys(lacking, ""))
     if tuple(table.columns) != COLUMNS:
         shown = ", ".join(map(str, table.columns[:4])) + (", ..." if len(table.columns) > 4 else "")
         raise EndlineError(
@@ -213,6 +214,7 @@ def _row(row: Mapping[Any, Any]) -> Verdict:
         station=text["station"],
         model=text["model"],
         alias=text["alias"],
+        remark=text["remark"],
     )
 
 

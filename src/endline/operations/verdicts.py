@@ -27,6 +27,8 @@ class Verdict:
         station: of that model.
         model: its name and version in the registry, `NAME/3`; empty where it is not registered.
         alias: by which it was chosen, such as `champion`; empty where it was not by one.
+        remark: what should be known of it though it was judged, such as a second part in its photograph; empty where
+            there is nothing.
 
     Example:
         >>> Verdict.refused("b.png", "a/b.png", "", "a/b.png is empty: record it again.", "1", "mirror").verdict
@@ -45,6 +47,7 @@ class Verdict:
     station: str
     model: str = ""
     alias: str = ""
+    remark: str = ""
 
     @classmethod
     def refused(cls, sample_id: str, path: str, digest: str, reason: str, run: str, station: str) -> "Verdict":
@@ -69,7 +72,7 @@ class Verdict:
 
 COLUMNS = tuple(field.name for field in fields(Verdict))
 NUMBERS = {"score": "float64", "p_value": "float64", "flagged": "boolean"}  # types of columns that are no text
-ADDED = ("model", "alias")  # columns that tables of an older endline lack
+ADDED = ("model", "alias", "remark")  # columns that tables of an older endline lack, in the order of their coming
 
 
 def verdict_table(verdicts: Iterable[Verdict]) -> pd.DataFrame:
