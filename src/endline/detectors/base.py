@@ -98,8 +98,8 @@ class Detector(ABC, Generic[ConfigT]):
         """Arrays that must be there, and those that are read where there are any: beside the method's own `BESIDE`.
 
         These are of a scan `gap` (1, h, w), the radius in pixels of the largest spot of the part that was not measured,
-        and `outline` (2, h, w), by how many pixels a place lies inside of the part, and outside; of a cycle `outside`
-        (1,), how far its duration and its pauses lie beyond those of the training.
+        and `outline` (2, h, w), by how many pixels a place lies inside of the part, and outside; `outside` (1,), how
+        far the height of a scanned part, or the duration and the pauses of a cycle, lie beyond those of the training.
         """
         return self.required, (*self.optional, *BESIDE)
 

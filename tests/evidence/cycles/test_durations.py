@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from endline.evidence.cycles.durations import Durations, range_share, warn_of_pauses
+from endline.evidence.cycles.durations import Durations, warn_of_pauses
+from endline.evidence.usual_range import range_share
 
 
 @pytest.mark.parametrize(

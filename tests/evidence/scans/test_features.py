@@ -7,12 +7,14 @@ from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from endline.array_store import ArrayStore
 from endline.errors import EndlineError
 from endline.evidence.scans import surface_scan
 from endline.evidence.scans.features import ScanPreparation
+from endline.evidence.scans.heights import usual_heights
 from endline.evidence.scans.modality import chosen_modality, depth_arrays
 from endline.evidence.station import Arrays, IndexRequest
 from endline.field_types import check_fields
@@ -49,15 +51,31 @@ def row(found, name: str) -> list[int]:
 
 
 CUT = "foam/test/cut/rgb/000.png"
+OF_SCANS = {"mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48), "outside": (1,)}
 
 
 @pytest.mark.parametrize(
     ("modality", "shapes"),
     [
-        ("auto", {"scale_0": (384, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
-        ("3d", {"scale_0": (64, 24, 24), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
+        (
+            "auto",
+            {
+                "scale_0": (384, 24, 24),
+                "mask": (1, 24, 24),
+                "gap": (1, 48, 48),
+                "outline": (2, 48, 48),
+                "outside": (1,),
+            },
+        ),
+        (
+            "3d",
+            {"scale_0": (64, 24, 24), **OF_SCANS},
+        ),
         ("rgb", {"scale_0": (320, 4, 4)}),
-        ("depth_image", {"scale_0": (320, 4, 4), "mask": (1, 24, 24), "gap": (1, 48, 48), "outline": (2, 48, 48)}),
+        (
+            "depth_image",
+            {"scale_0": (320, 4, 4), **OF_SCANS},
+        ),
     ],
 )
 def test_the_maps_of_a_modality_are_the_same_in_a_run_and_of_a_new_part(raw, found, prepared, arrays, modality, shapes):
@@ -210,6 +228,31 @@ def test_the_modality_follows_the_detector_as_far_as_the_files_go(caplog):
     assert "The detector reads the modality fpfh, not fpfh_colour, of these data." in caplog.text
     assert chosen_modality("auto", Arrays(("scale",), modality="rgb"), photographs=False, scans=True) == "depth_image"
     assert chosen_modality("auto", colour, photographs=True, scans=False) == "rgb"
-    assert depth_arrays("rgb", Arrays(("depth",), ("mask",))) == ("depth", "gap", "outline")
+    assert depth_arrays("rgb", Arrays(("depth",), ("mask",))) == ("depth", "gap", "outline", "outside")
     with pytest.raises(EndlineError, match="The detector reads 'depth' of scans, and the folder holds none"):
         chosen_modality("auto", Arrays(("depth",)), photographs=True, scans=False)
+
+
+@pytest.mark.parametrize(("height", "beyond"), [(30.0, False), (34.0, True), (26.0, True)])
+def test_a_part_that_is_thicker_or_thinner_than_all_that_train_is_outside(
+    prepared, parts, tmp_path, caplog, height, beyond
+):
+    scan = parts.save_scan(tmp_path / "new.tiff", parts.xyz(parts.depth(9, height=height)))
+    preparation = prepared(modality="3d")
+    relief = preparation.relief(scan)[1].depth
+    assert relief[24:40, 24:40].mean() == pytest.approx(0, abs=0.3)  # which says nothing of the height
+    outside = preparation.inspect(scan)[1].read()["outside"]
+    assert outside.shape == (1, 1)
+    assert bool(outside.item() > 0) == beyond
+    assert [record.message.split(",")[0] for record in caplog.records] == (
+        [f"new.tiff lies {preparation.relief(scan)[1].before:.4g} mm before its support on the mean"] if beyond else []
+    )
+    caplog.clear()
+    assert replace(preparation, heights=None).inspect(scan)[1].read()["outside"].item() == 0  # models of before
+    assert not caplog.records
+
+
+def test_heights_are_not_looked_at_where_there_is_no_support():
+    training = pd.DataFrame({"before": [0.0, 0.0], "unit": ["a", "b"]})
+    assert usual_heights(training) is None
+    assert usual_heights(training.assign(before=[30.0, 30.0])).beyond(30.5) == 0

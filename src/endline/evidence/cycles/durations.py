@@ -2,17 +2,13 @@
 
 import logging
 from dataclasses import dataclass
-from functools import cache
-from math import lgamma
-from math import log as logarithm
 
 import pandas as pd
 
+from endline.evidence.usual_range import ROUNDING, range_share
+
 LEAST = 0.1  # of the longest training cycle: by so much a good one may be longer or shorter than all of them
-HALF = 0.5  # of the range of the training cycles, as well
-SHARE = 0.2  # of the rate 1 / (n + 1), the smallest that n cycles can promise, at which durations flag good cycles
 PAUSES = 3  # times the longest pause of the training
-ROUNDING = 1e-9  # of durations, which are differences of times
 log = logging.getLogger(__name__)
 
 
@@ -66,31 +62,6 @@ class Durations:
             return 0.0
         excess = pause / max(PAUSES * self.pause, 2 * step) - 1
         return excess if excess > ROUNDING else 0.0
-
-
-@cache
-def range_share(count: int) -> float:
-    """Share of the range of N durations by which a good one may lie beyond it: half, and more of few.
-
-    The calibrating cycles lie within the range, so what durations flag comes on top of the stated rate. With no margin
-    it would be 2 / (n + 1), whatever the durations. Where they exceed their least by exponentially distributed times,
-    as waiting times do, a new one is beyond the longest and k ranges more with a probability of n! Γ(2 + k) /
-    ((n + 1) Γ(n + 1 + k)) (by Rényi's representation of order statistics, 1953); k is chosen for a fifth of
-    1 / (n + 1). Normal and lognormal durations have lighter tails. Where durations are of two kinds and training has
-    seen one, no margin helps: there the bound without a margin is all that holds.
-
-    Example:
-        >>> [round(range_share(count), 2) for count in (10, 14, 20, 60, 1000)]
-        [0.94, 0.78, 0.66, 0.5, 0.5]
-    """
-    if count < 2:  # of one the range is 0
-        return HALF
-    low, high = 0.0, 10.0  # 10 is more than two durations need
-    while high - low > 1e-6:
-        k = (low + high) / 2
-        tail = lgamma(count + 1) + lgamma(2 + k) - lgamma(count + 1 + k)
-        low, high = (k, high) if tail > logarithm(SHARE) else (low, k)
-    return max(HALF, high)
 
 
 def seconds_of_step(duration: float, rate: float | None, length: int) -> float:

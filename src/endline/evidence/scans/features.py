@@ -17,6 +17,7 @@ from torch.nn.functional import interpolate
 from endline.array_store import ArrayStore, FeatureRecipe
 from endline.backbones.pyramids import PyramidSettings, check_size
 from endline.compute import CPU, Compute
+from endline.detectors.base import OUTSIDE
 from endline.errors import EndlineError, FileRejected
 from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
@@ -35,6 +36,7 @@ from endline.evidence.scans.columns import (
     scan_columns,
     shapes,
 )
+from endline.evidence.scans.heights import warn_of_height
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
 from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
@@ -42,6 +44,7 @@ from endline.evidence.scans.roles import partners
 from endline.evidence.scans.scan import Scan
 from endline.evidence.scans.scan_parts import FPFH, JOINED, SCAN_PARTS, at_positions, glances, scan_parts
 from endline.evidence.station import Inspected, Preparation
+from endline.evidence.usual_range import UsualRange
 from endline.feature_set import FeatureSet
 from endline.files import content_key
 from endline.samples import sample_table
@@ -51,7 +54,7 @@ FACTS = ("height", "width", "colours", "quantisation", "scan_height", "scan_widt
 READING = 1  # raised when a file is read as other values than before, so that what was stored of it is made again
 DTYPES = {
     # Half precision rounds.
-    **dict.fromkeys(("unshuffled", "depth", "gap", "outline", "fpfh", "colour", CONTROL, SUMMARY), "float32"),
+    **dict.fromkeys(("unshuffled", "depth", "gap", "outline", OUTSIDE, "fpfh", "colour", CONTROL, SUMMARY), "float32"),
     **dict.fromkeys(("mask", "depth_mask"), "bool"),
 }
 Made = dict[str, NDArray[Any]]
@@ -65,7 +68,8 @@ class ScanPreparation(Preparation):
     channels, `both` these joined to the backbone's maps, which are brought to the same 24 x 24 positions;
     `depth_image` the backbone's maps of the depth drawn as a grey image; `fpfh` fast point feature histograms, and
     `fpfh_colour` these with the mean colour. `mask` is the foreground, grown by a square of 8 pixels, `depth` and
-    `depth_mask` the part at 192 x 192, `gap` what of it was not measured, and `outline` where it ends. The array
+    `depth_mask` the part at 192 x 192, `gap` what of it was not measured, `outline` where it ends, and `outside` how
+    far its height lies beyond those of the training. The array
     `control` holds sizes and facts of the files, `summary` a few numbers that any look at the evidence gives.
 
     Attributes:
@@ -77,6 +81,7 @@ class ScanPreparation(Preparation):
         part: how a part is set off from its support.
         limits: mm, the nearest and farthest relative depth, by which a depth is drawn as grey.
         before: mm by which the part of a training scan lies before its support, see `check_direction`.
+        heights: range of these, see `usual_heights`; None: it is not looked at, as of models that were trained before.
         bits, megapixels, light: of photographs, as of the station of photographs.
         ratio: height by width of the training parts, where they have one shape; None: it is not looked at.
 
@@ -97,6 +102,7 @@ class ScanPreparation(Preparation):
     part: PartSettings = field(default_factory=PartSettings)
     limits: tuple[float, float] = (-50.0, 50.0)
     before: float = 0.0
+    heights: UsualRange | None = None
     bits: int | None = None
     megapixels: float = MEGAPIXELS
     light: str = "as_is"
@@ -127,6 +133,7 @@ class ScanPreparation(Preparation):
             "reading": reading_of(plain["reading"]),
             "part": PartSettings(**plain["part"]),
             "limits": tuple(plain["limits"]),
+            "heights": UsualRange(**plain["heights"]) if plain.get("heights") else None,
         }
         return cls(**{**plain, **read})
 
@@ -188,6 +195,7 @@ class ScanPreparation(Preparation):
             with one_file(scan):
                 columns |= scan_columns(scan, self.reading, self.part)
                 check_direction(columns, self.before)
+                warn_of_height(scan.name, columns, self.heights)
         with one_file(path):
             check_shapes(columns)
         beside = root / own.photograph if own.photograph else None  # shown, though the model may not read it
@@ -263,11 +271,13 @@ class ScanPreparation(Preparation):
         if parts is not None and part in parts.keys:
             key = parts.key_of(part)
             return content_key(key, JOINED) if self.modality == "both" else key
-        of_scan = part in SCAN_PARTS
+        of_scan = part in (*SCAN_PARTS, OUTSIDE)
         photographs, scans = self.reads
         read = {"photograph_digest": photographs and not of_scan, "depth_digest": scans and part != "colour"}
         digests = [samples[name].tolist() for name, needed in read.items() if needed]
-        how = (self.size, self.scale) if not of_scan else ()
+        how: object = (self.size, self.scale) if not of_scan else ()
+        if part == OUTSIDE and self.heights is not None:
+            how = asdict(self.heights)
         return content_key(READING, part, digests, how, self._scanned if part != "colour" else None)
 
     def _made(
@@ -287,6 +297,9 @@ class ScanPreparation(Preparation):
             maps = parts.make(standardised(shown) if self.light == "standardised" else shown, of_image)
             made |= {name: (at_positions(x) if self.modality == "both" else x).numpy() for name, x in maps.items()}
         made |= scan_parts(scans, wanted)
+        if OUTSIDE in wanted:
+            beyond = [self.heights.beyond(relief.before) if self.heights else 0.0 for _, relief in scans]
+            made[OUTSIDE] = np.array(beyond, np.float32)[:, None]
         if "colour" in wanted and images is not None:
             made["colour"] = interpolate(images, size=FPFH, mode="area").numpy()
         if SUMMARY in wanted:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Collection
 
-from endline.detectors.base import PLACED
+from endline.detectors.base import BESIDE
 from endline.errors import EndlineError
 from endline.evidence.station import Arrays
 
@@ -12,7 +12,7 @@ OF_PHOTOGRAPHS = ("rgb", "both", "fpfh_colour")
 OF_SCANS = ("3d", "both", "depth_image", "fpfh", "fpfh_colour")
 OF_IMAGES = ("rgb", "depth_image")  # an image passes through the backbone as a whole: it has views, and is an array
 OF_ONE = {"both": "3d", "fpfh_colour": "fpfh", "rgb": "depth_image"}  # without photographs
-DEPTH_ARRAYS = ("mask", "depth", "depth_mask", *PLACED)
+DEPTH_ARRAYS = ("mask", "depth", "depth_mask", *BESIDE)
 log = logging.getLogger(__name__)
 
 
@@ -98,14 +98,15 @@ def depth_arrays(modality: str, wanted: Arrays) -> tuple[str, ...]:
     """Which of `DEPTH_ARRAYS` are made: what is required, and beside a modality that reads scans what is optional.
 
     A detector of photographs alone gets no foreground mask, which only a scan tells (Rudolph 2024, table 6.5). Where
-    scans are read, the report compares the depth with that of normal parts, and every detector gaps and outline.
+    scans are read, the report compares the depth with that of normal parts, and every detector gaps, outline and
+    height.
 
     Example:
         >>> depth_arrays("rgb", Arrays(("scale",), ("mask",))), depth_arrays("both", Arrays(("scale",), ("mask",)))
-        ((), ('mask', 'depth', 'depth_mask', 'gap', 'outline'))
+        ((), ('mask', 'depth', 'depth_mask', 'gap', 'outline', 'outside'))
     """
     needed = {name for name in DEPTH_ARRAYS if name in wanted.required}
     if needed or modality in OF_SCANS:
-        needed.update(PLACED)
+        needed.update(BESIDE)
     beside: Collection[str] = (*wanted.optional, "depth", "depth_mask") if modality in OF_SCANS else ()
     return tuple(name for name in DEPTH_ARRAYS if name in needed or name in beside)

@@ -16,6 +16,7 @@ from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.images.shape import usual_ratio, warn_of_shapes
 from endline.evidence.scans.columns import shapes
 from endline.evidence.scans.features import ScanPreparation, reading_of
+from endline.evidence.scans.heights import usual_heights
 from endline.evidence.scans.index import index_scans, part_settings
 from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
 from endline.evidence.scans.roles import SUFFIXES, items_of
@@ -51,6 +52,7 @@ def prepare(
         usual = {
             "limits": (nearest - beyond, farthest + beyond),
             "before": float(training["before"].median()),
+            "heights": usual_heights(training),
         }
     sides = shapes(samples)
     ratio = usual_ratio(sides)
