@@ -21,6 +21,10 @@ def test_a_cycle_is_shown_beside_the_nearest_normal_one(cycles, write_cycle, tmp
     assert shown is not None
     assert shown.figures[0][0] == "attribution, and the nearest normal cycle"
     assert shown.figures[0][1].startswith(b"\x89PNG")
+    assert shown.remark == explained.verdict.remark == ""
+    said = replace(explained, verdict=replace(explained.verdict, remark="It lasts 9 s.")).exhibit()
+    assert said is not None
+    assert said.remark == "It lasts 9 s."
 
 
 def test_without_a_kept_cycle_there_is_nothing_to_show_beside(cycles, write_cycle, tmp_path):

@@ -12,9 +12,10 @@ from endline.detectors.base import Detector
 from endline.detectors.progress import Progress
 from endline.detectors.scored import Scored
 from endline.evidence.near_duplicates import look_hash
+from endline.evidence.station import find_station
 from endline.feature_set import FeatureSet
 from endline.pipelines.detection.nodes import evaluate, judge, score, untrained
-from endline.pipelines.station_nodes import look_alikes
+from endline.pipelines.station_nodes import look_alikes, remarks
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,26 @@ def test_look_alikes_are_named_by_item_and_warned_of(caplog):
     assert pairs[["training", "tested"]].to_numpy().tolist() == [["a.wav", "b.wav"]]
     assert "1 tested sample(s) look like one that trained (b.wav and a.wav first)" in caplog.text
     assert look_alikes(pd.DataFrame(rows).drop(columns="look_hash")).empty
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A preparation that has something to say of parts above 30 mm."""
+
+    def remarks(self, row):
+        return ["is high."] if row["before"] > 30 else []
+
+
+def test_what_is_to_be_said_of_tested_items_is_said_of_each_once(caplog):
+    names = ("a#left", "a#right", "b#left", "b#right", "c#left", "c#right")
+    samples = pd.DataFrame({"sample_id": names, "part": ["left", "right"] * 3, "before": [31.0, 32, 30, 30, 40, 40]})
+    scores = pd.DataFrame({"sample_id": ["a", "b"]})  # c was not tested
+    with caplog.at_level(logging.WARNING):
+        assert remarks(find_station("surface_scan"), samples, scores, Limited()) == {"a": "It is high. It is high."}
+    assert "The report remarks on 1 of the 2 tested parts, such as a: It is high. It is high." in caplog.text
+    caplog.clear()
+    assert remarks(find_station("surface_scan"), samples, scores[1:], Limited()) == {}
+    assert not caplog.text
 
 
 def clips(**columns) -> pd.DataFrame:

@@ -113,12 +113,22 @@ def test_a_cycle_that_runs_on_or_stops_half_way_is_not_called_normal(cells, fold
         (folder / kind).mkdir()
         pd.DataFrame({"time": times, "force": force, "way": times**2}).to_csv(folder / kind / "0.csv", index=False)
     cells.run(
-        raw=str(folder), detector="nearest_cycle", calibration="cross_fit", train=7, false_alarm_rate=0.2, **params
+        raw=str(folder),
+        detector="nearest_cycle",
+        calibration="cross_fit",
+        train=7,
+        false_alarm_rate=0.2,
+        exhibits=3,
+        **params,
     )
     scores = cells.load("scores").set_index("kind")
     assert scores.loc[["long", "half"], "flagged"].all()
     assert scores.loc[["long", "half"], "score"].min() > scores.loc["normal", "score"].max() + 10
     assert len(cells.load("rejected")) == 0
+    page = cells.load("report")
+    for said in ("It lasts 3.58 s, the training cycles", "It lasts 0.98 s, the training cycles"):
+        assert page.count(said) == 2  # beside its pictures, and beside its verdict
+    assert ("its last" in page) == ("rate" in params)
     for kind in ("long", "half"):
         with contextlib.chdir(cells.folder):
             options = ["inspect", "--env=smoke", "--station=robot_cycle", str(folder / kind / "0.csv")]

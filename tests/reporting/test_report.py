@@ -4,6 +4,7 @@ import base64
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -154,6 +155,14 @@ def test_verdicts_hold_every_tested_row_sorted_by_score(page: Page) -> None:
     assert table.index(HOSTILE) < table.index("recordings/5.wav") < table.index("recordings/1.wav")
     assert "recordings/6.wav fault 2 2.500 0.50 ✓ passed missed" in table
     assert "recordings/7.wav unknown 6.000 0.050 ▲ flagged label unknown" in table
+
+
+def test_what_counts_by_itself_is_said_beside_pictures_and_verdict() -> None:
+    given = inputs()
+    given["exhibits"] = [replace(given["exhibits"][0], remark="It <lasts> 9 s.")]
+    page = Page(render_report(**given, remarks={"recordings/1.wav": "It lies <34> mm high."}))
+    assert "It <lasts> 9 s. loud" in page.text["exhibits"]
+    assert "recordings/1.wav It lies <34> mm high. normal" in page.text["verdict-table"]
 
 
 def test_hostile_names_are_text(page: Page) -> None:

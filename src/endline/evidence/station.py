@@ -1,5 +1,6 @@
 """The record of a station, from which its pipeline, inspection, streaming and the command line are made."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
 
 Settings = Mapping[str, Any]
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 Inspected = tuple[pd.DataFrame, FeatureSet]
 
@@ -83,6 +85,18 @@ class Preparation(ABC):
             EndlineError: when the file cannot be used at all.
         """
         yield str(path), self.inspect(path, compute)
+
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What of an item's row in the sample table counts by itself, or was left out: each "lasts 9 s, ...".
+
+        The verdict has it as a remark, and the report beside the item's pictures.
+        """
+        return []
+
+    def warn_of(self, name: str, row: Mapping[Any, Any]) -> None:
+        """Warn of what `remarks` has to say of a new item."""
+        for remark in self.remarks(row):
+            log.warning("%s %s", name, remark)
 
     def plain(self) -> dict[str, Any]:
         """The preparation as JSON can write it."""

@@ -91,7 +91,7 @@ class Explanation:
         A cycle is shown beside the nearest normal one: the model has kept none where every normal was learned from.
         """
         drawn = find_station(self.verdict.station).exhibits(self.shown, self.preparation)
-        return drawn[0] if drawn else None
+        return replace(drawn[0], remark=self.verdict.remark) if drawn else None
 
 
 def explained(model: PublishedModel, verdict: Verdict, item: ScoredItem, shown: Shown) -> Explanation:

@@ -67,6 +67,7 @@ def create_pipeline(station: Station) -> Pipeline:
                 ["attribution", "nearest"],
                 name="attribute",
             ),
+            node(own(station_nodes.remarks), ["samples", "scores", "preparation"], "remarks", name="remarks"),
             node(
                 own(station_nodes.exhibits),
                 [
@@ -79,6 +80,7 @@ def create_pipeline(station: Station) -> Pipeline:
                     "attribution",
                     "nearest",
                     "preparation",
+                    "remarks",
                 ],
                 "exhibits",
                 name="exhibits",

@@ -123,6 +123,27 @@ def attribute(
     return station.attribute(shown, preparation)
 
 
+def remarks(station: Station, samples: pd.DataFrame, scores: pd.DataFrame, preparation: Preparation) -> dict[str, str]:
+    """What of each tested item counts by itself, or was left out, by its `sample_id`; of most there is nothing."""
+    items = item_of(samples)
+    said: dict[str, str] = {}
+    for name, row in zip(items, samples.to_dict("records"), strict=True):
+        if found := preparation.remarks(row):
+            said[name] = " ".join([*filter(None, [said.get(name)]), *(f"It {remark}" for remark in found)])
+    said = {name: said[name] for name in scores["sample_id"] if name in said}
+    if said:
+        first = next(iter(said))
+        log.warning(
+            "The report remarks on %d of the %d tested %s, such as %s: %s",
+            len(said),
+            len(scores),
+            station.evidence,
+            first,
+            said[first],
+        )
+    return said
+
+
 def exhibits(
     station: Station,
     shortlist: pd.DataFrame,
@@ -134,11 +155,13 @@ def exhibits(
     attribution: pd.DataFrame,
     nearest: pd.DataFrame,
     preparation: Preparation,
+    remarks: Mapping[str, str],
 ) -> list[Exhibit]:
     """What the report shows of the shortlisted items."""
     folder = Path(source["folder"])
     shown = Shown(shortlist, samples, features, part_scores, maps, folder, attribution, nearest)
-    return station.exhibits(shown, preparation)
+    drawn = station.exhibits(shown, preparation)
+    return [replace(each, remark=remarks.get(each.sample_id, "")) for each in drawn]
 
 
 def publish(

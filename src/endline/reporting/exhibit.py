@@ -27,6 +27,7 @@ class Exhibit:
         note: a sentence or two above the figures.
         table: rows of a small table below the figures, the first its heads; () for none.
         turning: a surface that the reader can turn, or None.
+        remark: what should be known of the item beside its score.
 
     Example:
         >>> Exhibit("7.png", "missed", 0.3, 0.4, False, 1, "scratch", figures=()).note
@@ -46,6 +47,7 @@ class Exhibit:
     note: str = ""
     table: Table = ()
     turning: TurningView | None = None
+    remark: str = ""
 
 
 def exhibit_of(

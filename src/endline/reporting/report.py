@@ -38,6 +38,7 @@ def render_report(
     figures: Mapping[str, bytes],
     embedded: str = "",
     exhibits: Sequence[Exhibit],
+    remarks: Mapping[str, str] | None = None,
     rejected: pd.DataFrame,
     near_duplicates: pd.DataFrame | None = None,
     choice: Mapping[str, Any] | None = None,
@@ -58,6 +59,7 @@ def render_report(
         figures: PNG files of the names `FIGURES`; any may lack.
         embedded: what the numbers of the embedding are, where there is a figure of it.
         exhibits: items shown in full, group by group.
+        remarks: what should be known of tested items, by `sample_id`.
         rejected: columns `path, reason, remedy`.
         near_duplicates: columns `training, tested, distance`, tested samples that look like one that trained.
         choice: how the detector was chosen by synthetic faults, as the node `choose` says; None where it was not.
@@ -98,7 +100,7 @@ def render_report(
         choice=choice_table(choice),
         exhibits=_exhibit_groups(exhibits),
         turns=any(shown.turning is not None for shown in exhibits),
-        verdicts=_verdict_rows(scores),
+        verdicts=_verdict_rows(scores, remarks or {}),
         show_domain="domain" in scores and scores["domain"].nunique() > 1,
         rejected=rejected.to_dict("records"),
         look_alikes=[] if near_duplicates is None else near_duplicates.to_dict("records"),
@@ -148,6 +150,7 @@ def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
             "p_value": p_value_words(shown.p_value),
             "flagged": shown.flagged,
             "truth": _truth(shown.label, shown.kind),
+            "remark": shown.remark,
             "note": shown.note,
             "sound": sound,
             "outcome": _outcome(shown.flagged, shown.label),
@@ -159,7 +162,7 @@ def _exhibit_groups(exhibits: Iterable[Exhibit]) -> list[dict[str, Any]]:
     return [{"why": why, "words": _WHY.get(why, ""), "cards": cards} for why, cards in groups.items()]
 
 
-def _verdict_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
+def _verdict_rows(scores: pd.DataFrame, remarks: Mapping[str, str]) -> list[dict[str, Any]]:
     ordered = scores.sort_values("score", ascending=False, kind="stable", na_position="first")
     decimals = _decimals(ordered["score"])
     rows = []
@@ -170,6 +173,7 @@ def _verdict_rows(scores: pd.DataFrame) -> list[dict[str, Any]]:
         rows.append(
             {
                 "sample_id": str(row["sample_id"]),
+                "remark": remarks.get(str(row["sample_id"]), ""),
                 "truth": _truth(label, None if pd.isna(kind) else str(kind)),
                 "domain": "" if domain is None or pd.isna(domain) else str(domain),
                 "score": f"{float(row['score']):,.{decimals}f}",

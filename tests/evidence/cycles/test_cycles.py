@@ -503,7 +503,7 @@ def test_a_duration_beyond_training_is_an_array_and_a_sentence(tmp_path, caplog)
         said = "that counts as an anomaly by itself" in caplog.text
         assert said == (outside > 0)
     _, features = preparation.inspect(write_cycle(tmp_path / "new.csv", steps=111))
-    assert "new.csv: its last 10 steps lie beyond the longest training cycle and are not judged" in caplog.text
+    assert "new.csv is longer than all training cycles: its last 10 steps are not judged" in caplog.text
 
 
 def robot_preparation(signals: tuple[str, ...]) -> CyclePreparation:

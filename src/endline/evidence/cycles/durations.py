@@ -47,6 +47,13 @@ class Durations:
         excess = max((seconds - self.longest) / above, (self.shortest - seconds) / below) - 1
         return excess if excess > ROUNDING else 0.0
 
+    def remark(self, seconds: float) -> str:
+        """What is to be said of a duration: nothing where it is not `beyond`."""
+        if not self.beyond(seconds):
+            return ""
+        usual = f"{self.shortest:.4g} to {self.longest:.4g} s"
+        return f"lasts {seconds:.4g} s, the training cycles {usual}: that counts as an anomaly by itself."
+
     def unrecorded(self, pause: float, step: float) -> float:
         """How far the longest pause of a cycle exceeds what is usual, in times of that; 0 where it does not.
 
@@ -62,6 +69,15 @@ class Durations:
             return 0.0
         excess = pause / max(PAUSES * self.pause, 2 * step) - 1
         return excess if excess > ROUNDING else 0.0
+
+    def pause_remark(self, pause: float, step: float) -> str:
+        """What is to be said of a pause: nothing where it is not `unrecorded`, which has the arguments."""
+        if not self.unrecorded(pause, step):
+            return ""
+        return (
+            f"was not recorded for {pause:.4g} s, the training cycles for {self.pause:.4g} s at most: that counts as "
+            "an anomaly by itself. Look for what was lost, and record it again."
+        )
 
 
 def seconds_of_step(duration: float, rate: float | None, length: int) -> float:

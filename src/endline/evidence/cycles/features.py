@@ -127,7 +127,7 @@ class CyclePreparation(Preparation):
                 yield name, found
                 continue
             rows, cycle = found
-            self._say_length(name, cycle)
+            self.warn_of(name, rows.to_dict("records")[0])
             yield name, (rows, FeatureSet(self.made([cycle])))
 
     def made(self, cycles: Sequence[Cycle]) -> dict[str, NDArray[np.float32]]:
@@ -156,33 +156,18 @@ class CyclePreparation(Preparation):
         """
         if self.durations is None:
             return 0.0
-        return self.durations.beyond(cycle.duration) + self._unrecorded(cycle)
-
-    def _unrecorded(self, cycle: Cycle) -> float:
         step = seconds_of_step(cycle.duration, self.rate, self.length)
-        return 0.0 if self.durations is None else self.durations.unrecorded(cycle.pause, step)
+        return self.durations.beyond(cycle.duration) + self.durations.unrecorded(cycle.pause, step)
 
-    def _say_length(self, name: str, cycle: Cycle) -> None:
-        duration = cycle.duration
-        if self.durations is not None and self._unrecorded(cycle):
-            log.warning(
-                "%s was not recorded for %.4g s, the training cycles for %.4g s at most: that counts as an anomaly by "
-                "itself. Look for what was lost, and record it again.",
-                name,
-                cycle.pause,
-                self.durations.pause,
-            )
-        if self.durations is not None and self.durations.beyond(duration):
-            log.warning(
-                "%s lasts %.4g s, the training cycles %.4g to %.4g s: that counts as an anomaly by itself.",
-                name,
-                duration,
-                self.durations.shortest,
-                self.durations.longest,
-            )
-        beyond = 0 if self.rate is None else steps_at(duration, len(cycle.times), self.rate) - self.length
-        if beyond > 0:
-            log.warning("%s: its last %d steps lie beyond the longest training cycle and are not judged.", name, beyond)
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What is to be said of a cycle's length, by `duration, pause, steps` of its row in the sample table."""
+        duration, said = row["duration"], []
+        if self.durations is not None:
+            step = seconds_of_step(duration, self.rate, self.length)
+            said = [self.durations.pause_remark(row["pause"], step), self.durations.remark(duration)]
+        if self.rate is not None and (lost := steps_at(duration, row["steps"], self.rate) - self.length) > 0:
+            said.append(f"is longer than all training cycles: its last {lost} steps are not judged.")
+        return [remark for remark in said if remark]
 
 
 def summary(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:

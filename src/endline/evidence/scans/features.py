@@ -36,7 +36,7 @@ from endline.evidence.scans.columns import (
     scan_columns,
     shapes,
 )
-from endline.evidence.scans.heights import warn_of_height
+from endline.evidence.scans.heights import height_remark
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
 from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
@@ -195,7 +195,7 @@ class ScanPreparation(Preparation):
             with one_file(scan):
                 columns |= scan_columns(scan, self.reading, self.part)
                 check_direction(columns, self.before)
-                warn_of_height(scan.name, columns, self.heights)
+                self.warn_of(scan.name, columns)
         with one_file(path):
             check_shapes(columns)
         beside = root / own.photograph if own.photograph else None  # shown, though the model may not read it
@@ -211,6 +211,11 @@ class ScanPreparation(Preparation):
         return rows, FeatureSet(
             {name: [made[part] for part in each] for name, each in joined.items() if name != CONTROL}
         )
+
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What is to be said of a part's height, by `before` of its row in the sample table."""
+        remark = height_remark(row["before"], self.heights)
+        return [remark] if remark else []
 
     def images(self, files: Sequence[Path]) -> Tensor:
         """Photographs as they are resized, (files, 3, size, size) in [0, 1].

@@ -1,14 +1,10 @@
 """How high parts stand: a relief is relative to its part's own mean depth, and says nothing of it."""
 
-import logging
-
 import pandas as pd
 
-from endline.evidence.scans.columns import Columns
 from endline.evidence.usual_range import UsualRange
 
 LEAST = 0.02  # of the height: by so much a good part may stand higher or lower than all that train
-log = logging.getLogger(__name__)
 
 
 def usual_heights(training: pd.DataFrame) -> UsualRange | None:
@@ -29,20 +25,21 @@ def usual_heights(training: pd.DataFrame) -> UsualRange | None:
     return UsualRange(low, high, int(training["unit"].nunique()), LEAST * max(abs(low), abs(high)))
 
 
-def warn_of_height(name: str, columns: Columns, heights: UsualRange | None) -> None:
-    """Name a part whose height is beyond that of those that train.
+def height_remark(before: float, heights: UsualRange | None) -> str:
+    """What is to be said of a part's height: nothing where it is not beyond that of those that train.
 
     Args:
-        name: of the part.
-        columns: as `scan_columns` gives them.
+        before: mm by which it lies before its support on the mean.
         heights: see `usual_heights`.
+
+    Example:
+        >>> height_remark(30.0, UsualRange(29.0, 31.0, count=50, least=0.6))
+        ''
     """
-    if heights is not None and heights.beyond(columns["before"]):
-        log.warning(
-            "%s lies %.4g mm before its support on the mean, those that train %.4g to %.4g mm: that counts as an "
-            "anomaly by itself. Look whether it is another part, or lies on something.",
-            name,
-            columns["before"],
-            heights.low,
-            heights.high,
-        )
+    if heights is None or not heights.beyond(before):
+        return ""
+    return (
+        f"lies {before:.4g} mm before its support on the mean, those that train {heights.low:.4g} to "
+        f"{heights.high:.4g} mm: that counts as an anomaly by itself. Look whether it is another part, or lies on "
+        "something."
+    )

@@ -98,6 +98,7 @@ def create_pipeline(station: str, *, title: str, evidence: str, masks: bool = Fa
                     "figures",
                     "embedding",
                     "exhibits",
+                    "remarks",
                     "rejected",
                     "near_duplicates",
                     "inputs",
