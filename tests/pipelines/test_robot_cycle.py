@@ -87,8 +87,10 @@ def test_every_detector_runs_and_its_cycles_can_be_shown(cells, run, detector):
 def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     cells.run(raw=str(folder), rate=25, calibration="hold_out", detector="mts_flow")
     assert cells.load("metrics")["n_test_anomalous"] == 3
-    file = str(folder / "stuck/0.csv")
+    file, half = str(folder / "stuck/0.csv"), cells.folder / "half.csv"
+    pd.read_csv(file).iloc[:50].to_csv(half, index=False)
     with contextlib.chdir(cells.folder):
+        broken_off = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=10", str(half)])
         verdict = CliRunner().invoke(cli, ["inspect", "--env=smoke", "--station=robot_cycle", file])
         stream = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=10", "--hop=10", file])
         short = CliRunner().invoke(cli, ["stream", "--env=smoke", "--rate=0.5", "--window=5", file])
@@ -98,6 +100,8 @@ def test_a_folder_of_cycles_inspection_and_stream(cells, folder, sentence):
     assert cells.shown(Path(file)).figures
     assert stream.exit_code == 0, stream.output
     assert "alarm on above" in stream.output
+    assert "the cycle lasts" not in stream.output
+    assert "ALARM  the cycle lasts 0.98 s, the training cycles" in broken_off.output, broken_off.output
     assert "Of normal cycles at most 50 % raise the alarm in any of their windows" in stream.output
     assert stream.output.count("  steps ") == 5  # 50 steps at 25 Hz
     assert short.output.count("  steps ") == 10  # no step is left out

@@ -1,6 +1,7 @@
 """Folders of files, one a kind: what lies in them, what of it can be data, and what the folders' names say."""
 
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ TRASH = frozenset(
 HIDDEN = (".", "~$")
 LABEL_TABLES = ("labels.csv", "labels.tsv", "labels.xlsx")
 NOTES = frozenset({".txt", ".md", ".pdf", ".rst", ".html"})  # endings of what people write about their data
+FEW_NOTES = 2  # files of such an ending that people write about data without any
 _NOTE_NAMES = ("readme", "license", "licence", "copying", "notice", "citation", "changelog")
 _SIDE_FILES = frozenset({"simulation.json", "units.csv"})
 Rejected = tuple[str, str, str]  # path, reason, remedy
@@ -140,9 +142,10 @@ def other_endings(listing: Listing, suffixes: Collection[str]) -> str:
         >>> other_endings(Listing([Path("a.gif"), Path("b.gif"), Path("notes.txt")], []), [".png"])
         ', but 2 files that are not read here (.gif)'
     """
-    others = [
-        path for path in listing.files if not is_side_file(path, suffixes) and path.suffix.lower() not in suffixes
-    ]
+    unread = [path for path in listing.files if path.suffix.lower() not in suffixes]
+    notes = Counter(path.suffix.lower() for path in unread)
+    # One text is a note; several are what a recorder has exported.
+    others = [path for path in unread if not is_side_file(path, suffixes) or notes[path.suffix.lower()] > FEW_NOTES]
     endings = ", ".join(sorted({path.suffix.lower() or "no ending" for path in others}))
     said = "1 file that is" if len(others) == 1 else f"{len(others)} files that are"
     return f", but {said} not read here ({endings})" if others else ""

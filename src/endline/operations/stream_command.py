@@ -35,6 +35,7 @@ class Running:
         promise: what share of false alarms is promised, of what, and how many an hour that is, as a sentence.
         reason: why another rate than the stated one is kept; None where it is kept.
         folds: of the model that decide together; the thresholds of several are near to what they do.
+        whole: what of a cycle counts as an anomaly by itself, though no window shows it.
 
     Example:
         >>> running = Running(iter(()), Hysteresis(2.0, 1.0), "seconds", "Nothing is promised.")
@@ -48,6 +49,7 @@ class Running:
     promise: str
     reason: str | None = None
     folds: int = 1
+    whole: str = ""
 
     @property
     def limits(self) -> str:
@@ -116,10 +118,12 @@ def opened(model: PublishedModel, file: Path, options: StreamOptions) -> Running
     given = {"window": options.window, "hop": None if hop is None else int(hop), "rate": rate}
     settings = StreamSettings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     scorer = StreamScorer.of_model(model, settings)
-    windows = scorer.score_stream(replay(model, file, settings.hop))
+    replayed = replay(model, file, settings.hop)
+    windows = scorer.score_stream(replayed.pieces)
     cycles, seconds = held_out_cycles(model)
     promise = cycle_promise(settings.rate, cycles, seconds)
-    return Running(windows, scorer.hysteresis, "steps", promise, unkept_rate(settings.rate, cycles, "held-out cycles"))
+    reason = unkept_rate(settings.rate, cycles, "held-out cycles")
+    return Running(windows, scorer.hysteresis, "steps", promise, reason, whole=replayed.whole)
 
 
 def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> None:
@@ -143,5 +147,7 @@ def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> Non
                 continue
             word = "ALARM" if verdict.alarm else "     "
             click.echo(f"{word}  {where}  score {verdict.score:8.3f}  {verdict.milliseconds:6.1f} ms")
+    if running.whole:
+        click.echo(f"ALARM  the cycle {running.whole}")
     if refused:
         raise EndlineError(f"{refused} windows of {file} have no verdict, see above: they are not normal.")

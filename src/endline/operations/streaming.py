@@ -5,13 +5,14 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from endline.detectors.base import OUTSIDE
 from endline.detectors.scoring import Detectors
 from endline.errors import EndlineError
 from endline.evaluation.thresholds import conformal_threshold, promisable
@@ -236,16 +237,35 @@ class StreamScorer:
         return float(torch.stack(scores).mean())
 
 
-def replay(model: PublishedModel, file: Path, steps: int) -> list[NDArray[np.float32]]:
-    """A recorded cycle in pieces of `steps` steps, prepared as those that the model learned from.
+class Replayed(NamedTuple):
+    """A recorded cycle as it would come in, and what is known of it at its end.
+
+    Attributes:
+        pieces: (signals, steps) each, prepared as those that the model learned from.
+        whole: what of it counts as an anomaly by itself though no window shows it, such as a duration; mostly empty.
+
+    Example:
+        >>> Replayed([np.zeros((2, 5), "f4")]).whole
+        ''
+    """
+
+    pieces: list[NDArray[np.float32]]
+    whole: str = ""
+
+
+def replay(model: PublishedModel, file: Path, steps: int) -> Replayed:
+    """A recorded cycle in pieces of `steps` steps.
 
     Raises:
         EndlineError: when the file cannot be used.
     """
-    _, features = _cycles(model).inspect(file)
-    arrays = {name: values.numpy()[0] for name, values in features.only(("cycle", "valid")).read().items()}
+    preparation = _cycles(model)
+    rows, features = preparation.inspect(file)
+    arrays = {name: values.numpy()[0] for name, values in features.read().items()}
     values = arrays["cycle"][:, arrays["valid"] > 0]
-    return [values[:, start : start + steps] for start in range(0, values.shape[1], steps)]
+    pieces = [values[:, start : start + steps] for start in range(0, values.shape[1], steps)]
+    said = preparation.remarks(rows.to_dict("records")[0]) if np.any(arrays.get(OUTSIDE, 0)) else []
+    return Replayed(pieces, " ".join(said))
 
 
 def held_out_cycles(model: PublishedModel) -> tuple[int, float]:

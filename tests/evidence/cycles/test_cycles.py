@@ -407,7 +407,9 @@ def test_one_new_cycle(tmp_path):
     rows, cycle = new_cycle(path, CycleFormat(), ("way",))
     assert rows["label"].isna().all()
     assert cycle.names == ("way",)
-    with pytest.raises(EndlineError, match="There is no signal 'speed'"):
+    with pytest.raises(
+        EndlineError, match=r"new.csv: it lacks the signal 'speed' that the model reads \(it has force, way\)"
+    ):
         new_cycle(path, CycleFormat(), ("speed",))
     (tmp_path / "new.txt").write_text("x")
     with pytest.raises(

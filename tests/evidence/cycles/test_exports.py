@@ -183,8 +183,8 @@ def test_whole_numbers_without_a_unit_are_never_taken_for_seconds(tmp_path, cell
     with pytest.raises(FileRejected, match=r"its time 'time' counts in whole numbers without a unit .*: name the unit"):
         read_cycle(path, CycleFormat())
     assert read_cycle(path, CycleFormat(unit="ms")).times[1] in (0.001, 0.01)
-    with pytest.raises(FileRejected, match="the unit 'days' of its time 'time' is unknown: give one of s, sec"):
-        read_cycle(path, CycleFormat(unit="days"))
+    with pytest.raises(FileRejected, match="the unit 'weeks' of its time 'time' is unknown: give one of s, sec"):
+        read_cycle(path, CycleFormat(unit="weeks"))
 
 
 def test_uneven_steps_of_the_wanted_rate_are_made_even():

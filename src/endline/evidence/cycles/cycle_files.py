@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from endline.errors import FileRejected
 from endline.evidence import tables
 from endline.evidence.cycles.times import in_seconds, time_column
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
-from endline.evidence.numerals import as_numbers, holds_numbers
+from endline.evidence.numerals import as_numbers, holds_numbers, is_missing
 
 SUFFIXES = (*tables.SUFFIXES, ".json", ".parquet")
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0")  # what pandas names an index without a name
@@ -61,13 +61,12 @@ def _of_frame(path: Path, form: CycleFormat, signals: Collection[str] | None) ->
 
 def _of_table(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] | None) -> Cycle:
     read = signals_of(table, form, signals)
-    return Cycle(
-        read.names, in_seconds(table[read.time], read.unit, read.time), read.values, read.available, read.left_out
-    )
+    times = in_seconds(table[read.time], read.unit, read.time)
+    return Cycle(read.names, times, read.values, read.available, read.left_out, units=read.units)
 
 
 class Signals(NamedTuple):
-    """Columns of a table: names, the column of the time, its unit, what `Cycle` says of the others, and the values.
+    """Columns of a table: names, the time's column and unit, what `Cycle` says of the others, values, and their units.
 
     Example:
         >>> signals_of(pd.DataFrame({"time": [0.0, 0.1], "torque": ["1,5", "2,5"]}), CycleFormat()).values.tolist()
@@ -80,6 +79,7 @@ class Signals(NamedTuple):
     available: tuple[str, ...]
     left_out: tuple[str, ...]
     values: NDArray[np.float64]
+    units: tuple[str, ...] = ()
 
 
 def signals_of(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] | None = None) -> Signals:
@@ -103,12 +103,15 @@ def signals_of(table: pd.DataFrame, form: CycleFormat, signals: Collection[str] 
     if not columns and signals is None:
         raise FileRejected("it has no column of numbers besides the time", "export the signals as numbers")
     texts = [column for column in dict.fromkeys(columns.values()) if not _is_numeric(table[column])]
-    read = as_numbers(table, texts)
+    tells = not _is_numeric(table[time]) and len(table) > 0 and not DATE.match(str(table[time].iloc[0]))
+    read = as_numbers(table, texts, [time] if tells else [])
     values = np.zeros((len(columns), len(table)))
     for row, column in enumerate(columns.values()):
         values[row] = (read if column in texts else table)[column].to_numpy(np.float64)
-    unit = form.unit or unit or table.attrs.get("units", {}).get(time)
-    return Signals(tuple(columns), time, unit, available, tuple(left_out), values)
+    below: Mapping[str, str] = table.attrs.get("units", {})
+    units = tuple(below.get(column, "") for column in columns.values()) if below else ()
+    unit = form.unit or unit or below.get(time)
+    return Signals(tuple(columns), time, unit, available, tuple(left_out), values, units)
 
 
 def _is_numeric(column: pd.Series) -> bool:
@@ -116,15 +119,18 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _may_be_signal(column: pd.Series) -> bool:
-    """Whether a column is one of numbers, however they are written; dates and words are none."""
+    """Whether a column is one of numbers, however they are written; dates, words, and columns left empty are none."""
     if _is_numeric(column):
-        return True
-    return not pd.api.types.is_datetime64_any_dtype(column) and holds_numbers(column) and not _all_dates(column)
+        return not len(column) or bool(column.notna().any())
+    if pd.api.types.is_datetime64_any_dtype(column) or not holds_numbers(column) or _all_dates(column):
+        return False
+    # The first tells most columns apart, and is much quicker asked.
+    return not len(column) or not is_missing(column.iloc[0]) or not column.map(is_missing).all()
 
 
 def _all_dates(column: pd.Series) -> bool:
     # The first tells most columns apart, and is much quicker asked.
-    return bool(DATE.match(str(column.iloc[0])) and column.astype(str).str.match(DATE).all())
+    return len(column) > 0 and bool(DATE.match(str(column.iloc[0])) and column.astype(str).str.match(DATE).all())
 
 
 def missing(column: str, columns: Sequence[str] | pd.Index) -> FileRejected:

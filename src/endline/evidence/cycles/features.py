@@ -25,6 +25,7 @@ from endline.feature_set import FeatureSet
 from endline.files import content_key
 
 BATCH = 16
+FEW_STEPS, SPARSE = 8, 4  # steps of the arrays, and times as many that were recorded: what is left shows nothing
 ARRAYS = ("cycle", "valid", "outside", "duration", "scale")
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class CyclePreparation(Preparation):
             deviation of each signal) is always made.
         form: where the signals of a cycle's own file are found.
         offsets: what each signal is less of in the arrays; empty for nothing.
+        units: of the signals where their files say them; a new file that says another one is refused.
         durations: of the training cycles; None where they are not known.
 
     Example:
@@ -58,6 +60,7 @@ class CyclePreparation(Preparation):
     arrays: tuple[str, ...] = ("cycle", "valid")
     form: CycleFormat = field(default_factory=CycleFormat)
     offsets: tuple[float, ...] = ()
+    units: tuple[str, ...] = ()
     durations: Durations | None = None
 
     @classmethod
@@ -67,7 +70,7 @@ class CyclePreparation(Preparation):
             key: tuple(value) if isinstance(value, list) else value for key, value in plain["form"].items()
         }
         form = CycleFormat(**named)
-        lists = {key: tuple(plain[key]) for key in ("signals", "arrays", "offsets") if key in plain}
+        lists = {key: tuple(plain[key]) for key in ("signals", "arrays", "offsets", "units") if key in plain}
         durations = plain.get("durations")
         if durations is not None:
             # Of runs from before their count was kept there are two numbers.
@@ -117,11 +120,11 @@ class CyclePreparation(Preparation):
     def inspect_each(self, path: Path, compute: Compute = CPU) -> Iterator[tuple[str, Inspected | EndlineError]]:
         """`inspect` of the file of a cycle, or of each cycle of a table, or of a file in the layout of voraus-AD."""
         if self.form.of_tables:
-            several = cycles_of_table(path, self.form, self.signals)
+            several = cycles_of_table(path, self.form, self.signals, self.units)
         elif holds_robot_cycles(path, self.signals):
             several = cycles_of_robot_file(path, self.signals)
         else:
-            several = iter([(str(path), new_cycle(path, self.form, self.signals))])
+            several = iter([(str(path), new_cycle(path, self.form, self.signals, self.units))])
         for name, found in several:
             if isinstance(found, EndlineError):
                 yield name, found
@@ -178,6 +181,34 @@ def summary(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         [0.0, 5.0, 1.0, 0.0]
     """
     return np.concatenate([values.min(1), values.std(1)]).astype(np.float32)
+
+
+def check_length(training: pd.DataFrame, length: int, rate: float | None) -> None:
+    """Refuse arrays that keep next to nothing of what was recorded, as where times are in another unit.
+
+    Args:
+        training: rows of the sample table, `duration` and `steps`.
+        length: steps of the arrays.
+        rate: at which they are, Hz; None: cycles are stretched to `length`, as somebody has said.
+
+    Raises:
+        EndlineError: for fewer than 8 steps of cycles that were recorded with four times as many.
+
+    Example:
+        >>> check_length(pd.DataFrame({"duration": [2e-5], "steps": [100]}), 2, 100.0)
+        Traceback (most recent call last):
+        endline.errors.EndlineError: The cycles last 2e-05 s and were recorded with 100 steps, of which 2 are left at \
+100 Hz. Is their time in another unit? Name it in its column ('time [ms]'), or as unit in \
+robot_cycle.preparation.formats; else choose a higher rate (--params=rate=...).
+    """
+    recorded = float(training["steps"].median())
+    if rate is None or length >= FEW_STEPS or recorded < SPARSE * length:
+        return
+    raise EndlineError(
+        f"The cycles last {training['duration'].median():.4g} s and were recorded with {recorded:g} steps, of which "
+        f"{length} are left at {rate:g} Hz. Is their time in another unit? Name it in its column ('time [ms]'), or as "
+        "unit in robot_cycle.preparation.formats; else choose a higher rate (--params=rate=...)."
+    )
 
 
 def common_length(samples: pd.DataFrame, rate: float) -> int:

@@ -26,6 +26,7 @@ from endline.evidence.cycles.likeness import cycle_look, signal_looks
 from endline.evidence.cycles.long_tables import read_long_table
 from endline.evidence.cycles.readings import (
     FoundCycle,
+    Gathered,
     Reading,
     Row,
     measured,
@@ -90,7 +91,8 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     Returns:
         The sample table, with the columns `first_row, rows` (position in a file of many cycles, else missing), `steps`,
         `duration` in seconds, `rate` in Hz and `look_hash` (`cycle_look`); the fact `signals` names those that all
-        cycles have, and `offsets` says what each is less of before it becomes float32.
+        cycles have, `offsets` says what each is less of before it becomes float32, and `units` in what it is, where
+        the files say it below their names.
 
     Raises:
         EndlineError: as `find_layout`, `index_tables` and `check_columns`; for unknown signals; when no cycle can be
@@ -104,22 +106,21 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     published = layout.published_split
     if settings.form.of_tables:
         about = _about(settings, folder.resolve().name)
-        found = index_tables(folder, layout, own, settings.form, settings.signals, rejections, about)
-        rows, signals, usual, count = found
+        found, count = index_tables(folder, layout, own, settings.form, settings.signals, rejections, about)
     elif layout.robot_file is None:
-        rows, signals, usual = _of_files(folder, layout, settings, rejections)
-        count = len(layout.files)
+        found, count = _of_files(folder, layout, settings, rejections), len(layout.files)
     else:
         signals = chosen_signals(SIGNALS, settings.signals)
         rows, count, published, usual = _of_robot(layout.robot_file, signals, settings, rejections)
-    if rows:
-        rows = _usable(rows, settings, rejections)
+        found = Gathered(rows, signals, usual)
+    rows = _usable(found.rows, settings, rejections) if found.rows else []
     rejections.rows += _left_out(folder, layout)
     table = rejections.table(count, usable=bool(rows))
     samples = sample_table(rows).astype({"first_row": "Int64", "rows": "Int64"})
     if published:
         samples = _reduced(samples, settings)
-    return Index(samples, table, published, {"signals": list(signals), "offsets": usual})
+    facts = {"signals": list(found.signals), "offsets": found.offsets, "units": list(found.units)}
+    return Index(samples, table, published, facts)
 
 
 def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
@@ -137,10 +138,8 @@ def _left_out(folder: Path, layout: CycleLayout) -> Iterator[Rejected]:
     yield from left_out(folder, listing, taken, SUFFIXES, READABLE, elsewhere=elsewhere)
 
 
-def _of_files(
-    folder: Path, layout: CycleLayout, settings: CycleIndexing, rejections: Rejections
-) -> tuple[list[Row], tuple[str, ...], list[float]]:
-    """Rows of cycles with a file of their own, their signals and offsets, see `rows_of`."""
+def _of_files(folder: Path, layout: CycleLayout, settings: CycleIndexing, rejections: Rejections) -> Gathered:
+    """Rows and signals of cycles with a file of their own, see `rows_of`."""
     found: list[FoundCycle] = []
     for file in track(layout.files, "Reading the cycles", transient=True):
         with rejections.instead(file.path):
@@ -237,12 +236,13 @@ def decoded_cycle(path: Path, form: CycleFormat, signals: Sequence[str] | None =
 
     def decode(file: Path) -> tuple[NDArray[Any], ...]:
         cycle = read_cycle(file, form, signals)
-        texts = (np.array(names, dtype=object) for names in (cycle.names, cycle.available, cycle.left_out))
+        about = (cycle.names, cycle.available, cycle.left_out, cycle.units)
+        texts = (np.array(names, dtype=object) for names in about)
         return (cycle.times, cycle.values, np.array(cycle.repeated), *texts)
 
     times, values, repeated, *texts = DECODED.read(path, decode, (form, signals))
-    names, available, left_out = (tuple(each.tolist()) for each in texts)
-    return Cycle(names, times, values, available, left_out, int(repeated))
+    names, available, left_out, units = (tuple(each.tolist()) for each in texts)
+    return Cycle(names, times, values, available, left_out, int(repeated), units)
 
 
 def read_cycles(samples: pd.DataFrame, folder: Path, signals: tuple[str, ...], form: CycleFormat) -> Iterator[Cycle]:

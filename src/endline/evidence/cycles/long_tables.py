@@ -99,7 +99,7 @@ class LongTable:
         """The cycle of some rows, checked; errors as `checked` and `in_seconds`."""
         s, inside = self.signals, slice(first, first + rows)
         times = in_seconds(self.times.iloc[inside], s.unit, s.time)
-        return checked(Cycle(s.names, times, s.values[:, inside].copy(), s.available, s.left_out))
+        return checked(Cycle(s.names, times, s.values[:, inside].copy(), s.available, s.left_out, units=s.units))
 
     def _named(self, names: NDArray[np.object_]) -> Iterator[Piece]:
         blank = np.flatnonzero(names == "")

@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pandas as pd
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.cycle_files import SUFFIXES, read_cycle
-from endline.evidence.cycles.layouts import chosen_signals
 from endline.evidence.cycles.long_tables import read_long_table
-from endline.evidence.cycles.readings import measured, sample_row, say_repeated
+from endline.evidence.cycles.readings import check_units, measured, sample_row, say_repeated
 from endline.evidence.cycles.robot_files import LIE_APART, check_columns, is_robot_file, segments
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.robot_signals import SIGNALS
@@ -23,24 +23,26 @@ Named = tuple[str, NewCycle | EndlineError]
 """A cycle of a file of many and what `new_cycle` would give of it, or what is wrong with it instead."""
 
 
-def new_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> NewCycle:
+def new_cycle(path: Path, form: CycleFormat, signals: tuple[str, ...], units: tuple[str, ...] = ()) -> NewCycle:
     """Sample table of one file whose label is unknown, and its cycle.
 
     Raises:
-        EndlineError: when the file cannot be used, or lacks a signal.
+        EndlineError: when the file cannot be used, or lacks a signal, or has one in another unit.
     """
     with _one_file(path):
         cycle = read_cycle(path, form, signals)
-    _check_signals(cycle, signals)
+        _check_signals(cycle, signals, units)
     say_repeated({path.name: cycle.repeated} if cycle.repeated else {})
     return _unlabelled(path.name, cycle), cycle.only(signals)
 
 
-def cycles_of_table(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> Iterator[Named]:
+def cycles_of_table(
+    path: Path, form: CycleFormat, signals: tuple[str, ...], units: tuple[str, ...] = ()
+) -> Iterator[Named]:
     """The cycles of a table of many.
 
     Raises:
-        EndlineError: when the table cannot be used, or lacks a signal.
+        EndlineError: when the table cannot be used, or lacks a signal, or has one in another unit.
     """
     with _one_file(path):
         table = read_long_table(path, replace(form, label=None), signals)  # which is of training alone
@@ -52,7 +54,8 @@ def cycles_of_table(path: Path, form: CycleFormat, signals: tuple[str, ...]) -> 
         except FileRejected as problem:
             yield name, EndlineError(f"{name}: {problem}")
             continue
-        _check_signals(cycle, signals)
+        with _one_file(path):
+            _check_signals(cycle, signals, units)
         yield name, (_unlabelled(f"{path.name}/{piece.name}", cycle), cycle.only(signals))
 
 
@@ -103,10 +106,24 @@ def _one_file(path: Path) -> Iterator[None]:
         raise EndlineError(f"{path} is none of the files of cycles: export it as {kinds}.") from problem
 
 
-def _check_signals(cycle: Cycle, signals: Sequence[str]) -> None:
-    if any(name not in cycle.names for name in signals):
-        # The choice among what the file holds says which one is missing.
-        chosen_signals([name for name in cycle.available if name not in cycle.left_out], signals)
+def _check_signals(cycle: Cycle, signals: Sequence[str], units: Sequence[str]) -> None:
+    missing = [name for name in signals if name not in cycle.names]
+    if not missing:
+        return check_units(cycle.names, cycle.units, signals, units)
+    name = missing[0]
+    if name in cycle.left_out:
+        raise FileRejected(f"its column '{name}' holds no numbers", "export the signal as numbers")
+    alike = [other for other in cycle.available if _plain(other) == _plain(name)]
+    held = f"'{alike[0]}' is written otherwise" if alike else f"it has {', '.join(cycle.available[:8]) or 'none'}"
+    raise FileRejected(
+        f"it lacks the signal '{name}' that the model reads ({held})",
+        "export it under that name, or train on cycles like this one",
+    )
+
+
+def _plain(name: str) -> str:
+    """A name by which those are alike that differ in case, blanks, or how their letters are composed."""
+    return "".join(normalize("NFC", name).casefold().split())
 
 
 def _unlabelled(name: str, cycle: Cycle) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import FileRejected
+from endline.evidence.cycles.doubtful_signals import warn_of_doubtful
 from endline.evidence.cycles.layouts import chosen_signals, named_signals
 from endline.evidence.cycles.likeness import cycle_look, signal_looks
 from endline.evidence.cycles.values import Cycle
@@ -37,12 +38,13 @@ class Reading(NamedTuple):
     measured: Row
     spans: NDArray[np.float64]
     looks: NDArray[np.float32]
+    units: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, cycle: Cycle) -> "Reading":
         """That of a cycle."""
         about = (cycle.names, cycle.available, cycle.left_out, cycle.repeated)
-        return cls(*about, measured(cycle), spans(cycle), signal_looks(cycle))
+        return cls(*about, measured(cycle), spans(cycle), signal_looks(cycle), cycle.units)
 
 
 class FoundCycle(NamedTuple):
@@ -62,6 +64,20 @@ class FoundCycle(NamedTuple):
     reading: Reading
 
 
+class Gathered(NamedTuple):
+    """Rows of the sample table, and of the signals that the cycles have the names, `offsets` and `usual_units`.
+
+    Example:
+        >>> Gathered([], ("torque",), [0.0]).units
+        ()
+    """
+
+    rows: list[Row]
+    signals: tuple[str, ...]
+    offsets: list[float]
+    units: tuple[str, ...] = ()
+
+
 def rows_of(
     found: Sequence[FoundCycle],
     signals: str | list[str],
@@ -70,34 +86,41 @@ def rows_of(
     about: Mapping[str, object],
     *,
     published: bool,
-) -> tuple[list[Row], tuple[str, ...], list[float]]:
-    """Rows of the sample table, the signals that most of the normal cycles have, and their offsets.
+) -> Gathered:
+    """Rows of the sample table, the signals that most of the normal cycles have, their offsets and units.
 
     Args:
         found: the cycles.
         signals: those wanted, see `named_signals`.
-        rejections: of the cycles that lack a signal or are copies; of two copies the normal one stays.
+        rejections: of the cycles that lack a signal, have one in another unit or are copies; of two copies the normal
+            one stays.
         digest: of a cycle; `FileRejected` for a copy.
         about: columns that all rows share.
         published: whether the cycles of the split `train` are those that train.
     """
     normals = [one.reading for one in found if one.kind == NORMAL]
     names = usual_names(normals or [one.reading for one in found], signals) if found else ()
+    units = usual_units(normals or [one.reading for one in found], names)
     rows: dict[str, Row] = {}
     learned: list[NDArray[np.float64]] = []
+    seen_spans: list[tuple[NDArray[np.float64], bool | None]] = []
     for one in sorted(found, key=lambda one: one.kind != NORMAL):
         with rejections.instead(one.name):
             own = one.reading.names
             check_names(own, names)
+            check_units(own, one.reading.units, names, units)
             row = sample_row(one.name, one.path, one.kind, training=one.split == "train")
             at = [own.index(name) for name in names]
             seen = {"digest": digest(one), "look_hash": cycle_look(one.reading.looks[at])}
             rows[one.name] = {**row, **about, **seen, **one.reading.measured, **one.where}
+            seen_spans.append((one.reading.spans[:, at], None if one.kind is None else one.kind == NORMAL))
             if one.kind == NORMAL and one.split == ("train" if published else "test"):
                 learned.append(one.reading.spans[:, at])
     say_left_out(Counter(name for one in found for name in one.reading.left_out))
     say_repeated({one.name: one.reading.repeated for one in found if one.reading.repeated})
-    return [rows[one.name] for one in found if one.name in rows], names, offsets(learned, len(names))
+    if seen_spans:
+        warn_of_doubtful(names, np.stack([span for span, _ in seen_spans]), [normal for _, normal in seen_spans])
+    return Gathered([rows[one.name] for one in found if one.name in rows], names, offsets(learned, len(names)), units)
 
 
 def sample_row(name: str, path: str, kind: str | None, *, training: bool) -> Row:
@@ -152,6 +175,36 @@ def check_names(own: Sequence[str], names: Sequence[str]) -> None:
     if missing or extra:
         said = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
         raise FileRejected(said, "record all cycles with the same signals, or name those to use (--params=signals=...)")
+
+
+def usual_units(read: Sequence[Reading], names: Sequence[str]) -> tuple[str, ...]:
+    """Unit that each signal has in most of some cycles, empty where none says one; () where none says any.
+
+    Example:
+        >>> cycle = Cycle(("torque",), np.array([0.0, 0.5]), np.zeros((1, 2)), units=("Nm",))
+        >>> usual_units([Reading.of(cycle)], ["torque"])
+        ('Nm',)
+    """
+    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for one in read:
+        for name, unit in zip(one.names, one.units, strict=False):
+            if unit and name in counts:
+                counts[name][unit] += 1
+    units = tuple(count.most_common(1)[0][0] if count else "" for count in counts.values())
+    return units if any(units) else ()
+
+
+def check_units(own: Sequence[str], own_units: Sequence[str], names: Sequence[str], units: Sequence[str]) -> None:
+    """Refuse a cycle of which a signal is in another unit than `units` of `names`; what says none is taken.
+
+    Raises:
+        FileRejected: naming the first.
+    """
+    usual = dict(zip(names, units, strict=False))
+    for name, unit in zip(own, own_units, strict=False):
+        if unit and usual.get(name, "") not in ("", unit):
+            said = f"its '{name}' is in {unit}, that of the cycles that train in {usual[name]}"
+            raise FileRejected(said, f"export it in {usual[name]}")
 
 
 def spans(cycle: Cycle) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from endline.evaluation.attribution import cycle_attribution
 from endline.evaluation.nearest_cycles import nearest_training_cycles
 from endline.evidence.cycles.cycle_files import SUFFIXES
 from endline.evidence.cycles.durations import Durations, warn_of_pauses
-from endline.evidence.cycles.features import ARRAYS, CyclePreparation, common_length
+from endline.evidence.cycles.features import ARRAYS, CyclePreparation, check_length, common_length
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.resampling import common_rate
 from endline.evidence.cycles.values import CycleFormat
@@ -57,7 +57,7 @@ def prepare(
     """Signals, rate and length of the arrays: as long as the longest training cycle.
 
     Raises:
-        EndlineError: for a detector that reads something else than cycles, or an unknown format.
+        EndlineError: for a detector that reads something else than cycles, or an unknown format; as `check_length`.
     """
     if missing := [name for name in wanted.required if name not in ARRAYS]:
         raise EndlineError(
@@ -67,6 +67,7 @@ def prepare(
     steps, training = parameters["steps"], samples[samples["split"] == TRAIN]
     rate = None if steps is not None else common_rate(parameters["rate"], samples["rate"])
     length = steps if rate is None else common_length(training, rate)
+    check_length(training, length, rate)
     # The exhibits show every cycle beside its nearest normal one; what is outside counts whatever the detector reads.
     always = ("cycle", "valid", "outside")
     arrays = tuple(name for name in ARRAYS if name in {*wanted.required, *wanted.optional, *always})
@@ -79,6 +80,7 @@ def prepare(
         arrays,
         _format(parameters),
         offsets=tuple(facts["offsets"]),
+        units=tuple(facts["units"]),
         durations=Durations(float(durations.min()), float(durations.max()), parts, float(pauses.max())),
     )
 

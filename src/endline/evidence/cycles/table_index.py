@@ -9,7 +9,7 @@ from rich.progress import track
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.layouts import CycleFile, CycleLayout, named_signals
 from endline.evidence.cycles.long_tables import LongTable, read_long_table
-from endline.evidence.cycles.readings import FoundCycle, Reading, Row, rows_of
+from endline.evidence.cycles.readings import FoundCycle, Gathered, Reading, Row, rows_of
 from endline.evidence.cycles.values import CycleFormat
 from endline.evidence.labels import Own, check_words, kind_of
 from endline.evidence.rejected import Rejections
@@ -17,7 +17,6 @@ from endline.samples import NORMAL
 
 FEW_FILES = 4  # recordings with normal windows from which whole ones train or are tested; of fewer, blocks of windows
 BLOCKS = 30  # of one recording: 70 % of them are enough to promise a false-alarm rate of 5 %
-Gathered = tuple[list[Row], tuple[str, ...], list[float], int]
 
 
 def index_tables(
@@ -28,8 +27,8 @@ def index_tables(
     signals: str | list[str],
     rejections: Rejections,
     about: Row,
-) -> Gathered:
-    """Rows of the cycles of all tables, their signals and offsets, see `rows_of`, and the number of cycles.
+) -> tuple[Gathered, int]:
+    """Rows and signals of the cycles of all tables, see `rows_of`, and the number of cycles.
 
     A window's `unit` is its recording where whole recordings can be divided, else a block of neighbouring windows.
     What is not normal is a unit by itself: its label is of its own steps, so the normal windows beside it stay normal.
@@ -75,7 +74,7 @@ def index_tables(
     def digest(one: FoundCycle) -> str:
         return rejections.first_of(digests[one.name], one.name)
 
-    return (*rows_of(found, signals, rejections, digest, about, published=layout.published_split), count)
+    return rows_of(found, signals, rejections, digest, about, published=layout.published_split), count
 
 
 def _check_label(table: LongTable, file: CycleFile, form: CycleFormat) -> None:

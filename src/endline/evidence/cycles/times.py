@@ -18,12 +18,17 @@ UNITS: Mapping[str, float] = {
     **dict.fromkeys(("ns", "nanosecond", "nanoseconds"), 1e-9),
     **dict.fromkeys(("min", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
 }  # in lower case, with their seconds
 SINCE_1970 = (1e9, 4e9)  # seconds: the years 2001 to 2096
+DAYS = ((2e4, 8e4), (7e5, 8e5))  # since 1900 as spreadsheets count, since the year 0: 1954 to 2119, 1916 to 2190
+FASTEST = 1e-5  # seconds between two steps: no recorder that gives times so large is faster
 WHOLE = 2.0  # seconds between two steps from which whole numbers are rather another unit
 NAME_UNIT = "name the unit in its column ('time [s]', 'time [ms]'), or as unit in robot_cycle.preparation.formats"
+DAY = 86400.0  # seconds
 _SUFFIX = re.compile(r"^(?P<name>.*?)\s*(?:[\[(<]\s*(?P<inside>[^\])>]*)[\])>]|[/_ ]\s*(?P<bare>\w+))\s*$")
 _DATE = re.compile(r"\d{4}-\d\d|\d{1,2}\.\d{1,2}\.\d{4}|\d{8}T")
+_DATED = re.compile(r"\d[:/]\d|^\d{1,2}\.\d{1,2}\.\d")
 _CLOCK = re.compile(r"(\d+ days?,? )?\d{1,2}:\d\d(:\d\d([.,]\d+)?)?")
 
 
@@ -73,10 +78,10 @@ def in_seconds(times: pd.Series, unit: str | None, name: str) -> NDArray[np.floa
         if _DATE.match(text.iloc[0]):
             return _since_first(_dates(text, name))
         if _CLOCK.fullmatch(text.iloc[0]):
-            return _since_first(_read(text, name, lambda cells: pd.to_timedelta(_seconds_given(cells))))
+            return _past_midnight(_since_first(_read(text, name, lambda c: pd.to_timedelta(_seconds_given(c)))))
         # As integers, which keep all digits of nanoseconds since 1970.
         whole = bool(text.str.fullmatch(r"[+-]?(\d{1,18}|1\d{18})").all())
-        times = text.astype(np.int64) if whole else as_numbers(pd.DataFrame({name: text}), [name])[name]
+        times = text.astype(np.int64) if whole else _numbers(text, name)
     if unit is not None:
         return times.to_numpy(np.float64) * UNITS[unit.lower()]
     numbers = times.to_numpy(np.float64)
@@ -86,6 +91,11 @@ def in_seconds(times: pd.Series, unit: str | None, name: str) -> NDArray[np.floa
         if SINCE_1970[0] <= numbers[0] * factor < SINCE_1970[1]:
             return np.asarray(times - times.iloc[0]).astype(np.float64) * factor
     steps = np.diff(numbers)
+    if len(steps) and 0 < steps.mean() < FASTEST and any(low <= numbers[0] < high for low, high in DAYS):
+        raise FileRejected(
+            f"its time '{name}' looks like days of a spreadsheet ({numbers[0]:.9g}, {numbers[1]:.9g}, ...)",
+            "name the unit in its column ('time [d]'), or export seconds",
+        )
     counts = len(steps) > 0 and bool((numbers == np.round(numbers)).all()) and steps.min() > 0
     if counts and (whole or steps.mean() >= WHOLE):
         shown = ", ".join(f"{number:g}" for number in numbers[:3])
@@ -106,9 +116,23 @@ def _named_unit(column: str) -> tuple[str, str | None]:
 def _dates(text: pd.Series, name: str) -> pd.Series:
     if "." in text.iloc[0][:6]:  # day, month, year: with points no one writes the month first
         cells = text.str.replace(",", ".", regex=False)
-        fraction = ".%f" if cells.str.count(r"\.").eq(3).all() else ""
+        fractions = cells.str.count(r"\.").eq(3)
+        fraction = ".%f" if fractions.any() else ""
+        if fraction:  # a full second may be written without
+            cells = cells.where(fractions, cells + ".0")
         return _read(cells, name, lambda cells: pd.to_datetime(cells, format=f"%d.%m.%Y %H:%M:%S{fraction}", utc=True))
     return _read(text.str.replace(",", "."), name, lambda cells: pd.to_datetime(cells, format="ISO8601", utc=True))
+
+
+def _numbers(text: pd.Series, name: str) -> pd.Series:
+    if text.str.contains(_DATED).any():  # which a decimal mark is not to blame for
+        raise FileRejected(*_neither(text, name))
+    return as_numbers(pd.DataFrame({name: text}), [name])[name]
+
+
+def _past_midnight(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds of a clock that begins anew at midnight, going on instead."""
+    return seconds + DAY * np.cumsum(np.r_[0, np.diff(seconds) < -DAY / 2])
 
 
 def _seconds_given(cells: pd.Series) -> pd.Series:
@@ -121,10 +145,14 @@ def _read(text: pd.Series, name: str, parse: Callable[[pd.Series], Any]) -> pd.S
     try:
         return pd.Series(parse(text))
     except (ValueError, OverflowError) as error:
-        raise FileRejected(
-            f"its time '{name}' is neither numbers nor dates throughout (first: '{text.iloc[0]}')",
-            "export seconds, or dates as ISO 8601 (2024-05-01T12:00:00.250)",
-        ) from error
+        raise FileRejected(*_neither(text, name)) from error
+
+
+def _neither(text: pd.Series, name: str) -> tuple[str, str]:
+    return (
+        f"its time '{name}' is neither numbers nor dates throughout (first: '{text.iloc[0]}')",
+        "export seconds, or dates as ISO 8601 (2024-05-01T12:00:00.250)",
+    )
 
 
 def _since_first(times: pd.Series) -> NDArray[np.float64]:

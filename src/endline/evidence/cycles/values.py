@@ -77,6 +77,7 @@ class Cycle:
         available: signals that the file holds, those that were not read among them; empty where all were.
         left_out: columns of text, which are no signals.
         repeated: steps that were left out, since they repeat the time before them.
+        units: of the signals, empty where one is not known; () where none is.
 
     Example:
         >>> Cycle(("torque",), np.array([0.0, 0.01, 0.02]), np.zeros((1, 3))).rate
@@ -89,6 +90,7 @@ class Cycle:
     available: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     repeated: int = 0
+    units: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -115,7 +117,9 @@ class Cycle:
 
     def only(self, signals: tuple[str, ...]) -> "Cycle":
         """The cycle with these signals alone, in this order."""
-        return Cycle(signals, self.times, self.values[[self.names.index(name) for name in signals]])
+        rows = [self.names.index(name) for name in signals]
+        units = tuple(self.units[row] for row in rows) if self.units else ()
+        return Cycle(signals, self.times, self.values[rows], units=units)
 
 
 def checked(cycle: Cycle) -> Cycle:
