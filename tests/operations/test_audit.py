@@ -215,3 +215,15 @@ def test_an_audit_tells_what_is_not_as_it_was(scales, sentence):
     )
     log.write_bytes(whole.replace(b'"before": "0', b'"before": "1'))
     assert "is broken at line 1: this line" in sentence(scales.command("audit", "a.json"))
+
+
+def test_a_name_that_several_files_have_asks_for_a_path(scales, sentence):
+    files = [scales.part("a/x.json"), scales.part("b/x.json")]
+    for file in files:
+        scales.command("inspect", file, "--run=2")
+    assert sentence(scales.command("audit", "x.json")).startswith(
+        "2 files of the name x.json were judged: give the path"
+    )
+    for file in files:
+        told = scales.command("audit", file)
+        assert told.output.splitlines()[0].startswith(f"x.json ({file}), 20")

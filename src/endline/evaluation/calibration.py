@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from endline.detectors.scoring import fold_scores
 from endline.errors import EndlineError
 from endline.evaluation.rankings import Ranking, rankings
-from endline.evaluation.thresholds import INTERPOLATED, gamma_threshold, promisable, unkept_rate
+from endline.evaluation.thresholds import INTERPOLATED, check_rate, gamma_threshold, promisable, unkept_rate
 from endline.samples import item_of
 
 RULES = ("conformal", INTERPOLATED, "gamma")
@@ -228,8 +228,7 @@ def calibrate(
         raise EndlineError(f"There is no threshold rule '{rule}': choose one of {', '.join(RULES)}.")
     if domains not in DOMAINS:
         raise EndlineError(f"There is no verdict.domains '{domains}': choose one of {', '.join(DOMAINS)}.")
-    if not 0 < rate < 1:
-        raise EndlineError(f"false_alarm_rate={rate} must lie between 0 and 1: write 0.05 for 5 %.")
+    check_rate(rate)
     if held_out.empty:
         raise EndlineError("No normal item is held out, so there is no threshold: record more good parts.")
     items = item_of(held_out)

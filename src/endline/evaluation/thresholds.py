@@ -5,8 +5,25 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from endline.errors import EndlineError
+
 INTERPOLATED = "interpolated"
 Numbers = NDArray[np.float64]
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a rate of false alarms that is none.
+
+    Raises:
+        EndlineError: outside of 0 to 1, or at either end.
+
+    Example:
+        >>> check_rate(5)
+        Traceback (most recent call last):
+        endline.errors.EndlineError: false_alarm_rate=5 must lie between 0 and 1: write 0.05 for 5 %.
+    """
+    if not 0 < rate < 1:
+        raise EndlineError(f"false_alarm_rate={rate} must lie between 0 and 1: write 0.05 for 5 %.")
 
 
 def conformal_p_values(excess: Numbers, weights: Numbers, *, interpolate: bool = False) -> Numbers:

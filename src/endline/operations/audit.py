@@ -53,9 +53,11 @@ def newest_entry(project: Path, sample: str, station: str | None = None) -> tupl
         station: whose log is read; None for all.
 
     Raises:
-        EndlineError: for a broken log, a sample that is in none, or in those of several stations.
+        EndlineError: for a broken log, a sample that is in none, or in those of several stations, and a name that
+            several files have.
     """
     found: dict[str, dict[str, Any]] = {}
+    alike: set[str] = set()
     told, names = [], {sample, str(Path(sample).absolute())}
     for name in station_names() if station is None else [find_station(station).name]:
         if not (path := log_file(project, name)).exists():
@@ -63,12 +65,20 @@ def newest_entry(project: Path, sample: str, station: str | None = None) -> tupl
         count = 0
         for entry in entries(path):
             count += 1
-            if not names.isdisjoint((entry["sample_id"], entry["path"], entry[FILE], Path(entry["path"]).name)):
+            item, file = entry["sample_id"], Path(entry["path"]).name
+            whole = entry[FILE] + (item.removeprefix(file) if item.startswith(file) else "")  # of a table, its item too
+            if not names.isdisjoint((item, entry["path"], entry[FILE], file, whole)):
                 found[name] = entry  # by the order of lines: clocks jump
+                alike |= {whole} if names.isdisjoint((entry["path"], entry[FILE], whole)) else set()
         told.append(f"{path}: {count} verdicts, whole")
     if not found:
         known = "the logs of verdicts" if told else "a log of verdicts, for there is none yet"
         raise EndlineError(f"{sample} is not in {known}: give the item, or the path of its file, as `inspect` had it.")
+    if len(alike) > 1:
+        listed = ", ".join(sorted(alike)[:5])
+        raise EndlineError(
+            f"{len(alike)} files of the name {sample} were judged: give the path of one, such as {listed}."
+        )
     if len(found) > 1:
         raise EndlineError(f"{sample} was judged at the stations {', '.join(found)}: give --station.")
     return next(iter(found.values())), told

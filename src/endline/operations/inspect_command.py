@@ -68,6 +68,8 @@ def _listed(judge: Judge, targets: Sequence[Target], workers: int, log: VerdictL
                 log.add(verdicts)
             if len(targets) == 1 and len(verdicts) == 1 and verdicts[0].reason is not None:
                 raise EndlineError(verdicts[0].reason)
+            if not seen.files:
+                click.echo(f"By {judge.inspector.name}:", err=True)
             for verdict in verdicts:
                 click.echo(verdict.line, err=verdict.reason is not None)
             seen.count(verdicts)

@@ -133,6 +133,7 @@ def run_stream(model: PublishedModel, file: Path, options: StreamOptions) -> Non
         EndlineError: as `opened`; and at the end, when a window has no verdict.
     """
     running = opened(model, file, options)
+    click.echo(f"By the run {model.run} of {model.station}:", err=True)
     click.echo(running.limits)
     click.echo(running.promise)
     if running.reason:

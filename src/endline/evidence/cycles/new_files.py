@@ -11,8 +11,9 @@ import pandas as pd
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.cycles.cycle_files import SUFFIXES, read_cycle
 from endline.evidence.cycles.long_tables import read_long_table
-from endline.evidence.cycles.readings import check_units, measured, sample_row, say_repeated
+from endline.evidence.cycles.readings import measured, sample_row, say_repeated
 from endline.evidence.cycles.robot_files import LIE_APART, check_columns, is_robot_file, segments
+from endline.evidence.cycles.signal_units import check_units
 from endline.evidence.cycles.values import Cycle, CycleFormat, checked
 from endline.robot_signals import SIGNALS
 from endline.samples import sample_table

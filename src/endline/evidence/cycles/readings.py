@@ -12,6 +12,7 @@ from endline.errors import FileRejected
 from endline.evidence.cycles.doubtful_signals import warn_of_doubtful
 from endline.evidence.cycles.layouts import chosen_signals, named_signals
 from endline.evidence.cycles.likeness import cycle_look, signal_looks
+from endline.evidence.cycles.signal_units import check_units, usual_units
 from endline.evidence.cycles.values import Cycle
 from endline.evidence.rejected import Rejections
 from endline.samples import NORMAL, TEST, TRAIN
@@ -100,7 +101,7 @@ def rows_of(
     """
     normals = [one.reading for one in found if one.kind == NORMAL]
     names = usual_names(normals or [one.reading for one in found], signals) if found else ()
-    units = usual_units(normals or [one.reading for one in found], names)
+    units = usual_units([(one.names, one.units) for one in normals or [one.reading for one in found]], names)
     rows: dict[str, Row] = {}
     learned: list[NDArray[np.float64]] = []
     seen_spans: list[tuple[NDArray[np.float64], bool | None]] = []
@@ -175,36 +176,6 @@ def check_names(own: Sequence[str], names: Sequence[str]) -> None:
     if missing or extra:
         said = f"it lacks the signal '{missing[0]}'" if missing else f"it has the signal '{extra[0]}' that others lack"
         raise FileRejected(said, "record all cycles with the same signals, or name those to use (--params=signals=...)")
-
-
-def usual_units(read: Sequence[Reading], names: Sequence[str]) -> tuple[str, ...]:
-    """Unit that each signal has in most of some cycles, empty where none says one; () where none says any.
-
-    Example:
-        >>> cycle = Cycle(("torque",), np.array([0.0, 0.5]), np.zeros((1, 2)), units=("Nm",))
-        >>> usual_units([Reading.of(cycle)], ["torque"])
-        ('Nm',)
-    """
-    counts: dict[str, Counter[str]] = {name: Counter() for name in names}
-    for one in read:
-        for name, unit in zip(one.names, one.units, strict=False):
-            if unit and name in counts:
-                counts[name][unit] += 1
-    units = tuple(count.most_common(1)[0][0] if count else "" for count in counts.values())
-    return units if any(units) else ()
-
-
-def check_units(own: Sequence[str], own_units: Sequence[str], names: Sequence[str], units: Sequence[str]) -> None:
-    """Refuse a cycle of which a signal is in another unit than `units` of `names`; what says none is taken.
-
-    Raises:
-        FileRejected: naming the first.
-    """
-    usual = dict(zip(names, units, strict=False))
-    for name, unit in zip(own, own_units, strict=False):
-        if unit and usual.get(name, "") not in ("", unit):
-            said = f"its '{name}' is in {unit}, that of the cycles that train in {usual[name]}"
-            raise FileRejected(said, f"export it in {usual[name]}")
 
 
 def spans(cycle: Cycle) -> NDArray[np.float64]:
