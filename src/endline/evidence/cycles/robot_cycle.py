@@ -80,7 +80,7 @@ def prepare(
         arrays,
         _format(parameters),
         offsets=tuple(facts["offsets"]),
-        units=tuple(facts["units"]),
+        units=tuple(facts.get("units", ())),  # of an index from before there are none
         durations=Durations(float(durations.min()), float(durations.max()), parts, float(pauses.max())),
     )
 
