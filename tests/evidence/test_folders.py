@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from endline.errors import EndlineError
 from endline.evidence.folders import kind_of_folders, left_out, list_folder, printable, visible_files
-from endline.evidence.labels import own_labels
+from endline.evidence.labels import check_words, own_labels
 
 ENDINGS = (".wav",)
 
@@ -151,3 +152,13 @@ def test_own_words_may_be_folders_in_folders():
     assert kind_of_folders(("line_3", "normal"), own) == "normal"
     assert kind_of_folders(("line_3", "dent"), own) == "line_3"
     assert kind_of_folders(("line_4", "normal"), own) == "scratch"
+
+
+@pytest.mark.parametrize("inside", ["faulty", "NOK", "n.i.O.", "not ok", "Ausschuss"])
+def test_faulty_ones_in_a_folder_of_normal_ones_are_asked_about(inside):
+    kind = kind_of_folders(("good", inside, "line_3"))
+    assert kind == f"good/{inside}"
+    with pytest.raises(EndlineError, match=f"good/{inside}"):
+        check_words([kind], "raw")
+    assert kind_of_folders(("good", "2024-05-01", "line_3")) == "normal"
+    assert kind_of_folders(("good", inside), own_labels({f"good/{inside}": "normal"})) == "normal"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from endline.evidence.labels import Own, kind_of
+from endline.evidence.labels import Own, kind_of, names_a_fault
 from endline.samples import NORMAL
 
 # Of file systems, archives and programs, in lower case; names that begin with one of `HIDDEN` are theirs too.
@@ -170,7 +170,8 @@ def kind_of_folders(folders: Sequence[str], own: Own | None = None) -> str | Non
     """Kind of a file below `folders`: that of the first, or of the next inside `abnormal/` where there is one.
 
     A folder of normal or unknown ones inside another kind (`line_3/normal`) makes the kind that path, which
-    `check_words` asks about; the user's own words may be such paths.
+    `check_words` asks about, and so does one of faulty ones inside that of normal ones (`good/faulty`); the user's own
+    words may be such paths.
 
     Example:
         >>> kind_of_folders(("scratch", "deep")), kind_of_folders(("abnormal", "dent")), kind_of_folders(())
@@ -188,7 +189,8 @@ def kind_of_folders(folders: Sequence[str], own: Own | None = None) -> str | Non
         return top if inside in (None, NORMAL) else inside
     kind = kind_of(top, own)
     if kind in (None, NORMAL):
-        return kind
+        inside = next((depth for depth, name in enumerate(deeper) if names_a_fault(name)), None)
+        return kind if kind is None or inside is None else "/".join(folders[: inside + 2])
     for depth, name in enumerate(deeper):
         if kind_of(name, own) in (None, NORMAL):
             return "/".join(folders[: depth + 2])

@@ -26,6 +26,11 @@ UNKNOWN_WORDS = _words(
     "na nan null unknown unlabelled unlabeled unsorted unclear undefined nolabel tbd unbekannt unklar unsortiert "
     "inconnu sconosciuto desconocido #na #nv <na>"
 ) | {""}
+# They name a fault without saying which: inside a folder of good ones they contradict it.
+FAULTY_WORDS = _words(
+    "faulty defective defect defects bad reject rejects rejected scrap broken damaged failed nok ng anomaly anomalies "
+    "anomalous fehlerhaft fehler defekt schlecht schlechtteil schlechtteile ausschuss schrott nio"
+)
 # It is not sure what they mean (`true`: faulty, or good?), or that they name a fault at all (`test/` beside `normal/`);
 # `all` is the row of all faults in every table and figure.
 UNSURE_WORDS = _words(
@@ -90,6 +95,17 @@ def kind_of(word: str, own: Own | None = None) -> str | None:
     if own and plain.casefold() in own:
         return own[plain.casefold()]
     return _known(plain)
+
+
+def names_a_fault(word: str) -> bool:
+    """Whether a word says that something is wrong, whatever it is.
+
+    Example:
+        >>> [names_a_fault(word) for word in ("n.i.O.", "not ok", "Faulty", "abnormal", "2024-05-01", "scratch")]
+        [True, True, True, True, False, False]
+    """
+    letters = "".join(_PIECES.findall(word)).casefold()
+    return letters in FAULTY_WORDS or (_known(word) not in (None, NORMAL) and _NEGATED.fullmatch(letters) is not None)
 
 
 def is_doubtful(word: str) -> bool:
