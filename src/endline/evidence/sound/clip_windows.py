@@ -50,11 +50,12 @@ def clip_windows(
             yield Window(start, stop, None, cut.problem)
             continue
         try:
-            signal = _signal(cut, preparation, remarks)
+            signal, said = _signal(cut, preparation)
         except FileRejected as problem:
             yield Window(start, stop, None, problem)
             continue
-        rows = clip_row(path, f"{path.name} from {start:.3f} s")
+        rows = clip_row(path, f"{path.name} from {start:.3f} s").assign(**cut.facts)
+        remarks.say([*said, *(f"it {remark}" for remark in preparation.remarks(rows.to_dict("records")[0]))], start)
         yield Window(start, stop, (rows, preparation.arrays_of(rows, signal, compute)))
 
 
@@ -71,7 +72,7 @@ class _Remarks:
         self.known = set(kinds)
 
 
-def _signal(cut: Cut, preparation: ClipPreparation, remarks: _Remarks) -> Signal:
+def _signal(cut: Cut, preparation: ClipPreparation) -> tuple[Signal, list[str]]:
     broken = np.flatnonzero(~np.isfinite(cut.channels).all(axis=1))
     if len(broken):
         first, last = ((cut.start + place) / cut.rate for place in broken[[0, -1]])
@@ -79,5 +80,4 @@ def _signal(cut: Cut, preparation: ClipPreparation, remarks: _Remarks) -> Signal
         raise FileRejected(f"{len(broken)} samples are NaN or infinite, {when}", "look for a loose plug")
     check_samples(cut.channels)
     signal, said = one_channel(cut.channels, preparation.reading.channel)
-    remarks.say(said, cut.start / cut.rate)
-    return fitted(resample(signal, cut.rate, preparation.reading.sample_rate), preparation.samples)
+    return fitted(resample(signal, cut.rate, preparation.reading.sample_rate), preparation.samples), said

@@ -10,6 +10,7 @@ import soundfile
 
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.rejected import one_file
+from endline.evidence.sound.file_facts import bits_of
 from endline.evidence.sound.growing import GrowingSound
 from endline.evidence.sound.promised_sizes import REMEDY
 from endline.evidence.sound.recordings import (
@@ -37,10 +38,11 @@ class Cut:
         start, stop: samples from the start of the recording.
         channels: (samples, channels) at the recording's own rate; empty where something is wrong.
         rate: of the recording, Hz.
+        bits: of a sample of its file, see `bits_of`.
         problem: what is wrong.
 
     Example:
-        >>> Cut(8_000, 24_000, np.zeros((16_000, 1), "f4"), rate=16_000).seconds
+        >>> Cut(8_000, 24_000, np.zeros((16_000, 1), "f4"), rate=16_000, bits=16).seconds
         (0.5, 1.5)
     """
 
@@ -48,12 +50,18 @@ class Cut:
     stop: int
     channels: Channels
     rate: int
+    bits: int
     problem: FileRejected | None = None
 
     @property
     def seconds(self) -> tuple[float, float]:
         """Where it begins and ends."""
         return self.start / self.rate, self.stop / self.rate
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """What its file is apart from its sound, as `file_facts` has it."""
+        return {"rate": self.rate, "channels": self.channels.shape[1], "bits": self.bits}
 
 
 class _Forward(SoundStream):
@@ -122,7 +130,8 @@ def cut_windows(path: Path, seconds: float, hop: float, lowest_rate: int, follow
 def _windows(
     path: Path, content: StoredSound, file: SoundStream, length: int, step: int, problem: FileRejected | None
 ) -> Iterator[Cut]:
-    rate, promised = int(file.samplerate), 0 if file.frames == UNKNOWN else int(file.frames)
+    rate, bits = int(file.samplerate), bits_of(file.subtype)
+    promised = 0 if file.frames == UNKNOWN else int(file.frames)
     spare = BLOCK if isinstance(content, GrowingSound) else 0  # a recorder may put chunks behind the sound
     held, offset, first, stop = np.zeros((0, int(file.channels)), np.float32), 0, 0, 0
     while True:
@@ -138,7 +147,7 @@ def _windows(
         held = np.concatenate([held, block])
         while offset + len(held) >= first + length:
             stop = first + length
-            yield Cut(first, stop, held[first - offset : stop - offset], rate)
+            yield Cut(first, stop, held[first - offset : stop - offset], rate, bits)
             first += step
         # A window that ends with the recording may begin before the next one.
         drop = max(0, min(first, offset + len(held) - length - spare) - offset)
@@ -152,6 +161,6 @@ def _windows(
             f"{path} lasts {end / rate:.3g} s{said}, less than a window of {length / rate:.3g} s: judge it by inspect."
         )
     if stop < end and end - length >= offset:
-        yield Cut(end - length, end, held[end - length - offset : end - offset], rate)
+        yield Cut(end - length, end, held[end - length - offset : end - offset], rate, bits)
     if problem is not None:
-        yield Cut(end, end, held[:0], rate, problem)
+        yield Cut(end, end, held[:0], rate, bits, problem)

@@ -16,13 +16,14 @@ from endline.evidence.labels import own_labels
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
+from endline.evidence.sound.recorded_as import RecordedAs
 from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.sound.signals import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
 from endline.evidence.synthetic import altered_copies, items_of
 from endline.files import file_digest
 from endline.reporting.exhibit import Exhibit
-from endline.samples import Index
+from endline.samples import TRAIN, Index
 
 
 def index(folder: Path, request: IndexRequest) -> Index:
@@ -59,8 +60,9 @@ def reading_of(parameters: Mapping[str, Any]) -> Reading:
 def prepare(
     samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
 ) -> ClipPreparation:
-    """How clips become arrays: all as long as the longest, and the range of the mel picture as the training has it."""
+    """How clips become arrays: all as long as the longest, by what the training ones are: their mel range and files."""
     reading = reading_of(parameters)
+    training = samples[samples["split"] == TRAIN]
     preparation = ClipPreparation(
         samples=round(float(samples["seconds"].max()) * reading.sample_rate),
         reading=reading,
@@ -69,6 +71,8 @@ def prepare(
         height=parameters["height"],
         width=parameters["width"],
         workers=parameters["workers"],
+        recorded=RecordedAs.of(training, channel_by_number=reading.channel.isdecimal()),
+        seconds=(float(training["seconds"].min()), float(training["seconds"].max())),
     )
     low, high = picture_range(samples, folder, preparation)
     return replace(preparation, low_db=low, high_db=high)

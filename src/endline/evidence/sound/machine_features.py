@@ -24,6 +24,7 @@ from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.clip_arrays import MAKERS, Array, fitted, shifted_pictures, summary
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clip
+from endline.evidence.sound.recorded_as import RecordedAs, length_remark
 from endline.evidence.sound.signals import Signal
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
@@ -34,6 +35,7 @@ SHIFTED, SECTION, LOG_MEL = "stft_shifted", "section", "log_mel"
 CLIP_ARRAYS = (*MAKERS, SHIFTED, SECTION)
 FACTS = ("seconds", "rate", "channels", "bits")  # columns of the sample table that make the control
 BATCH = 16  # clips in memory at once
+ALIKE = 0.01  # of their length, by which clips may differ: an encoder fills its last frame
 WINDOW_HOP = 0.5  # of a clip, from one window of a recording to the next: a short fault lies whole in one of two
 LOOKED_AT = 64  # training clips from which the range of the mel picture is taken
 DARKEST, BRIGHTEST = 0.01, 0.999  # shares of their values below which the picture is 0, and above which it is 1
@@ -56,6 +58,8 @@ class ClipPreparation(Preparation):
         low_db, high_db: powers that are 0 and 1 in the mel picture, taken from the training clips.
         height, width: of the mel picture, pixels.
         workers: threads that clips are prepared by.
+        recorded: how the training clips were recorded; None: it is not looked at, as of models trained before.
+        seconds: of the shortest and the longest of them; None: it is not looked at.
 
     Example:
         >>> ClipPreparation(samples=160_000, of_clip=("log_mel",)).station
@@ -72,6 +76,8 @@ class ClipPreparation(Preparation):
     height: int = 256
     width: int = 384
     workers: int = 2
+    recorded: RecordedAs | None = None
+    seconds: tuple[float, float] | None = None
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -86,8 +92,14 @@ class ClipPreparation(Preparation):
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
-        own = {"reading": Reading(**plain["reading"]), "arrays": array_settings(plain["arrays"])}
-        return cls(**{**plain, **own, "of_clip": tuple(plain["of_clip"])})
+        own = {
+            "reading": Reading(**plain["reading"]),
+            "arrays": array_settings(plain["arrays"]),
+            "of_clip": tuple(plain["of_clip"]),
+            "recorded": RecordedAs.from_plain(plain.get("recorded")),
+            "seconds": tuple(plain["seconds"]) if plain.get("seconds") else None,
+        }
+        return cls(**{**plain, **own})
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all clips.
@@ -134,12 +146,20 @@ class ClipPreparation(Preparation):
         """
         rows = index_clip(path, self.reading)
         own, longest = float(rows["seconds"].iloc[0]), self.samples / self.reading.sample_rate
-        if own > 1.01 * longest:
+        if own > (1 + ALIKE) * longest:
             raise EndlineError(
                 f"{path} lasts {own:.3g} s, and its model has learned from clips of {longest:.3g} s: "
                 f"cut it into such pieces, or judge it by `kedro stream --station={self.station}`."
             )
+        self.warn_of(str(path), rows.to_dict("records")[0])
         return rows, self.arrays_of(rows, self.hear(path), compute)
+
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What of a clip's file is another than in all that train, and of its length where the row tells it."""
+        said = self.recorded.remarks(row) if self.recorded is not None else []
+        if self.seconds is not None and "seconds" in row:  # a window of a recording is as long as all
+            said += length_remark(row["seconds"], self.seconds, ALIKE)
+        return said
 
     def arrays_of(self, rows: pd.DataFrame, signal: Signal, compute: Compute = CPU) -> FeatureSet:
         """The arrays that the detectors read of one clip.

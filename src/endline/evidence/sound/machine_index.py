@@ -126,12 +126,15 @@ def index_clips(
 def index_clip(path: Path, reading: Reading) -> pd.DataFrame:
     """Sample table of one clip whose label is unknown; its section is that of its name, where it tells one.
 
+    Its length and the facts of its file are the columns of `index_clips`.
+
     Raises:
         EndlineError: when the clip cannot be used.
     """
     with one_file(path):
         seconds = _seconds(path, reading)
-    return clip_row(path).assign(digest=file_digest(path), seconds=seconds)
+        facts = file_facts(path)
+    return clip_row(path).assign(digest=file_digest(path), seconds=seconds, **facts)
 
 
 def clip_row(path: Path, name: str | None = None) -> pd.DataFrame:

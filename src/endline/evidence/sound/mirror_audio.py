@@ -11,11 +11,12 @@ from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
 from endline.evidence.sound.mirror_index import decoded, index_recording, index_recordings
+from endline.evidence.sound.recorded_as import RecordedAs
 from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.evidence.synthetic import altered_copies, items_of
 from endline.reporting.exhibit import Exhibit
-from endline.samples import Index
+from endline.samples import TRAIN, Index
 
 
 def index(folder: Path, request: IndexRequest) -> Index:
@@ -30,7 +31,8 @@ def prepare(
     """Measure the noise floor that the recordings are raised to, and how they become arrays."""
     mel = MelSettings(**parameters["mel"])
     power = measure_noise_floor(samples, folder, parameters["noise_floor"], mel.sample_rate)
-    return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel)
+    recorded = RecordedAs.of(samples[samples["split"] == TRAIN])
+    return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel, recorded)
 
 
 def exhibits(shown: Shown, preparation: SoundPreparation) -> list[Exhibit]:

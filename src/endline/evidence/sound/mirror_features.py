@@ -22,7 +22,7 @@ from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.mel import MelSettings, mel_image
-from endline.evidence.sound.mirror_index import decoded, index_recording
+from endline.evidence.sound.mirror_index import PARTS, decoded, index_recording
 from endline.evidence.sound.noise_floor import (
     Power,
     above_floor,
@@ -32,6 +32,7 @@ from endline.evidence.sound.noise_floor import (
     loud_standstills,
     standstill_power,
 )
+from endline.evidence.sound.recorded_as import RecordedAs
 from endline.evidence.sound.signals import Signal, resample
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
@@ -68,6 +69,7 @@ class SoundPreparation(Preparation):
         draws: how often the levelling noise is drawn; the arrays are their mean, so that a verdict depends less on one
             draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
+        recorded: how the training recordings were made; None: it is not looked at, as of models trained before.
 
     Example:
         >>> SoundPreparation(draws=2).mel.sample_rate
@@ -79,6 +81,7 @@ class SoundPreparation(Preparation):
     arrays: ArraySettings = field(default_factory=ArraySettings)
     draws: int = 1
     mel: MelSettings = field(default_factory=MelSettings)
+    recorded: RecordedAs | None = None
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -94,7 +97,8 @@ class SoundPreparation(Preparation):
     def from_plain(cls, plain: Mapping[str, Any]) -> Self:
         """The preparation that `plain` wrote."""
         power = None if plain["power"] is None else tuple(plain["power"])
-        return cls(power, array_settings(plain["arrays"]), plain["draws"], MelSettings(**plain["mel"]))
+        recorded = RecordedAs.from_plain(plain.get("recorded"))
+        return cls(power, array_settings(plain["arrays"]), plain["draws"], MelSettings(**plain["mel"]), recorded)
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all motions of all recordings, the rows of a recording one after the other.
@@ -132,6 +136,7 @@ class SoundPreparation(Preparation):
             EndlineError: when it cannot be used.
         """
         rows = index_recording(path)
+        self.warn_of(str(path), rows.to_dict("records")[0])
         if self.power is not None:
             power = _standstill(rows.iloc[0], path.parent, self.mel.sample_rate)
             excess = above_floor(power, np.asarray(self.power), self.mel.sample_rate)
@@ -145,6 +150,12 @@ class SoundPreparation(Preparation):
         parts = self._parts("", compute)
         made = self._made(rows, path.parent, parts, parts.keys)
         return rows, FeatureSet({name: [made[part] for part in joined] for name, joined in parts.arrays.items()})
+
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What of a recording's file is another than in all that train; said of its first motion, for both."""
+        if self.recorded is None or row["part"] != PARTS[0]:
+            return []
+        return self.recorded.remarks(row)
 
     def hear(self, rows: pd.DataFrame, folder: Path) -> Heard:
         """Mel images and control of one recording; one draw where it stays raw.

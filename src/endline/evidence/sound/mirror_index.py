@@ -17,6 +17,7 @@ from endline.evidence.label_table import Labelled, find_label_table, read_label_
 from endline.evidence.labels import Own, check_words, own_labels
 from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
+from endline.evidence.sound.file_facts import file_facts
 from endline.evidence.sound.likeness import sound_look
 from endline.evidence.sound.motions import Motions, find_motions
 from endline.evidence.sound.recordings import read_recording, sound_endings
@@ -45,7 +46,8 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
 
     Returns:
         Two rows a recording (fold, unfold), with the columns `start, stop` of the motion and `rest_start, rest_stop` of
-        the standstill, in seconds, and on the first of them `look_hash` (`sound_look`).
+        the standstill, in seconds, `rate`, `channels` and `bits` of the file, and on the first of them `look_hash`
+        (`sound_look`).
 
     Raises:
         EndlineError: when the folder is missing or holds no usable recording, or as `read_label_table` and
@@ -70,7 +72,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
     for name in track([name for name in names if name not in contradicted], "Looking for the motions", transient=True):
         with rejections.instead(name):
             motions = _motions(folder / name)
-            about = {"simulated": simulated, "digest": rejections.digest(name)}
+            about = {"simulated": simulated, "digest": rejections.digest(name), **file_facts(folder / name)}
             look = {"look_hash": _look(folder / name, motions)}
             first, second = _rows(name, labelled.kinds.get(name), motions, group=group)
             rows += [{**first, **about, **look}, {**second, **about}]  # a look a recording
@@ -92,8 +94,9 @@ def index_recording(path: Path) -> pd.DataFrame:
     """
     with one_file(path):
         motions = _motions(path)
-    digest = file_digest(path)
-    return sample_table({**row, "digest": digest} for row in _rows(path.name, None, motions, group=""))
+        facts = file_facts(path)
+    about = {"digest": file_digest(path), **facts}
+    return sample_table({**row, **about} for row in _rows(path.name, None, motions, group=""))
 
 
 def _motions(path: Path) -> Motions:
