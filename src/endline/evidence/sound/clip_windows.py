@@ -10,6 +10,7 @@ import numpy as np
 from endline.compute import CPU, Compute
 from endline.errors import FileRejected
 from endline.evidence.sound.clip_arrays import fitted
+from endline.evidence.sound.dropouts import longest_dropout
 from endline.evidence.sound.long_recordings import Cut, cut_windows
 from endline.evidence.sound.machine_features import ClipPreparation
 from endline.evidence.sound.machine_index import clip_row
@@ -50,12 +51,15 @@ def clip_windows(
             yield Window(start, stop, None, cut.problem)
             continue
         try:
-            signal, said = _signal(cut, preparation)
+            own, said = _signal(cut, preparation.reading.channel)
         except FileRejected as problem:
             yield Window(start, stop, None, problem)
             continue
-        rows = clip_row(path, f"{path.name} from {start:.3f} s").assign(**cut.facts)
+        dropout = longest_dropout(own, cut.rate)
+        facts = {**cut.facts, **dropout, "dropout_start": start + dropout["dropout_start"]}
+        rows = clip_row(path, f"{path.name} from {start:.3f} s").assign(**facts)
         remarks.say([*said, *(f"it {remark}" for remark in preparation.remarks(rows.to_dict("records")[0]))], start)
+        signal = fitted(resample(own, cut.rate, preparation.reading.sample_rate), preparation.samples)
         yield Window(start, stop, (rows, preparation.arrays_of(rows, signal, compute)))
 
 
@@ -66,18 +70,17 @@ class _Remarks:
         self.path, self.known = path, set[str]()
 
     def say(self, remarks: list[str], start: float) -> None:
-        kinds = {re.sub(r"\d[\d.]*%", "%", remark): remark for remark in remarks}
+        kinds = {re.sub(r"\d[\d.]*(%| s\b)", "", remark): remark for remark in remarks}
         for kind in kinds.keys() - self.known:
             log.warning("%s from %.1f s: %s", self.path, start, kinds[kind])
         self.known = set(kinds)
 
 
-def _signal(cut: Cut, preparation: ClipPreparation) -> tuple[Signal, list[str]]:
+def _signal(cut: Cut, channel: str) -> tuple[Signal, list[str]]:
     broken = np.flatnonzero(~np.isfinite(cut.channels).all(axis=1))
     if len(broken):
         first, last = ((cut.start + place) / cut.rate for place in broken[[0, -1]])
         when = f"at {first:.3f} s" if len(broken) == 1 else f"from {first:.3f} to {last:.3f} s"
         raise FileRejected(f"{len(broken)} samples are NaN or infinite, {when}", "look for a loose plug")
     check_samples(cut.channels)
-    signal, said = one_channel(cut.channels, preparation.reading.channel)
-    return fitted(resample(signal, cut.rate, preparation.reading.sample_rate), preparation.samples), said
+    return one_channel(cut.channels, channel)

@@ -73,6 +73,7 @@ def prepare(
         workers=parameters["workers"],
         recorded=RecordedAs.of(training, channel_by_number=reading.channel.isdecimal()),
         seconds=(float(training["seconds"].min()), float(training["seconds"].max())),
+        dropout=float(training["dropout_seconds"].median()),
     )
     low, high = picture_range(samples, folder, preparation)
     return replace(preparation, low_db=low, high_db=high)

@@ -23,6 +23,7 @@ from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.image_parts import ArraySettings, ImageParts, array_settings, kept_backbone
 from endline.evidence.sound.clip_arrays import MAKERS, Array, fitted, shifted_pictures, summary
+from endline.evidence.sound.dropouts import dropout_remark
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clip
 from endline.evidence.sound.recorded_as import RecordedAs, length_remark
 from endline.evidence.sound.signals import Signal
@@ -60,6 +61,7 @@ class ClipPreparation(Preparation):
         workers: threads that clips are prepared by.
         recorded: how the training clips were recorded; None: it is not looked at, as of models trained before.
         seconds: of the shortest and the longest of them; None: it is not looked at.
+        dropout: seconds of one value that more than half of them hold, as where a recorder begins with zeros.
 
     Example:
         >>> ClipPreparation(samples=160_000, of_clip=("log_mel",)).station
@@ -78,6 +80,7 @@ class ClipPreparation(Preparation):
     workers: int = 2
     recorded: RecordedAs | None = None
     seconds: tuple[float, float] | None = None
+    dropout: float = 0.0
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -155,11 +158,11 @@ class ClipPreparation(Preparation):
         return rows, self.arrays_of(rows, self.hear(path), compute)
 
     def remarks(self, row: Mapping[Any, Any]) -> list[str]:
-        """What of a clip's file is another than in all that train, and of its length where the row tells it."""
+        """What of a clip's file and length is another than in all that train, and its dropout, as its row tells."""
         said = self.recorded.remarks(row) if self.recorded is not None else []
         if self.seconds is not None and "seconds" in row:  # a window of a recording is as long as all
             said += length_remark(row["seconds"], self.seconds, ALIKE)
-        return said
+        return said + dropout_remark(row, self.dropout)
 
     def arrays_of(self, rows: pd.DataFrame, signal: Signal, compute: Compute = CPU) -> FeatureSet:
         """The arrays that the detectors read of one clip.

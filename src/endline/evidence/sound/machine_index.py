@@ -19,6 +19,7 @@ from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.clip_names import EXAMPLE, TARGET, ClipName, follows_nearly
 from endline.evidence.sound.condition_table import contradiction, read_conditions
+from endline.evidence.sound.dropouts import longest_dropout, warn_of_dropouts
 from endline.evidence.sound.file_facts import file_facts
 from endline.evidence.sound.likeness import clip_look
 from endline.evidence.sound.mirror_index import READABLE, TABLE_BELOW, kinds_of_files
@@ -76,10 +77,9 @@ def index_clips(
         labels: the user's own words, see `own_labels`.
 
     Returns:
-        One row a clip, with its `digest` and `seconds`, `rate`, `channels` and `bits` of its file, and `look_hash`
-        (`clip_look`) but of outliers; `domain`, `section` and `attributes` as far as names and `attributes_*.csv` tell
-        them. The split is published where some
-        clips train and others are tested.
+        One row a clip, with its `digest` and `seconds`, `rate`, `channels` and `bits` of its file, its
+        `longest_dropout`, and `look_hash` (`clip_look`) but of outliers; `domain`, `section` and `attributes` as far
+        as names and `attributes_*.csv` tell them. The split is published where some clips train and others are tested.
 
     Raises:
         EndlineError: when the folder is missing, holds no usable clip, holds several machines and none is chosen, or
@@ -110,8 +110,7 @@ def index_clips(
     for row in track(list(given), "Reading clips", transient=True):
         name = str(row["path"])
         with rejections.instead(name):
-            seconds = _seconds(folder / name, reading)
-            facts = {"digest": rejections.digest(name), "seconds": seconds, **file_facts(folder / name)}
+            facts = {**_sound_facts(folder / name, reading), "digest": rejections.digest(name)}
             look = None if row["split"] == OUTLIER else _look(folder / name, reading)
             rows.append({**row, "simulated": simulated, **facts, "look_hash": look})
     table = find_label_table(folder)
@@ -126,15 +125,14 @@ def index_clips(
 def index_clip(path: Path, reading: Reading) -> pd.DataFrame:
     """Sample table of one clip whose label is unknown; its section is that of its name, where it tells one.
 
-    Its length and the facts of its file are the columns of `index_clips`.
+    What it is apart from its label is in the columns of `index_clips`.
 
     Raises:
         EndlineError: when the clip cannot be used.
     """
     with one_file(path):
-        seconds = _seconds(path, reading)
-        facts = file_facts(path)
-    return clip_row(path).assign(digest=file_digest(path), seconds=seconds, **facts)
+        facts = _sound_facts(path, reading)
+    return clip_row(path).assign(digest=file_digest(path), **facts)
 
 
 def clip_row(path: Path, name: str | None = None) -> pd.DataFrame:
@@ -169,12 +167,13 @@ def _look(path: Path, reading: Reading) -> str:
     return look_hash(clip_look(signal, int(rate)))
 
 
-def _seconds(path: Path, reading: Reading) -> float:
+def _sound_facts(path: Path, reading: Reading) -> dict[str, float]:
+    """Length, facts of the file and longest dropout of a clip, columns of the sample table."""
     signal, rate = DECODED.read(path, lambda path: _decoded(path, reading), reading)
     seconds = len(signal) / int(rate)
     if seconds < SHORTEST:
         raise FileRejected(f"the clip is {seconds:.2g} s long", f"record at least {SHORTEST:g} s")
-    return seconds
+    return {"seconds": seconds, **file_facts(path), **longest_dropout(signal, int(rate))}
 
 
 def _machine(folder: Path, name: str) -> str:
@@ -276,7 +275,7 @@ def _of_kinds(
 
 
 def _warn(samples: pd.DataFrame, machine: str) -> None:
-    """Say what a user may not expect: sections whose target domain is hardly known, and clips of unequal length."""
+    """Say what a user may not expect: target domains hardly known, dropouts, and clips of unequal length."""
     training = samples[samples["split"] == TRAIN]
     for section, rows in training.groupby("section"):
         targets = int((rows["domain"] == TARGET).sum())
@@ -288,6 +287,7 @@ def _warn(samples: pd.DataFrame, machine: str) -> None:
     unknown = int(samples["label"].isna().sum())
     if unknown:
         log.warning("%d clips have no label: they are scored, but count in no figure.", unknown)
+    warn_of_dropouts(samples, "clips")
     shortest, longest = samples["seconds"].min(), samples["seconds"].max()
     if longest - shortest > 0.01 * longest:
         log.warning(

@@ -21,6 +21,7 @@ from endline.evaluation.baselines import SUMMARY
 from endline.evaluation.controls import CONTROL
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import FIRST_VIEW, ArraySettings, ImageParts, array_settings, kept_backbone
+from endline.evidence.sound.dropouts import dropout_remark
 from endline.evidence.sound.mel import MelSettings, mel_image
 from endline.evidence.sound.mirror_index import PARTS, decoded, index_recording
 from endline.evidence.sound.noise_floor import (
@@ -152,10 +153,10 @@ class SoundPreparation(Preparation):
         return rows, FeatureSet({name: [made[part] for part in joined] for name, joined in parts.arrays.items()})
 
     def remarks(self, row: Mapping[Any, Any]) -> list[str]:
-        """What of a recording's file is another than in all that train; said of its first motion, for both."""
-        if self.recorded is None or row["part"] != PARTS[0]:
+        """What of a file is another than in all that train, and its dropout; said of its first motion, for both."""
+        if row["part"] != PARTS[0]:
             return []
-        return self.recorded.remarks(row)
+        return [*(self.recorded.remarks(row) if self.recorded is not None else []), *dropout_remark(row)]
 
     def hear(self, rows: pd.DataFrame, folder: Path) -> Heard:
         """Mel images and control of one recording; one draw where it stays raw.

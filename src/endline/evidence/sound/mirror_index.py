@@ -17,6 +17,7 @@ from endline.evidence.label_table import Labelled, find_label_table, read_label_
 from endline.evidence.labels import Own, check_words, own_labels
 from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
+from endline.evidence.sound.dropouts import longest_dropout, warn_of_dropouts
 from endline.evidence.sound.file_facts import file_facts
 from endline.evidence.sound.likeness import sound_look
 from endline.evidence.sound.motions import Motions, find_motions
@@ -46,8 +47,8 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
 
     Returns:
         Two rows a recording (fold, unfold), with the columns `start, stop` of the motion and `rest_start, rest_stop` of
-        the standstill, in seconds, `rate`, `channels` and `bits` of the file, and on the first of them `look_hash`
-        (`sound_look`).
+        the standstill, in seconds, `rate`, `channels` and `bits` of the file, its `longest_dropout` from the first
+        motion to the second, and on the first of the rows `look_hash` (`sound_look`).
 
     Raises:
         EndlineError: when the folder is missing or holds no usable recording, or as `read_label_table` and
@@ -72,7 +73,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
     for name in track([name for name in names if name not in contradicted], "Looking for the motions", transient=True):
         with rejections.instead(name):
             motions = _motions(folder / name)
-            about = {"simulated": simulated, "digest": rejections.digest(name), **file_facts(folder / name)}
+            about = {"simulated": simulated, "digest": rejections.digest(name), **_facts(folder / name, motions)}
             look = {"look_hash": _look(folder / name, motions)}
             first, second = _rows(name, labelled.kinds.get(name), motions, group=group)
             rows += [{**first, **about, **look}, {**second, **about}]  # a look a recording
@@ -80,6 +81,7 @@ def index_recordings(folder: Path, *, group: str, simulated: bool, labels: Mappi
     rejections.rows += left_out(folder, listing, set(taken), endings, READABLE, labels=TABLE_BELOW)
     table = rejections.table(len(files), usable=bool(rows))
     samples = sample_table(rows)
+    warn_of_dropouts(samples.drop_duplicates("path"), "recordings")
     unknown = int(samples["label"].isna().sum()) // len(PARTS)
     if unknown:
         log.warning("%d recordings have no label in %s: they are scored, but count in no figure.", unknown, folder)
@@ -94,7 +96,7 @@ def index_recording(path: Path) -> pd.DataFrame:
     """
     with one_file(path):
         motions = _motions(path)
-        facts = file_facts(path)
+        facts = _facts(path, motions)
     about = {"digest": file_digest(path), **facts}
     return sample_table({**row, **about} for row in _rows(path.name, None, motions, group=""))
 
@@ -117,6 +119,16 @@ def decoded(path: Path) -> tuple[Signal, NDArray[np.int64]]:
 def _look(path: Path, motions: Motions) -> str:
     signal, rate = DECODED.read(path, decoded)
     return look_hash(sound_look(signal, int(rate), [getattr(motions, part) for part in PARTS]))
+
+
+def _facts(path: Path, motions: Motions) -> dict[str, float]:
+    """Facts of the file, and the longest dropout from the start of its first motion to the end of the second."""
+    signal, rate = DECODED.read(path, decoded)
+    start, stop = (round(second * int(rate)) for second in (motions.fold[0], motions.unfold[1]))
+    dropout = longest_dropout(signal[start:stop], int(rate))
+    if dropout["dropout_seconds"]:
+        dropout["dropout_start"] += motions.fold[0]
+    return {**file_facts(path), **dropout}
 
 
 def _rows(name: str, kind: str | None, motions: Motions, *, group: str) -> Iterator[dict[str, object]]:
