@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from endline.errors import EndlineError, FileRejected
-from endline.evidence.sound.motions import find_motions
+from endline.evidence.sound.motions import _sounding, find_motions
 from endline.evidence.sound.recordings import read_recording
 from endline.evidence.sound.signals import resample
 
@@ -504,3 +504,33 @@ def test_clipping_below_full_scale_is_rejected_and_a_hum_of_few_bits_is_not(tmp_
     time = np.arange(2 * RATE) / RATE
     for peak, subtype in ((0.01, "PCM_16"), (0.5, "PCM_16"), (0.5, "PCM_U8")):
         read_recording(written(tmp_path, peak * np.sin(2 * np.pi * 50 * time), subtype=subtype))
+
+
+@pytest.mark.parametrize("seconds", [0.012, 0.02, 0.1, 0.5, 2.0])
+@pytest.mark.parametrize("ends", ["start", "end", "both"])
+def test_silence_put_before_or_behind_a_recording_changes_no_motion(seconds, ends):
+    signal = motor_recording([(0.5, 2.5, 1.0), (3.0, 5.0, 1.0)], 5.6)
+    silence = np.zeros(round(seconds * RATE), np.float32)
+    parts = [silence] * (ends != "end") + [signal] + [silence] * (ends != "start")
+    alone, padded = find_motions(signal, RATE), find_motions(np.concatenate(parts), RATE)
+    later = seconds if ends != "end" else 0.0
+    for part in ("fold", "standstill", "unfold"):
+        np.testing.assert_allclose(getattr(padded, part), np.add(getattr(alone, part), later), atol=1.1e-3)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_silent_standstill_and_a_constant_before_a_recording_do_not_mislead(gated):
+    signal = motor_recording([(0.5, 2.5, 1.0), (3.0, 5.0, 1.0)], 5.6)
+    signal[round(2.55 * RATE) : round(2.95 * RATE)] *= not gated
+    alone = find_motions(signal, RATE)
+    padded = find_motions(np.concatenate([np.full(RATE, 0.01, np.float32), signal]), RATE)
+    np.testing.assert_allclose(padded.fold, np.add(alone.fold, 1), atol=0.011)
+    np.testing.assert_allclose(padded.unfold, np.add(alone.unfold, 1), atol=0.011)
+
+
+def test_the_rest_of_a_quiet_recording_of_few_bits_is_no_padding():
+    quiet = motor_recording([(0.5, 2.5, 1.0), (3.0, 5.0, 1.0)], 5.6, gain=0.1)
+    rounded = (np.round(127 * quiet) / 128).astype(np.float32)
+    assert not rounded[: RATE // 100].any()
+    np.testing.assert_allclose(find_motions(rounded, RATE).fold, (0.5, 2.5), atol=0.02)
+    assert _sounding(rounded, RATE) == (0, len(rounded))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from endline.errors import FileRejected
+from endline.evidence.sound.dropouts import longest_dropout
 from endline.evidence.sound.signals import Signal, Span, hann
 
 FRAME = 0.01  # s, time step of the motion search
@@ -15,6 +16,7 @@ LONGEST_DIP = 0.12  # s, a motor that falters this briefly has not stopped
 LEAST_STEP = 3.0  # dB, mean over frequency, between the noise floor and the motor
 LEAST_JUMP = 4.0  # dB within a tenth of a second, where the motor stops and starts
 LEAST_MOTOR = -100.0  # dB of full scale; below it lies the rounding of a 16-bit recording
+PADDING = 4  # times the longest run of one value within a recording, that one at its end has been put there
 MARGIN = 0.06  # s, kept clear of motor sound at both ends of the standstill
 
 Levels = NDArray[np.float64]  # (frames,), dB
@@ -43,12 +45,14 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     quiet stretch between the motions, trimmed by a margin at both ends: it holds neither motor nor rattle.
     A motor is heard at once when it starts, and no more when it has stopped: at both ends of the standstill the
     level must jump by 4 dB within a tenth of a second. What only swells and fades, such as a fan, is no motor, and
-    neither is what lies below the rounding of a 16-bit recording, such as the leakage of a hum.
+    neither is what lies below the rounding of a 16-bit recording, such as the leakage of a hum. Silence that an editor
+    or a recorder has put before or behind the sound is no rest, and left out.
 
     Raises:
         FileRejected: where there are not exactly two motions of at least 0.5 s with a rest between.
     """
-    level = _frame_levels(samples, rate)
+    first, last = _sounding(samples, rate)
+    level = _frame_levels(samples[first:last], rate)
     runs, quiet = _motor_runs(level)
     if len(runs) != 2:
         heard = {0: "no motion", 1: "one motion only"}.get(len(runs), f"{len(runs)} motions")
@@ -59,14 +63,15 @@ def find_motions(samples: Signal, rate: int) -> Motions:
     fold, unfold = runs
     rests = [(start + fold[1], stop + fold[1]) for start, stop in _runs(quiet[fold[1] : unfold[0]])]
     start, stop = max(rests, key=lambda rest: rest[1] - rest[0], default=(0, 0))
-    standstill = _seconds(start, stop, MARGIN)
+    padding = first / rate
+    standstill = _seconds(start, stop, padding, MARGIN)
     if standstill[1] - standstill[0] < SHORTEST_STANDSTILL:
         raise FileRejected(
             f"the quiet between the two motions lasts only {(stop - start) * FRAME:.2f} s",
             f"leave at least {SHORTEST_STANDSTILL + 2 * MARGIN:.2f} s between fold and unfold",
         )
     _check_motor(level, fold, unfold)
-    return Motions(fold=_seconds(*fold), standstill=standstill, unfold=_seconds(*unfold))
+    return Motions(fold=_seconds(*fold, padding), standstill=standstill, unfold=_seconds(*unfold, padding))
 
 
 def _check_motor(level: Levels, fold: tuple[int, int], unfold: tuple[int, int]) -> None:
@@ -96,9 +101,24 @@ def _largest_drop(level: Levels, near: int, reach: int = 15, width: int = 5) -> 
     return max(map(float, drops), default=0.0)
 
 
-def _seconds(start: int, stop: int, margin: float = 0.0) -> Span:
-    """Turn a run of frames into a span in seconds, ``margin`` seconds shorter at both ends."""
-    return round(start * FRAME + margin, 3), round(stop * FRAME - margin, 3)
+def _sounding(samples: Signal, rate: int) -> tuple[int, int]:
+    """First sample of (samples,) and the one behind the last, without a frame or more of one value at either end.
+
+    The frame at its edge would hold a few samples of sound, and its level pass for the noise floor. In a quiet
+    recording of few bits one value is rest: it is held as long between the sounds, which fade into it.
+    """
+    edges = np.flatnonzero(np.diff(samples)) + 1
+    if len(edges) < 2:
+        return 0, len(samples)
+    breaks_off = longest_dropout(samples, rate)["dropout_seconds"] > 0
+    padding = max(FRAME * rate, 0 if breaks_off else PADDING * int(np.diff(edges).max()))
+    before, behind = int(edges[0]), len(samples) - int(edges[-1])
+    return before if before >= padding else 0, len(samples) - (behind if behind >= padding else 0)
+
+
+def _seconds(start: int, stop: int, padding: float, margin: float = 0.0) -> Span:
+    """Turn a run of frames into a span in seconds, ``padding`` later and ``margin`` seconds shorter at both ends."""
+    return round(start * FRAME + padding + margin, 3), round(stop * FRAME + padding - margin, 3)
 
 
 def _frame_levels(samples: Signal, rate: int) -> Levels:
