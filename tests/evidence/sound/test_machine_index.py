@@ -218,6 +218,72 @@ def test_a_plain_folder_is_labelled_by_its_folders(tmp_path):
         index(tmp_path, outliers=["fan"])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["id_07_{}", "id_07_{}"],
+        ["section_1_{}", "section_2_{}"],
+        ["motor_{}", "id_3_{}"],
+        ["motor_{}", "anomaly_id_03_{}"],  # one of many
+    ],
+)
+def test_names_that_look_so_by_chance_override_neither_folders_nor_a_table(tmp_path, names):
+    usual, other = names
+    for number in range(5):
+        write(tmp_path / f"normal/{usual.format(number)}.wav")
+    write(tmp_path / f"leak/{other.format(7)}.wav")
+    write(tmp_path / f"leak/{usual.format(8)}.wav")
+    found = index(tmp_path)
+    assert found.samples["kind"].value_counts().to_dict() == {"normal": 5, "leak": 2}
+    assert found.samples["section"].isna().all()
+    lines = "".join(f"{name},{int(name.startswith('normal'))}\n" for name in found.samples["path"])
+    (tmp_path / "labels.csv").write_text(f"recording,fault\n{lines}")
+    assert index(tmp_path).samples["label"].value_counts().to_dict() == {1: 5, 0: 2}
+
+
+@pytest.mark.parametrize("train", ["train", "Train"])
+@pytest.mark.parametrize("stem", ["id_07_{}", "section_01_{}"])
+def test_names_of_numbers_alone_in_train_and_test_are_of_the_layout(tmp_path, train, stem):
+    for number in range(3):
+        write(tmp_path / f"fan/{train}/{stem.format(number)}.wav")
+    write(tmp_path / f"fan/{train.replace('rain', 'est')}/{stem.format(9)}.wav")
+    found = index(tmp_path)
+    assert found.published_split
+    assert found.samples["group"].unique().tolist() == ["fan"]
+    assert found.samples["split"].value_counts().to_dict() == {TRAIN: 3, TEST: 1}
+
+
+def test_folders_of_labels_are_no_machines(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"normal/section_00_source_train_normal_{number}.wav")
+        write(tmp_path / f"test/good/section_00_{number}.wav")
+    write(tmp_path / "anomaly/section_00_source_test_anomaly_4.wav")
+    write(tmp_path / "test/NG/section_00_source_test_5.wav")
+    write(tmp_path / "normal/section_00_source_test_anomaly_6.wav")
+    found = index(tmp_path)
+    assert found.samples["group"].unique().tolist() == [tmp_path.name]
+    table = found.samples.set_index("path")
+    assert table[table["label"] == 1].index.tolist() == [
+        "anomaly/section_00_source_test_anomaly_4.wav", "test/NG/section_00_source_test_5.wav",
+    ]  # fmt: skip
+    assert table["label"].notna().all()
+    reason = "its name tells another label than its folder"
+    assert found.rejected[["path", "reason"]].to_numpy().tolist() == [
+        ["normal/section_00_source_test_anomaly_6.wav", reason]
+    ]
+
+
+def test_two_machines_of_one_name_are_warned_of(tmp_path, caplog):
+    for line in ("line A", "line B"):
+        machine(tmp_path / line / "gearbox")
+    machine(tmp_path / "line B/fan")
+    index(tmp_path, group="fan")
+    assert "taken as one machine" not in caplog.text
+    assert len(index(tmp_path, group="gearbox").samples) == 20
+    said = "The clips of line A/gearbox and line B/gearbox are taken as one machine, 'gearbox': if they are not, rename"
+    assert any(message.startswith(said) for message in caplog.messages)
+
+
 def test_one_of_two_channels_is_chosen(tmp_path):
     path = tmp_path / "section_00_0001.wav"
     left, right = np.random.default_rng(0).standard_normal((2, 2 * RATE)) * 0.1

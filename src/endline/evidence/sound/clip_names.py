@@ -37,6 +37,16 @@ class ClipName:
     label: int | None = None
     attributes: str | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether it tells a role or a label: mere numbers may look so by chance.
+
+        Example:
+            >>> ClipName("07", label=0).tells, ClipName("07").tells
+            (True, False)
+        """
+        return self.role is not None or self.label is not None
+
     @classmethod
     def of(cls, stem: str) -> "ClipName | None":
         """What a name without its ending tells; None where it follows no layout.

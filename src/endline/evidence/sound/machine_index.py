@@ -1,7 +1,7 @@
 """Index of the station `machine_audio`: clips of running machines become a sample table."""
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from endline.evidence.labels import Own
 from endline.evidence.near_duplicates import look_hash
 from endline.evidence.rejected import Rejections, one_file
 from endline.evidence.sound.clip_names import EXAMPLE, TARGET, ClipName, follows_nearly
+from endline.evidence.sound.clip_places import ROLES, SUPPLEMENTAL, ClipPlace, is_layout
 from endline.evidence.sound.condition_table import contradiction, read_conditions
 from endline.evidence.sound.dropouts import longest_dropout, warn_of_dropouts
 from endline.evidence.sound.file_facts import file_facts
@@ -30,8 +31,6 @@ from endline.samples import NORMAL, OUTLIER, TEST, TRAIN, Index, sample_table
 
 SHORTEST = 1.0  # s
 FEW_TARGETS = 2  # clips, below which nothing is learned of a target domain
-ROLES = {"train": TRAIN, "test": TEST, "source_test": TEST, "target_test": TEST}  # folder -> split
-SUPPLEMENTAL = "supplemental"
 OTHERS = "others"  # the setting that takes every other machine of the folder
 log = logging.getLogger(__name__)
 
@@ -65,8 +64,9 @@ def index_clips(
     """Read every clip of one machine once, and the normal ones of other machines that a method learns from.
 
     A machine is a folder with `train/`, `test/` (2021: `source_test/`, `target_test/`) or `supplemental/`; names of
-    clips as `ClipName`. The raw folder may be that of one machine or hold several. Clips whose names follow no layout
-    are labelled by `labels.csv` or by one sub-folder a kind, as recordings of mirror motors are.
+    clips as `ClipName`. The raw folder may be that of one machine or hold several. Clips whose names and folders tell
+    neither role nor label of that layout (`is_layout`) are labelled by `labels.csv` or by one sub-folder a kind, as
+    recordings of mirror motors are.
 
     Args:
         folder: raw folder.
@@ -96,13 +96,15 @@ def index_clips(
             f"as {EXAMPLE} or sorted into folders normal/ and one a fault."
         )
     told = {name: ClipName.of(path.stem) for name, path in clips.items()}
-    in_layout = any(told.values())
-    machine_of = {name: _machine(folder, name) if in_layout else "" for name in clips}
+    places = {name: ClipPlace.of(name) for name in clips}
+    in_layout = is_layout(told, places)
+    machine_of = {name: place.machine_below(folder) if in_layout else "" for name, place in places.items()}
     machine = _chosen(folder, sorted(set(machine_of.values())), group, simulated) if in_layout else group or folder.name
     others = _others(outliers, machine, set(machine_of.values())) if in_layout else _no_others(outliers)
     wanted = [name for name in clips if not in_layout or machine_of[name] in (machine, *others)]
     rejections = Rejections(folder, "clip")
     if in_layout:
+        _warn_of_namesakes((machine_of[name], places[name].machine) for name in wanted)
         given = _of_layout(folder, wanted, told, machine_of, machine, rejections)
     else:
         given = _of_kinds(folder, wanted, machine, labels or {}, rejections)
@@ -176,12 +178,17 @@ def _sound_facts(path: Path, reading: Reading) -> dict[str, float]:
     return {"seconds": seconds, **file_facts(path), **longest_dropout(signal, int(rate))}
 
 
-def _machine(folder: Path, name: str) -> str:
-    """The folder of a machine that a clip lies in, by its path: that above `train/`, `test/` and the like."""
-    *above, _ = name.split("/")
-    if above and above[-1] in (*ROLES, SUPPLEMENTAL):
-        above.pop()
-    return above[-1] if above else folder.resolve().name
+def _warn_of_namesakes(places: Iterable[tuple[str, str]]) -> None:
+    """Warn where (machine, folder) of some clips name several folders of one machine's name."""
+    folders: dict[str, set[str]] = {}
+    for machine, folder in places:
+        folders.setdefault(machine, set()).add(folder)
+    for machine, several in folders.items():
+        if len(several) > 1:
+            log.warning(
+                "The clips of %s are taken as one machine, '%s': if they are not, rename its folders.",
+                " and ".join(sorted(several)), machine,
+            )  # fmt: skip
 
 
 def _chosen(folder: Path, machines: Sequence[str], group: str | None, simulated: bool) -> str:
@@ -229,21 +236,24 @@ def _of_layout(
     conditions = read_conditions(folder)
     for name in names:
         with rejections.instead(name):
-            clip, above = told[name], Path(name).parent.name
+            clip, place = told[name], ClipPlace.of(name)
             if clip is None:
                 nearly = follows_nearly(Path(name).stem)
                 reason = "its name follows no layout" + (", though nearly" if nearly else ", as those beside it do")
                 raise FileRejected(reason, f"name it as {EXAMPLE}")
-            split = TRAIN if TRAIN in (clip.role, ROLES.get(above)) else TEST
-            if SUPPLEMENTAL in (clip.role, above):
+            split = TRAIN if TRAIN in (clip.role, ROLES.get(place.role or "")) else TEST
+            if SUPPLEMENTAL in (clip.role, place.role):
                 raise FileRejected("a supplemental clip, no normal operation", "nothing is to be done")
-            if split == TRAIN and clip.label == 1:
+            if None not in (clip.label, place.label) and clip.label != place.label:
+                raise FileRejected("its name tells another label than its folder", "rename it, or move it")
+            label = place.label if clip.label is None else clip.label
+            if split == TRAIN and label == 1:
                 raise FileRejected("an anomalous clip among those that train", "move it into test/")
             by_table = conditions.get((machine_of[name], Path(name).name))
             if problem := contradiction(clip.attributes, by_table):
                 raise FileRejected(problem, "correct the name or the table")
-            domain = clip.domain or {"source_test": "source", "target_test": "target"}.get(above)
-            label = 0 if split == TRAIN and clip.label is None else clip.label
+            domain = clip.domain or {"source_test": "source", "target_test": "target"}.get(place.role or "")
+            label = 0 if split == TRAIN else label
             of_other = machine_of[name] != machine
             if of_other and label != 0:
                 continue
