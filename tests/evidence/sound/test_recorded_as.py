@@ -109,6 +109,14 @@ def test_a_long_recording_is_named_once(tmp_path, caplog):
     assert caplog.messages[0].startswith(f"{path} from 0.0 s: it was recorded at 48000 Hz, those that train at 16000")
 
 
+def test_a_faint_channel_of_a_long_recording_is_named_once(tmp_path, caplog):
+    both = noise(13, channels=2) * np.linspace(0.01, 0.05, 13 * RATE)[:, np.newaxis] ** [0, 1]
+    path = written(tmp_path, both)
+    assert len(list(clip_windows(path, replace(MODEL, recorded=None)))) == 6
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"{path} from 0.0 s: channel 2 of 2 is 36 dB below channel 1, and averaged")
+
+
 def test_a_recording_of_a_mirror_at_another_rate_is_named(tmp_path, caplog):
     rate = 32_000
     time = np.arange(3 * rate) / rate

@@ -55,6 +55,20 @@ def test_stereo_is_averaged(tmp_path):
     np.testing.assert_allclose(signal, 0.75 * left, atol=1e-7)
 
 
+@pytest.mark.parametrize(("level", "said"), [(0.02, True), (0.2, False), (1.0, False)])
+def test_a_channel_far_below_the_other_is_named(tmp_path, caplog, level, said):
+    loud = motor_recording([(0.5, 1.5, 1.0)], 2.0)
+    path = written(tmp_path, np.stack([level * loud, loud], axis=1), subtype="FLOAT")
+    signal, _ = read_recording(path)
+    np.testing.assert_allclose(signal, (1 + level) / 2 * loud, atol=1e-7)
+    assert len(caplog.messages) == said
+    if said:
+        assert caplog.messages[0] == (
+            f"{path}: channel 1 of 2 is 34 dB below channel 2, and averaged with it: check its microphone, or learn "
+            "from channel 2 alone (machine_audio: channel=2)."
+        )
+
+
 def test_a_missing_file_is_rejected(tmp_path):
     said = rejection(lambda: read_recording(tmp_path / "none.wav"))
     assert said == "the file does not exist: restore it or take it out of the label table."

@@ -70,7 +70,7 @@ class _Remarks:
         self.path, self.known = path, set[str]()
 
     def say(self, remarks: list[str], start: float) -> None:
-        kinds = {re.sub(r"\d[\d.]*(%| s\b)", "", remark): remark for remark in remarks}
+        kinds = {re.sub(r"\d[\d.]*(%| s\b| dB\b)", "", remark): remark for remark in remarks}
         for kind in kinds.keys() - self.known:
             log.warning("%s from %.1f s: %s", self.path, start, kinds[kind])
         self.known = set(kinds)

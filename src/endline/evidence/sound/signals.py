@@ -13,6 +13,7 @@ FULL_SCALE = 0.99  # also reached by 8-bit files, whose largest sample is 127/12
 CLIPPED_SHARE = 1e-3  # of all samples
 OFFSET = 1e-3  # of full scale; what a smaller one leaks into the motor's band lies below -100 dB
 OPPOSED = 0.1  # of the channels' power: what is left of it in their mean, at least
+UNEVEN = 20.0  # dB between channels, beyond which the quieter one adds nothing to their mean but halves it
 
 MEAN, DIFFERENCE = "mean", "difference"
 
@@ -94,6 +95,7 @@ def one_channel(channels: Channels, channel: str = MEAN) -> tuple[Signal, list[s
     if not heard.all():
         silent = ", ".join(str(number + 1) for number in np.flatnonzero(~heard))
         remarks.append(f"channel {silent} of {len(heard)} is silent and left out: check its microphone.")
+    remarks += _uneven(around, heard)
     mean = chosen[:, heard].mean(axis=1, dtype=np.float32)
     power, whole = np.mean(around[:, heard] ** 2), np.mean(around[:, heard].mean(axis=1) ** 2)
     if whole < OPPOSED * power:
@@ -106,6 +108,21 @@ def one_channel(channels: Channels, channel: str = MEAN) -> tuple[Signal, list[s
         remarks.append(f"a constant offset of {100 * offset:.1f}% of full scale is taken away.")
         mean = mean - np.float32(offset)
     return np.ascontiguousarray(mean), remarks
+
+
+def _uneven(around: Channels, heard: NDArray[np.bool_]) -> list[str]:
+    """Remarks on channels far below the loudest, of (samples, channels) without offsets, those of ``heard``."""
+    if np.count_nonzero(heard) < 2:
+        return []
+    powers = np.where(heard, np.mean(around**2, axis=0, dtype=np.float64), np.nan)
+    loudest = int(np.nanargmax(powers))
+    below = 10 * np.log10(powers[loudest] / powers)
+    own = loudest + 1
+    return [
+        f"channel {number + 1} of {len(powers)} is {below[number]:.0f} dB below channel {own}, and averaged with it: "
+        f"check its microphone, or learn from channel {own} alone (machine_audio: channel={own})."
+        for number in np.flatnonzero(below > UNEVEN)
+    ]
 
 
 def _chosen(channels: Channels, channel: str) -> Channels:
