@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
+from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor, quietest_standstill
 
 RATE = 44_100
 
@@ -79,4 +79,33 @@ def test_a_new_recording_that_is_louder_than_the_floor_is_named(tmp_path, caplog
         assert caplog.messages[0].endswith(
             " dB louder at rest than the noise floor of its model, and its verdict rests on room noise. "
             "Record it again in a quieter room."
+        )
+
+
+def test_the_quietest_standstill_is_one_that_trains(recordings):
+    samples, folder = recordings
+    quiet, loud = (quietest_standstill(rows, folder, (1e-6,) * 1025, RATE) for rows in (samples, samples.iloc[::-1]))
+    assert quiet == loud == pytest.approx(0, abs=2)
+    assert quietest_standstill(samples, folder, (1e-4,) * 1025, RATE) == pytest.approx(quiet - 20)
+    assert quietest_standstill(samples, folder, None, RATE) is None
+
+
+@pytest.mark.parametrize(
+    ("gain", "quietest", "said"), [(1.0, -3, False), (0.3, -3, False), (0.03, -3, True), (0.03, None, False)]
+)
+def test_a_new_recording_that_is_much_quieter_than_all_that_train_is_named(tmp_path, caplog, gain, quietest, said):
+    time = np.arange(3 * RATE) / RATE
+    running = ((time > 0.2) & (time < 1.2)) | ((time > 1.8) & (time < 2.8))
+    noise = np.random.default_rng(0).standard_normal(len(time))
+    path = tmp_path / "new.wav"
+    soundfile.write(path, gain * (0.001 + 0.02 * running) * noise, RATE, subtype="FLOAT")
+    preparation = SoundPreparation(power=(2e-6,) * 1025, quietest=quietest)
+    assert SoundPreparation.from_plain(preparation.plain()) == preparation
+    preparation.inspect(path)
+    assert len(caplog.messages) == said
+    if said:
+        assert caplog.messages[0].startswith(f"{path} is 2")
+        assert caplog.messages[0].endswith(
+            " dB quieter at rest than the quietest recording that trains: it may be anomalous by that alone. Look "
+            "whether the gain is lower, or a noise gate is on."
         )

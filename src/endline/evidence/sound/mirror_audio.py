@@ -9,7 +9,7 @@ import pandas as pd
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.sound.mel import MelSettings
-from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor
+from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor, quietest_standstill
 from endline.evidence.sound.mirror_index import decoded, index_recording, index_recordings
 from endline.evidence.sound.recorded_as import RecordedAs
 from endline.evidence.sound.recordings import sound_endings
@@ -32,7 +32,8 @@ def prepare(
     mel = MelSettings(**parameters["mel"])
     power = measure_noise_floor(samples, folder, parameters["noise_floor"], mel.sample_rate)
     recorded = RecordedAs.of(samples[samples["split"] == TRAIN])
-    return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel, recorded)
+    quietest = quietest_standstill(samples, folder, power, mel.sample_rate)
+    return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel, recorded, quietest)
 
 
 def exhibits(shown: Shown, preparation: SoundPreparation) -> list[Exhibit]:

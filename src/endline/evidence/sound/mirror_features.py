@@ -38,9 +38,12 @@ from endline.evidence.sound.signals import Signal, resample
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key
+from endline.samples import TRAIN
 
 NOISE_FLOORS = ("auto", "level", "level_training", "raw")
 N_FFT = 2048
+LOOKED_AT = 64  # training recordings whose standstills tell how quiet they are
+QUIETER = 10.0  # dB below the quietest of these, beyond which no room but a lower gain is heard
 NAMED = 5  # recordings that one warning names
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,8 @@ class SoundPreparation(Preparation):
             draw. Raw recordings have nothing to draw.
         mel: settings of the mel image.
         recorded: how the training recordings were made; None: it is not looked at, as of models trained before.
+        quietest: how far in dB the standstill of the quietest of them lies above the floor (below 0: under it), see
+            `above_floor`; None: it is not looked at.
 
     Example:
         >>> SoundPreparation(draws=2).mel.sample_rate
@@ -83,6 +88,7 @@ class SoundPreparation(Preparation):
     draws: int = 1
     mel: MelSettings = field(default_factory=MelSettings)
     recorded: RecordedAs | None = None
+    quietest: float | None = None
 
     @property
     def pyramid(self) -> PyramidSettings:
@@ -99,7 +105,8 @@ class SoundPreparation(Preparation):
         """The preparation that `plain` wrote."""
         power = None if plain["power"] is None else tuple(plain["power"])
         recorded = RecordedAs.from_plain(plain.get("recorded"))
-        return cls(power, array_settings(plain["arrays"]), plain["draws"], MelSettings(**plain["mel"]), recorded)
+        arrays, mel = array_settings(plain["arrays"]), MelSettings(**plain["mel"])
+        return cls(power, arrays, plain["draws"], mel, recorded, plain.get("quietest"))
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all motions of all recordings, the rows of a recording one after the other.
@@ -147,6 +154,13 @@ class SoundPreparation(Preparation):
                     "noise. Record it again in a quieter room.",
                     path,
                     excess,
+                )
+            elif self.quietest is not None and excess < self.quietest - QUIETER:
+                log.warning(
+                    "%s is %.1f dB quieter at rest than the quietest recording that trains: it may be anomalous by "
+                    "that alone. Look whether the gain is lower, or a noise gate is on.",
+                    path,
+                    self.quietest - excess,
                 )
         parts = self._parts("", compute)
         made = self._made(rows, path.parent, parts, parts.keys)
@@ -255,6 +269,25 @@ def measure_noise_floor(samples: pd.DataFrame, folder: Path, mode: str, rate: in
             _listed(f"{names[number]} by {excess[number]:.1f} dB" for number in ranked),
         )
     return tuple(floor.tolist())
+
+
+def quietest_standstill(
+    samples: pd.DataFrame, folder: Path, power: tuple[float, ...] | None, rate: int
+) -> float | None:
+    """How far in dB the quietest standstill of the training recordings lies above their floor; None without a floor.
+
+    Args:
+        samples: the sample table.
+        folder: raw folder.
+        power: the floor, as `measure_noise_floor` gives it.
+        rate: rate in Hz that recordings are brought to.
+    """
+    if power is None:
+        return None
+    training = samples[samples["split"] == TRAIN].drop_duplicates("path")
+    looked_at = training.iloc[:: max(1, len(training) // LOOKED_AT)]
+    floor = np.asarray(power)
+    return min(above_floor(_standstill(row, folder, rate), floor, rate) for _, row in looked_at.iterrows())
 
 
 def _standstill(row: pd.Series, folder: Path, rate: int) -> Power:
