@@ -256,3 +256,28 @@ def test_heights_are_not_looked_at_where_there_is_no_support():
     training = pd.DataFrame({"before": [0.0, 0.0], "unit": ["a", "b"]})
     assert usual_heights(training) is None
     assert usual_heights(training.assign(before=[30.0, 30.0])).beyond(30.5) == 0
+
+
+def test_flying_pixels_neither_widen_the_usual_heights_nor_make_a_part_too_high(parts, parameters, tmp_path, caplog):
+    def saved(path, seed, height=30.0, flying=False):
+        xyz = parts.xyz(parts.depth(seed, height=height))
+        if flying:
+            xyz[30, 30, 2] = 65535
+        return parts.save_scan(path, xyz)
+
+    for seed in range(8):
+        saved(tmp_path / f"raw/normal/{seed}.tiff", seed, flying=seed in (2, 5))
+    found = surface_scan.index(tmp_path / "raw", IndexRequest(None, False, 0, {}, parameters(modality="3d")))
+    samples = found.samples.assign(split="train")
+    preparation = surface_scan.prepare(samples, tmp_path / "raw", found.facts, parameters(modality="3d"), MAPS)
+    assert preparation.heights is not None
+    assert preparation.heights.low == pytest.approx(30, abs=0.5)
+    assert preparation.heights.high == pytest.approx(30, abs=0.5)
+    caplog.clear()
+    outside = {
+        name: preparation.inspect(saved(tmp_path / f"{name}.tiff", 9, *how))[1].read()["outside"].item()
+        for name, how in {"thick": (34.0,), "flying": (30.0, True)}.items()
+    }
+    assert outside["thick"] > 0
+    assert outside["flying"] == 0
+    assert [record.message.split(" lies")[0] for record in caplog.records] == ["thick.tiff"]

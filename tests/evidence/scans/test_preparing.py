@@ -121,6 +121,24 @@ def test_the_relief_is_relative_to_the_mean_of_the_part():
     assert relief.before == pytest.approx(20, abs=0.5)
 
 
+@pytest.mark.parametrize("value", [65535.0, 0.1, -9999.0])
+def test_flying_pixels_do_not_move_the_height_of_a_part(value):
+    depth = block(table((9.0, -5.0)))
+    flying = depth.copy()
+    flying[30, 40], flying[5, 5], flying[26:29, 30] = value, value, np.nan
+    assert relief_of(scan(flying), PartSettings()).before == pytest.approx(20, abs=0.1)
+
+
+def test_the_height_of_a_stepped_part_lies_between_its_steps_and_moves_little():
+    depth = block(table())
+    heights = []
+    for columns in (39, 40, 41):  # of 24 to 56
+        stepped = depth.copy()
+        stepped[20:44, 24:columns] -= 20
+        heights.append(relief_of(scan(stepped), PartSettings()).before)
+    assert heights == pytest.approx([20 + 20 * share / 32 for share in (15, 16, 17)], abs=0.1)
+
+
 def test_no_rim_of_half_the_depth_surrounds_a_resized_part():
     depth, mask = resized(relief_of(scan(block(table())), PartSettings()), (192, 192))
     assert depth.shape == mask.shape == (192, 192)

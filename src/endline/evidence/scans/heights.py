@@ -29,7 +29,7 @@ def height_remark(before: float, heights: UsualRange | None) -> str:
     """What is to be said of a part's height: nothing where it is not beyond that of those that train.
 
     Args:
-        before: mm by which it lies before its support on the mean.
+        before: mm by which it lies before its support, see `Relief`.
         heights: see `usual_heights`.
 
     Example:

@@ -17,6 +17,7 @@ SIZE = 192  # pixels of a side of what detectors read
 FACTOR = 8  # pixels of a side that one position of a map holds
 CELLS = 48  # rows and columns of gaps and outlines
 LEAST_MEASURED, LEAST_PART = 0.01, 0.001  # share of the pixels
+FLYING = 1.0  # percent of a part's pixels at either end whose own depths may be wrong
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Relief(NamedTuple):
         mask: (height, width), where the part is.
         way: how the support was found, `none` where there is none.
         moved: corners of the support that had no measured pixel.
-        before: mm by which the part lies before its support on the mean; negative: behind, 0 without support.
+        before: mm by which the part lies before its support, see `usual_mean`; negative: behind, 0 without support.
 
     Example:
         >>> Relief(np.zeros((4, 4), "f4"), np.ones((4, 4), bool), "none", (), 0.0).way
@@ -126,11 +127,26 @@ def relief_of(scan: Scan, settings: PartSettings) -> Relief:
         )
     if support is None:
         return Relief(np.where(mask, depth - _mean(depth, mask), 0).astype(np.float32), mask, "none", (), 0.0)
-    before = float(_mean(support.depth - depth, mask))
+    before = usual_mean((support.depth - depth)[mask])
     if settings.level:
         depth = depth - support.depth
     relative = np.where(mask, depth - _mean(depth, mask), 0).astype(np.float32)
     return Relief(relative, mask, support.way, support.moved, before)
+
+
+def usual_mean(values: NDArray[np.float32]) -> float:
+    """Mean of values (n,) of which the largest and the smallest percent, one at least, count as their next ones do.
+
+    One flying pixel of 65535 mm would move the plain mean of a part by millimetres. The median would not move either,
+    but of a part with a step in its middle it is now the one height and now the other.
+
+    Example:
+        >>> usual_mean(np.array([20.0, 20.0, 30.0, -65035.0], "f4"))
+        20.0
+    """
+    low = np.percentile(values, FLYING, method="higher")
+    high = np.percentile(values, 100 - FLYING, method="lower")
+    return float(np.clip(values, low, high).mean(dtype=np.float64))
 
 
 def check_measured(known: NDArray[np.bool_], depth: NDArray[np.float32]) -> None:
