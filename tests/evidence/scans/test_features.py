@@ -281,3 +281,13 @@ def test_flying_pixels_neither_widen_the_usual_heights_nor_make_a_part_too_high(
     assert outside["thick"] > 0
     assert outside["flying"] == 0
     assert [record.message.split(" lies")[0] for record in caplog.records] == ["thick.tiff"]
+
+
+def test_values_of_a_new_scan_that_stand_for_not_measured_are_told(prepared, parts, tmp_path, caplog):
+    xyz = parts.xyz(parts.depth(9))
+    xyz[10:14, 10:14, 2] = 65535
+    row, _ = prepared(modality="3d").inspect(parts.save_scan(tmp_path / "new.tiff", xyz))
+    assert row["missing"].tolist() == [16 / 4096]
+    assert [record.message for record in caplog.records] == [
+        "In new.tiff the value 65535, which many pixels share far from all the rest, counts as not measured."
+    ]

@@ -313,3 +313,15 @@ def test_without_a_good_part_nothing_is_learned(index, foam):
     (foam / "foam/train/good").mkdir()
     with pytest.raises(EndlineError, match=r"train/good holds no photograph or scan that can be used"):
         index(foam)
+
+
+def test_values_that_stand_for_not_measured_are_told_once(index, parts, tmp_path, caplog):
+    for seed in range(4):
+        xyz = parts.xyz(parts.depth(seed))
+        xyz[10:14, 10:14, 2] = -9999 if seed else 0
+        parts.save_scan(tmp_path / f"raw/normal/{seed}.tiff", xyz)
+    samples = index(tmp_path / "raw").samples
+    assert samples["missing"].tolist() == [16 / 4096] * 4
+    said = "In normal/1.tiff and 2 more scans the value -9999, which many pixels share far from all the rest, counts as"
+    assert caplog.text.count("counts as not measured") == caplog.text.count(said) == 1
+    assert samples["nearest"].min() > -5

@@ -170,6 +170,36 @@ def test_missing_is_0_nan_or_infinite(tmp_path):
     assert np.isfinite(read).sum() == 9
 
 
+@pytest.mark.parametrize(
+    ("value", "kind", "scale"),
+    [(-9999, "f4", 1), (-32768, "i2", 1), (65535, "u2", 75), (1e5, "f4", 1), (-9999, "f4", 1000), (3.4e38, "f4", 1)],
+)
+def test_a_value_that_many_pixels_share_far_from_the_rest_is_not_measured(tmp_path, parts, value, kind, scale):
+    depth = (parts.depth(1) * scale).astype(kind)
+    expected = depth.astype("f4")
+    depth[3:5, 7:12], expected[3:5, 7:12] = value, np.nan
+    np.save(tmp_path / "a.npy", depth)
+    read = ScanReading().read(tmp_path / "a.npy")
+    np.testing.assert_array_equal(read.depth, expected)
+    assert read.placeholders == pytest.approx((value,))
+
+
+@pytest.mark.parametrize("value", [-9999, 65535])
+def test_single_pixels_far_away_are_depths(tmp_path, parts, value):
+    depth = parts.depth(1)
+    depth[3, 7:10] = value
+    np.save(tmp_path / "a.npy", depth)
+    np.testing.assert_array_equal(ScanReading().read(tmp_path / "a.npy").depth, depth)
+
+
+def test_values_without_noise_are_depths(tmp_path):
+    for low, high in ((570, 600), (-20, 5), (1, 21), (60000, 65000)):
+        depth = np.full((20, 20), high, np.float32)
+        depth[5:15, 5:15] = low
+        np.save(tmp_path / "a.npy", depth)
+        np.testing.assert_array_equal(ScanReading().read(tmp_path / "a.npy").depth, depth)
+
+
 def test_a_tiff_cut_short_is_refused(tmp_path, rejected):
     for compression in (None, "zlib"):
         content = tiff_bytes(tmp_path, np.tile(XYZ, (20, 20, 1)), compression=compression, photometric="rgb")

@@ -41,7 +41,8 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
     """Columns of a scan.
 
     Returns:
-        `scan_height, scan_width`; `missing`, share of its pixels without a depth; `support`, how it was found; `moved`,
+        `scan_height, scan_width`; `missing`, share of its pixels without a depth; `unmeasured`, the values that
+        stand for none, as text; `support`, how it was found; `moved`,
         corners of it that had no measured pixel; `before`, mm by which the part lies before its support; `nearest,
         farthest`, mm relative to the part's mean; `depth_digest`.
 
@@ -56,6 +57,7 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
         "scan_height": scan.depth.shape[0],
         "scan_width": scan.depth.shape[1],
         "missing": float(np.mean(~np.isfinite(scan.depth))),
+        "unmeasured": " and ".join(f"{value:.9g}" for value in scan.placeholders),
         "support": relief.way,
         "moved": " and ".join(relief.moved),
         "before": relief.before,

@@ -38,6 +38,7 @@ from endline.evidence.scans.columns import (
 )
 from endline.evidence.scans.heights import height_remark
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
+from endline.evidence.scans.placeholders import warn_of_placeholders
 from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
 from endline.evidence.scans.roles import partners
@@ -51,7 +52,7 @@ from endline.samples import sample_table
 
 BATCH = 8
 FACTS = ("height", "width", "colours", "quantisation", "scan_height", "scan_width")  # that make the control
-READING = 1  # raised when a file is read as other values than before, so that what was stored of it is made again
+READING = 2  # raised when a file is read as other values than before, so that what was stored of it is made again
 DTYPES = {
     # Half precision rounds.
     **dict.fromkeys(("unshuffled", "depth", "gap", "outline", OUTSIDE, "fpfh", "colour", CONTROL, SUMMARY), "float32"),
@@ -203,6 +204,8 @@ class ScanPreparation(Preparation):
         files = {"path": shown or seen, "depth_path": seen}
         rows = sample_table([{"sample_id": path.name, "group": "", "peak": None, **files, **columns}])
         warn_of_depths(rows, self.bits)
+        if scan:
+            warn_of_placeholders(rows)
         warn_of_shapes(shapes(rows), self.ratio)
         parts = self._parts("", compute)
         joined = self._joined(parts)

@@ -22,6 +22,7 @@ from endline.evidence.rejected import Rejections, after_rejections
 from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
 from endline.evidence.scans.layouts import Pair, find_layout
 from endline.evidence.scans.modality import checked_modality, halves_read
+from endline.evidence.scans.placeholders import warn_of_placeholders
 from endline.evidence.scans.preparing import PartSettings
 from endline.evidence.scans.reading import ScanReading, fitted_reading
 from endline.evidence.scans.roles import READABLE, SUFFIXES
@@ -231,6 +232,7 @@ def _tell(samples: pd.DataFrame, folder: Path) -> None:
                 moved["moved"].iloc[0],
                 moved["depth_path"].iloc[0],
             )
+        warn_of_placeholders(samples)
         alone = int((samples["support"] == "none").sum())
         if alone:
             log.info("In %d scans no support is seen: all that was measured counts as the part.", alone)

@@ -70,7 +70,8 @@ class ScanReading:
         Raises:
             FileRejected, OSError: as `decode_scan` and `scan_of`.
         """
-        return self.scan_of(stored_scan(path, self.megapixels))
+        stored = stored_scan(path, self.megapixels)
+        return replace(self.scan_of(stored), placeholders=stored.placeholders)
 
     def scan_of(self, stored: StoredScan) -> Scan:
         """The scan of what a file holds.

@@ -15,6 +15,7 @@ class Scan:
         x, y: (height, width) float32, mm, or None where the scan has no lateral positions (then one pixel is `pitch`
             mm).
         pitch: mm from one pixel to the next, None where it is unknown.
+        placeholders: values of its file, in the file's unit, that stand for "not measured", beside 0.
 
     Example:
         >>> Scan(np.full((4, 6), 500.0, np.float32), pitch=0.5).depth.shape
@@ -25,3 +26,4 @@ class Scan:
     x: NDArray[np.float32] | None = None
     y: NDArray[np.float32] | None = None
     pitch: float | None = None
+    placeholders: tuple[float, ...] = ()

@@ -15,6 +15,7 @@ from endline.errors import FileRejected
 from endline.evidence.images.decoding import MEGAPIXELS, decode_image
 from endline.evidence.scans.cloud_points import check_points
 from endline.evidence.scans.pcd import read_pcd
+from endline.evidence.scans.placeholders import placeholders
 from endline.evidence.scans.ply import read_ply
 
 DAMAGED = ("the scan is damaged or cut short and cannot be decoded", "copy it again from its source")
@@ -48,10 +49,22 @@ class StoredScan(NamedTuple):
         return bool(np.issubdtype(self.z.dtype, np.integer))
 
     @property
+    def placeholders(self) -> tuple[float, ...]:
+        """Values of `z` that stand for "not measured", beside 0, see `placeholders`."""
+        return placeholders(self.z[self._valued])
+
+    @property
     def measured(self) -> NDArray[np.bool_]:
-        """Where there is a depth, of the shape of `z`: 0, NaN and infinity stand for none."""
-        measured: NDArray[np.bool_] = np.isfinite(self.z) & (self.z != 0)
+        """Where there is a depth, of the shape of `z`: 0, NaN, infinity and the `placeholders` stand for none."""
+        measured = self._valued
+        for value in self.placeholders:
+            measured &= self.z != value
         return measured
+
+    @property
+    def _valued(self) -> NDArray[np.bool_]:
+        valued: NDArray[np.bool_] = np.isfinite(self.z) & (self.z != 0)
+        return valued
 
 
 def decode_scan(path: Path, megapixels: float = MEGAPIXELS) -> StoredScan:
