@@ -27,3 +27,15 @@ def test_a_part_is_known_by_its_photograph_and_its_scan(tmp_path):
     assert digest_of(*target.files) not in ("", before)
     scan.unlink()
     assert digest_of(*target.files) == ""
+
+
+def test_second_files_of_one_name_and_endings_that_are_not_read_have_rows_of_their_own(tmp_path):
+    for name in ("1.npy", "1_depth.npy", "2.npy", "2.ply", "A1.npy", "a1.npy", "3.jpg", "3.png", "3.npy", "4_mask.png"):
+        (tmp_path / name).write_bytes(name.encode())
+    for name in ("1.stl", "1.obj", "3.stl"):
+        (tmp_path / name).write_bytes(name.encode())
+    targets = {target.name: target for target in targets_in(tmp_path, find_station("surface_scan"))}
+    names = ["1.npy", "1.obj", "1.stl", "1_depth.npy", "2.npy", "2.ply", "3.jpg", "3.png", "3.stl", "A1.npy", "a1.npy"]
+    assert list(targets) == names
+    assert [path.name for path in targets["3.jpg"].others] == ["3.npy"]
+    assert [path.name for path in targets["3.png"].others] == ["3.npy"]

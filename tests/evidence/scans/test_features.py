@@ -291,3 +291,20 @@ def test_values_of_a_new_scan_that_stand_for_not_measured_are_told(prepared, par
     assert [record.message for record in caplog.records] == [
         "In new.tiff the value 65535, which many pixels share far from all the rest, counts as not measured."
     ]
+
+
+def test_a_second_scan_of_one_name_is_judged_with_the_same_photograph_and_told(prepared, parts, tmp_path, caplog):
+    parts.save_photograph(tmp_path / "0.png", parts.photograph(9))
+    parts.save_scan(tmp_path / "0.tiff", parts.xyz(parts.depth(9)))
+    second = parts.save_scan(tmp_path / "0_depth.tiff", parts.xyz(parts.depth(8)))
+    row, _ = prepared(modality="both").inspect(second)
+    assert row[["path", "depth_path"]].iloc[0].tolist() == ["0.png", "0_depth.tiff"]
+    assert [record.message for record in caplog.records] == [
+        "0_depth.tiff is a second file of the same name as 0.tiff: keep one of them."
+    ]
+
+
+def test_an_ending_that_is_not_read_is_named(prepared, tmp_path):
+    (tmp_path / "part.stl").write_bytes(b"solid")
+    with pytest.raises(EndlineError, match=r"part.stl: the ending '.stl' is not one that is read here: export it as"):
+        prepared(modality="3d").inspect(tmp_path / "part.stl")

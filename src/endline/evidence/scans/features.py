@@ -41,7 +41,7 @@ from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPH
 from endline.evidence.scans.placeholders import warn_of_placeholders
 from endline.evidence.scans.preparing import PartSettings, Relief, drawn, relief_of, resized
 from endline.evidence.scans.reading import ScanReading
-from endline.evidence.scans.roles import partners
+from endline.evidence.scans.roles import READABLE, is_readable, partners
 from endline.evidence.scans.scan import Scan
 from endline.evidence.scans.scan_parts import FPFH, JOINED, SCAN_PARTS, at_positions, glances, scan_parts
 from endline.evidence.station import Inspected, Preparation
@@ -174,10 +174,14 @@ class ScanPreparation(Preparation):
         The other one is found by its name, see `partners`.
 
         Raises:
-            EndlineError: when one of the two is missing or cannot be used.
+            EndlineError: when one of the two is missing or cannot be used, or the ending is not read.
         """
         if not path.is_file():
             raise EndlineError(f"{path}: there is no such file: correct the path.")
+        if not is_readable(path):
+            raise EndlineError(
+                f"{path}: the ending '{path.suffix}' is not one that is read here: export it as {READABLE}."
+            )
         root, own = partners(path)
         photographs, scans = self.reads
         columns: Columns = {}

@@ -1,8 +1,9 @@
 """Which file of a folder is a photograph, which a scan and which a mask, and which of them belong together."""
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -24,6 +25,7 @@ ENDS = {
 }
 Role = Literal["photograph", "scan", "mask"]
 Key = tuple[str, ...]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,17 @@ class Grouped:
 
     files: dict[Key, Files] = field(default_factory=dict)
     second: list[tuple[str, str]] = field(default_factory=list)
+
+    def seconds(self) -> dict[str, Files]:
+        """Each second photograph and scan -> the files of its name, in which it stands for the one that was taken."""
+        found = {}
+        for path, taken in self.second:
+            for files in self.files.values():
+                if taken == files.photograph:
+                    found[path] = replace(files, photograph=path)
+                elif taken == files.scan:
+                    found[path] = replace(files, scan=path)
+        return found
 
 
 def grouped(folder: Path, paths: Iterable[str]) -> Grouped:
@@ -95,15 +108,31 @@ def grouped(folder: Path, paths: Iterable[str]) -> Grouped:
 def items_of(folder: Path, files: Iterable[Path]) -> list[tuple[Path, ...]]:
     """Of the files of a folder the photograph and the scan of each part, as far as it has both; no mask.
 
+    A second file of the same role and name is an item of its own, as is one whose ending is not read.
+
     Example:
         >>> folder = Path("raw")
         >>> found = items_of(folder, [folder / name for name in ("rgb/0.jpg", "xyz/0.ply", "xyz/1.ply")])
         >>> [[path.as_posix() for path in item] for item in found]
         [['raw/rgb/0.jpg', 'raw/xyz/0.ply'], ['raw/xyz/1.ply']]
     """
-    names = [path.relative_to(folder).as_posix() for path in files]
-    pairs = [(each.photograph, each.scan) for each in grouped(folder, names).files.values()]
-    return [tuple(folder / name for name in pair if name) for pair in pairs if any(pair)]
+    every = list(files)
+    found = grouped(folder, (path.relative_to(folder).as_posix() for path in every if is_readable(path)))
+    pairs = [(each.photograph, each.scan) for each in found.files.values()]
+    for path, each in found.seconds().items():
+        pairs.append((path, each.scan if path == each.photograph else each.photograph))
+    items = [tuple(folder / name for name in pair if name) for pair in pairs if any(pair)]
+    return items + [(path,) for path in every if not is_readable(path)]
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file is a photograph or a scan by its ending.
+
+    Example:
+        >>> is_readable(Path("part.PLY")), is_readable(Path("part.stl"))
+        (True, False)
+    """
+    return path.suffix.lower() in SUFFIXES
 
 
 def role_of(folder: Path, path: str) -> tuple[Role, Key, bool]:
@@ -162,7 +191,8 @@ def is_role_folder(name: str) -> bool:
 def partners(path: Path) -> tuple[Path, Files]:
     """The files that belong to a photograph or a scan, below the folder that is given first.
 
-    They lie beside it under the same name, or in folders beside its own that are named for their role.
+    They lie beside it under the same name, or in folders beside its own that are named for their role. A second file of
+    the same role and name goes with the same other one, and is told.
 
     Example:
         >>> import tempfile
@@ -181,13 +211,15 @@ def partners(path: Path) -> tuple[Path, Files]:
         file.relative_to(root).as_posix()
         for each in sorted(folders)
         for file in sorted(each.iterdir())
-        if file.suffix.lower() in SUFFIXES and file.is_file() and _akin(file.stem.lower(), stem)
+        if is_readable(file) and file.is_file() and _akin(file.stem.lower(), stem)
     ]
-    own: Mapping[Key, Files] = grouped(root, near).files
-    name = path.relative_to(root).as_posix()
-    for files in own.values():
+    found, name = grouped(root, near), path.relative_to(root).as_posix()
+    for files in found.files.values():
         if name in (files.photograph, files.scan):
             return root, files
+    if (own := found.seconds().get(name)) is not None:
+        log.warning("%s is a second file of the same name as %s: keep one of them.", name, dict(found.second)[name])
+        return root, own
     return root, Files(**{role_of(root, name)[0]: name})
 
 
