@@ -82,6 +82,31 @@ def test_clouds_without_rows_are_laid_on_one_grid(fitted, tmp_path, parts):
     assert ScanReading(unit=1000, field=reading.field).read(tmp_path / "metres.npy").depth.shape == scan.depth.shape
 
 
+@pytest.mark.parametrize("far", [9000.0, -9000.0, 3e38])
+def test_a_point_far_away_changes_the_common_grid_of_no_cloud(fitted, tmp_path, parts, far):
+    clouds = [parts.xyz(parts.depth(seed)).reshape(-1, 3) for seed in range(6)]
+    expected = fitted(*clouds).field
+    assert expected is not None
+    assert expected[:4] == (0.0, 0.0, 126.0, 126.0)
+    strayed = np.concatenate([clouds[3], np.float32([[far, 20, 700], [20, far, 600]])])
+    assert fitted(*clouds[:3], strayed, *clouds[4:]).field == expected
+    np.save(tmp_path / "new.npy", strayed)
+    np.save(tmp_path / "whole.npy", clouds[3])
+    read, whole = (ScanReading(field=expected).read(tmp_path / name).depth for name in ("new.npy", "whole.npy"))
+    np.testing.assert_array_equal(read, whole)
+
+
+def test_a_cloud_far_from_the_others_does_not_widen_the_field(fitted, parts):
+    clouds = [parts.xyz(parts.depth(seed)).reshape(-1, 3) for seed in range(6)]
+    reading = fitted(*clouds[:5], clouds[5] + np.float32([5000, 0, 0]))
+    assert reading.field == fitted(*clouds[:5]).field
+
+
+def test_clouds_that_lie_beside_each_other_are_all_in_the_field(fitted, parts):
+    clouds = [parts.xyz(parts.depth(seed)).reshape(-1, 3) + np.float32([seed * 20, 0, 0]) for seed in range(6)]
+    assert fitted(*clouds).field[:4] == (0.0, 0.0, 226.0, 126.0)
+
+
 def test_a_cloud_beside_the_field_is_refused():
     x = np.linspace(0, 100, 50, dtype=np.float32)
     with pytest.raises(FileRejected, match=r"44 of its 50 points lie outside the field of the training scans, x 0 to"):
