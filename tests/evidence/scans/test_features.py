@@ -9,6 +9,8 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
+from PIL import Image
 
 from endline.array_store import ArrayStore
 from endline.errors import EndlineError
@@ -308,3 +310,16 @@ def test_an_ending_that_is_not_read_is_named(prepared, tmp_path):
     (tmp_path / "part.stl").write_bytes(b"solid")
     with pytest.raises(EndlineError, match=r"part.stl: the ending '.stl' is not one that is read here: export it as"):
         prepared(modality="3d").inspect(tmp_path / "part.stl")
+
+
+def test_further_pages_of_a_scan_and_of_its_photograph_are_told(prepared, parts, tmp_path, caplog):
+    first, second = (Image.fromarray(parts.photograph(seed)) for seed in (9, 8))
+    first.save(tmp_path / "0.tif", save_all=True, append_images=[second])
+    with tifffile.TiffWriter(tmp_path / "0_xyz.tiff") as file:
+        for seed in (9, 8, 7):
+            file.write(parts.xyz(parts.depth(seed)), photometric="rgb")
+    prepared(modality="both").inspect(tmp_path / "0.tif")
+    assert [record.message.split(", of which")[0] for record in caplog.records] == [
+        "0.tif has 2 pages",
+        "0_xyz.tiff has 3 pages",
+    ]

@@ -93,7 +93,7 @@ def stored_orientation(path: Path) -> tuple[int, tuple[int, int]]:
         FileRejected: when it has none that can be read.
         OSError: when the disk or the rights to it fail.
     """
-    with _header(path) as image:
+    with opened(path) as image:
         return int(image.getexif().get(ORIENTATION, 1)), (image.height, image.width)
 
 
@@ -115,14 +115,14 @@ def file_facts(path: Path) -> dict[str, float]:
         >>> file_facts(path)
         {'colours': 1.0, 'quantisation': 57.625}
     """
-    with _header(path) as image:
+    with opened(path) as image:
         grey, tables = image.mode.split(";")[0] in GREY, getattr(image, "quantization", None) or {}
     step = float(np.mean(tables[min(tables)])) if tables else 0.0
     return {"colours": 1.0 if grey else 3.0, "quantisation": step}
 
 
 @contextmanager
-def _header(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """An image of which the header alone has been read; errors as `file_facts`."""
     with warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")

@@ -26,6 +26,7 @@ from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.finding_parts import find_part
 from endline.evidence.images.index import index_image
 from endline.evidence.images.masks import read_mask
+from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.images.shape import warn_of_shapes
 from endline.evidence.station import Inspected, Preparation
@@ -141,6 +142,7 @@ class ImagePreparation(Preparation):
         rows = index_image(path, self.megapixels)
         warn_of_depths(rows, self.bits)
         warn_of_shapes(rows, self.ratio)
+        warn_of_pages(rows)
         parts = self._parts("", compute)
         made = parts.make(self.lit(self.images([path])), parts.keys)
         return rows, FeatureSet(

@@ -15,6 +15,7 @@ from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES, file_facts
 from endline.evidence.images.layouts import ALL, Photograph, find_layout
 from endline.evidence.images.looks import look_of, picture_digest
 from endline.evidence.images.masks import decode_mask
+from endline.evidence.images.pages import page_count, warn_of_pages
 from endline.evidence.images.photographs import StoredPhotograph, read_photograph
 from endline.evidence.labels import check_words, own_labels
 from endline.evidence.rejected import Rejections, after_rejections
@@ -49,10 +50,10 @@ def index_images(
 
     Returns:
         One row a photograph, with the columns `height, width` in pixels, `colours` and `quantisation` (`file_facts`),
-        `peak` (its largest value, where it has more than 8 bits and so a scale that is yet to be chosen) and
-        `look_hash` (`look_of`). `split` is that of MVTec AD (`published_split`), else "test" throughout. Masks stand
-        beside anomalous photographs alone. Of photographs with the same pixels one stays, or none where one is labelled
-        normal and another faulty.
+        `pages` (`page_count`), `peak` (its largest value, where it has more than 8 bits and so a scale that is yet to
+        be chosen) and `look_hash` (`look_of`). `split` is that of MVTec AD (`published_split`), else "test"
+        throughout. Masks stand beside anomalous photographs alone. Of photographs with the same pixels one stays, or
+        none where one is labelled normal and another faulty.
 
     Raises:
         EndlineError: as `find_layout` and `check_words`; when no photograph can be used, a category has no normal
@@ -69,6 +70,7 @@ def index_images(
             read = read_photograph(folder / photograph.path, megapixels)
             path = folder / photograph.path
             about = {"digest": file_digest(path), "picture": picture_digest(read.values), **file_facts(path)}
+            about["pages"] = page_count(path)
             mask = _usable_mask(photograph, rejections, megapixels)
             row = _row(photograph, layout.group) | _seen(read) | about
             rows.append({**row, "category": photograph.category, "mask_path": mask, "simulated": simulated})
@@ -86,6 +88,7 @@ def index_images(
             len(transparent),
             ", ".join(transparent[:3]) + (", ..." if len(transparent) > 3 else ""),
         )
+    warn_of_pages(samples)
     with after_rejections(table):
         check_normals(
             samples,
@@ -107,13 +110,13 @@ def index_image(path: Path, megapixels: float = MEGAPIXELS) -> pd.DataFrame:
         EndlineError: when the photograph cannot be used.
     """
     try:
-        read = read_photograph(path, megapixels)
+        read, pages = read_photograph(path, megapixels), page_count(path)
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     except OSError as problem:
         raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
     row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=None), "")
-    return sample_table([row | _seen(read)])
+    return sample_table([row | _seen(read) | {"pages": pages}])
 
 
 def _seen(read: StoredPhotograph) -> dict[str, object]:

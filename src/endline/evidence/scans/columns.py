@@ -10,6 +10,7 @@ import pandas as pd
 from endline.errors import FileRejected
 from endline.evidence.images.decoding import MEGAPIXELS, file_facts
 from endline.evidence.images.looks import look_of
+from endline.evidence.images.pages import page_count
 from endline.evidence.images.photographs import read_photograph
 from endline.evidence.scans.preparing import PartSettings, relief_of
 from endline.evidence.scans.reading import ScanReading
@@ -20,7 +21,7 @@ Columns = dict[str, Any]
 
 
 def photograph_columns(path: Path, megapixels: float = MEGAPIXELS) -> Columns:
-    """Columns of a photograph, those of the station of photographs: size, peak, look and facts of the file.
+    """Columns of a photograph, those of the station of photographs: size, peak, look, pages and facts of the file.
 
     Raises:
         FileRejected, OSError: as `read_photograph`.
@@ -33,6 +34,7 @@ def photograph_columns(path: Path, megapixels: float = MEGAPIXELS) -> Columns:
         "peak": read.peak,
         "look_hash": look_of(read.values),
         "photograph_digest": file_digest(path),
+        "pages": page_count(path),
         **file_facts(path),
     }
 
@@ -41,10 +43,10 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
     """Columns of a scan.
 
     Returns:
-        `scan_height, scan_width`; `missing`, share of its pixels without a depth; `unmeasured`, the values that
-        stand for none, as text; `support`, how it was found; `moved`,
-        corners of it that had no measured pixel; `before`, mm by which the part lies before its support; `nearest,
-        farthest`, mm relative to the part's mean; `depth_digest`.
+        `scan_height, scan_width`; `scan_pages` of its file; `missing`, share of its pixels without a depth;
+        `unmeasured`, the values that stand for none, as text; `support`, how it was found; `moved`, corners of it that
+        had no measured pixel; `before`, mm by which the part lies before its support; `nearest, farthest`, mm relative
+        to the part's mean; `depth_digest`.
 
     Raises:
         FileRejected, OSError: as `ScanReading.read` and `relief_of`.
@@ -56,6 +58,7 @@ def scan_columns(path: Path, reading: ScanReading, part: PartSettings) -> Column
     return {
         "scan_height": scan.depth.shape[0],
         "scan_width": scan.depth.shape[1],
+        "scan_pages": scan.pages,
         "missing": float(np.mean(~np.isfinite(scan.depth))),
         "unmeasured": " and ".join(f"{value:.9g}" for value in scan.placeholders),
         "support": relief.way,

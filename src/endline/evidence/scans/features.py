@@ -25,6 +25,7 @@ from endline.evidence.image_parts import ArraySettings, ImageParts, array_settin
 from endline.evidence.images.decoding import MEGAPIXELS
 from endline.evidence.images.depth import FULL, warn_of_depths
 from endline.evidence.images.features import LIGHTS, standardised, summary
+from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.images.shape import warn_of_shapes
 from endline.evidence.rejected import one_file
@@ -211,6 +212,8 @@ class ScanPreparation(Preparation):
         if scan:
             warn_of_placeholders(rows)
         warn_of_shapes(shapes(rows), self.ratio)
+        warn_of_pages(rows)
+        warn_of_pages(rows, "depth_path", "scan_pages")
         parts = self._parts("", compute)
         joined = self._joined(parts)
         wanted = {part for each in joined.values() for part in each} - {CONTROL}

@@ -17,6 +17,7 @@ from endline.evidence.images.decoding import checked_megapixels
 from endline.evidence.images.index import check_normals
 from endline.evidence.images.layouts import ALL
 from endline.evidence.images.masks import decode_mask
+from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.labels import check_words, own_labels
 from endline.evidence.rejected import Rejections, after_rejections
 from endline.evidence.scans.columns import Columns, check_direction, check_shapes, photograph_columns, scan_columns
@@ -220,6 +221,8 @@ def _is_data(path: Path) -> bool:
 
 def _tell(samples: pd.DataFrame, folder: Path) -> None:
     """Say what was assumed of the scans, and which parts have no label."""
+    warn_of_pages(samples)
+    warn_of_pages(samples, "depth_path", "scan_pages")
     if "support" in samples:
         counts = Counter(samples["support"])
         log.info("Supports of the scans: %s.", ", ".join(f"{way} {count}" for way, count in counts.most_common()))

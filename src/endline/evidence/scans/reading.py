@@ -71,7 +71,7 @@ class ScanReading:
             FileRejected, OSError: as `decode_scan` and `scan_of`.
         """
         stored = stored_scan(path, self.megapixels)
-        return replace(self.scan_of(stored), placeholders=stored.placeholders)
+        return replace(self.scan_of(stored), placeholders=stored.placeholders, pages=int(stored.pages))
 
     def scan_of(self, stored: StoredScan) -> Scan:
         """The scan of what a file holds.

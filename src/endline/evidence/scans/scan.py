@@ -16,6 +16,7 @@ class Scan:
             mm).
         pitch: mm from one pixel to the next, None where it is unknown.
         placeholders: values of its file, in the file's unit, that stand for "not measured", beside 0.
+        pages: of its file, of which this is the first.
 
     Example:
         >>> Scan(np.full((4, 6), 500.0, np.float32), pitch=0.5).depth.shape
@@ -27,3 +28,4 @@ class Scan:
     y: NDArray[np.float32] | None = None
     pitch: float | None = None
     placeholders: tuple[float, ...] = ()
+    pages: int = 1

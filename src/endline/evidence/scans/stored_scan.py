@@ -24,6 +24,7 @@ COARSE = (
     "its pixels are no depth: they have 8 bits or colours",
     "export the depth as grey PNG of 16 bits, as float TIFF, PLY or PCD",
 )
+ONE: NDArray[np.int64] = np.array(1)
 NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -33,6 +34,7 @@ class StoredScan(NamedTuple):
     Attributes:
         z: (height, width) of an organised scan or (points,) of a cloud; float32, or integers that count steps.
         x, y: of the same shape; (0,) where the file has none.
+        pages: int of no dimension, how many of its shape the file holds, of which this is the first.
 
     Example:
         >>> StoredScan(np.full((4, 6), 500, np.uint16), NOTHING, NOTHING).counts
@@ -42,6 +44,7 @@ class StoredScan(NamedTuple):
     z: NDArray[Any]
     x: NDArray[np.float32]
     y: NDArray[np.float32]
+    pages: NDArray[np.int64] = ONE
 
     @property
     def counts(self) -> bool:
@@ -111,6 +114,7 @@ def _tiff(path: Path, megapixels: float) -> StoredScan:
 
     size = path.stat().st_size
     with tifffile.TiffFile(path) as file:
+        pages = sum(each.shape == file.series[0].shape for each in file.series)
         series = file.series[0]  # of pages: tifffile may write an image of x, y and z row by row
         check_points(series.size // (3 if 3 in series.shape else 1), megapixels)
         for page in series.pages:
@@ -127,7 +131,7 @@ def _tiff(path: Path, megapixels: float) -> StoredScan:
             raise
     if values.ndim == 3 and values.shape[0] == 3 and values.shape[2] != 3:  # stored plane by plane
         values = np.moveaxis(values, 0, 2)
-    return _of_array(values)
+    return _of_array(values)._replace(pages=np.array(pages))
 
 
 def _png(path: Path, megapixels: float) -> StoredScan:
