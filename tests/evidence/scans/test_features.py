@@ -323,3 +323,21 @@ def test_further_pages_of_a_scan_and_of_its_photograph_are_told(prepared, parts,
         "0.tif has 2 pages",
         "0_xyz.tiff has 3 pages",
     ]
+
+
+def test_a_scan_of_another_size_than_those_that_train_is_told(prepared, parts, tmp_path, caplog):
+    preparation = prepared(modality="3d")
+    assert preparation.sides == (64, 64)
+    preparation.inspect(parts.save_scan(tmp_path / "0.tiff", parts.xyz(parts.depth(9, size=68))))
+    assert not caplog.records
+    large = parts.save_scan(tmp_path / "1.tiff", parts.xyz(parts.depth(9, size=128)))
+    preparation.inspect(large)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "1.tiff has 128 x 128 pixels, those that train 64 x 64"
+    ]
+    plain = preparation.plain()
+    del plain["sides"]
+    caplog.clear()
+    ScanPreparation.from_plain(plain).inspect(large)
+    assert not caplog.records
+    assert replace(preparation, heights=None, sides=None).remarks({}) == []

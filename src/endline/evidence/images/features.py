@@ -29,6 +29,7 @@ from endline.evidence.images.masks import read_mask
 from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.images.shape import warn_of_shapes
+from endline.evidence.images.usual_files import UsualFiles
 from endline.evidence.station import Inspected, Preparation
 from endline.feature_set import FeatureSet
 from endline.files import content_key
@@ -60,6 +61,8 @@ class ImagePreparation(Preparation):
             `standardised`, for features alone; control and summary are of the photograph as it is.
         alignment: the pose that every part is brought to; None: photographs are taken as they are.
         ratio: height by width of the training photographs, where they have one shape; None: it is not looked at.
+        files: what the files of the training photographs are; None: it is not looked at, as of models that were trained
+            before.
 
     Raises:
         EndlineError: for another light.
@@ -78,6 +81,7 @@ class ImagePreparation(Preparation):
     light: str = "as_is"
     alignment: Alignment | None = None
     ratio: float | None = None
+    files: UsualFiles | None = None
 
     def __post_init__(self) -> None:
         if self.light not in LIGHTS:
@@ -93,7 +97,9 @@ class ImagePreparation(Preparation):
         """The preparation that `plain` wrote."""
         pose = plain.get("alignment")
         alignment = None if pose is None else Alignment.from_plain(pose)
-        return cls(**{**plain, "arrays": array_settings(plain["arrays"]), "alignment": alignment})
+        files = UsualFiles(**plain["files"]) if plain.get("files") else None
+        arrays = array_settings(plain["arrays"])
+        return cls(**{**plain, "arrays": arrays, "alignment": alignment, "files": files})
 
     def recipe(self, samples: pd.DataFrame, folder: Path, store: ArrayStore, compute: Compute = CPU) -> FeatureRecipe:
         """Recipe of the arrays of all photographs.
@@ -143,11 +149,16 @@ class ImagePreparation(Preparation):
         warn_of_depths(rows, self.bits)
         warn_of_shapes(rows, self.ratio)
         warn_of_pages(rows)
+        self.warn_of(path.name, rows.to_dict("records")[0])
         parts = self._parts("", compute)
         made = parts.make(self.lit(self.images([path])), parts.keys)
         return rows, FeatureSet(
             {name: [made[part].numpy() for part in joined] for name, joined in parts.arrays.items()}
         )
+
+    def remarks(self, row: Mapping[Any, Any]) -> list[str]:
+        """What is to be said of a photograph whose file is unlike those that train, by its row in the sample table."""
+        return self.files.unlike(row, (self.height, self.width)) if self.files else []
 
     def images(self, files: list[Path]) -> Tensor:
         """Photographs in their pose, resized, (files, 3, height, width) in [0, 1].

@@ -110,13 +110,14 @@ def index_image(path: Path, megapixels: float = MEGAPIXELS) -> pd.DataFrame:
         EndlineError: when the photograph cannot be used.
     """
     try:
-        read, pages = read_photograph(path, megapixels), page_count(path)
+        read = read_photograph(path, megapixels)
+        about = {"pages": page_count(path), **file_facts(path)}
     except FileRejected as problem:
         raise EndlineError(f"{path}: {problem}") from problem
     except OSError as problem:
         raise EndlineError(f"{path} cannot be read ({problem.strerror}): correct the path.") from problem
     row = _row(Photograph(path=path.name, kind=None, split="test", category="", mask=None), "")
-    return sample_table([row | _seen(read) | {"pages": pages}])
+    return sample_table([row | _seen(read) | about])
 
 
 def _seen(read: StoredPhotograph) -> dict[str, object]:

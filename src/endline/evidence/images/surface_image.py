@@ -18,6 +18,7 @@ from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group
 from endline.evidence.images.shape import fitted_size, warn_of_shapes
+from endline.evidence.images.usual_files import usual_files
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
 from endline.samples import Index
@@ -40,7 +41,7 @@ def prepare(
     samples: pd.DataFrame, folder: Path, facts: Mapping[str, Any], parameters: Mapping[str, Any], wanted: Arrays
 ) -> ImagePreparation:
     """How photographs become arrays; fitted on the training ones are the scale of those of more than 8 bits, the
-    pose of the parts, and the shape of the photographs.
+    pose of the parts, the shape of the photographs, and what their files are.
     """
     bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
     warn_of_depths(samples, bits)
@@ -58,7 +59,8 @@ def prepare(
     if alignment is None:
         warn_of_shapes(samples, size.ratio)
     ratio = size.ratio if alignment is None else None
-    return replace(made, height=size.height, width=size.width, ratio=ratio, alignment=alignment)
+    files = usual_files(samples)
+    return replace(made, height=size.height, width=size.width, ratio=ratio, alignment=alignment, files=files)
 
 
 def exhibits(shown: Shown, preparation: ImagePreparation) -> list[Exhibit]:

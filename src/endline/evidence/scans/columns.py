@@ -1,6 +1,7 @@
 """What the index notes of a photograph and of a scan, and whether they go together and with those that trained."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from endline.evidence.scans.reading import ScanReading
 from endline.files import file_digest
 
 SHAPES = 0.05  # by which the ratio of the sides of a photograph and its scan may differ
+SIZES = 0.1  # by which the sides of a scan may differ from those of the training scans
 Columns = dict[str, Any]
 
 
@@ -97,6 +99,41 @@ def check_shapes(columns: Columns) -> None:
             f"their sides are as {ratios[0]:.2f} and {ratios[1]:.2f} to 1",
             "take the scan of this part, and crop both to the same field",
         )
+
+
+def usual_sides(training: pd.DataFrame) -> tuple[int, int] | None:
+    """Median height and width of the training scans, in pixels; None where any differs from them by more than a tenth.
+
+    Args:
+        training: rows of the sample table, `scan_height` and `scan_width`.
+
+    Example:
+        >>> usual_sides(pd.DataFrame({"scan_height": [128, 130, 128], "scan_width": 200}))
+        (128, 200)
+    """
+    sizes = training[["scan_height", "scan_width"]].dropna()
+    sides = (int(sizes["scan_height"].median()), int(sizes["scan_width"].median()))
+    return None if any(sides_remark(row, sides) for row in sizes.to_dict("records")) else sides
+
+
+def sides_remark(row: Mapping[Any, Any], sides: tuple[int, int] | None) -> str:
+    """What is to be said of a scan's size: nothing where it is about that of those that train.
+
+    Args:
+        row: of the sample table, `scan_height` and `scan_width`.
+        sides: see `usual_sides`.
+
+    Example:
+        >>> sides_remark({"scan_height": 130, "scan_width": 200}, (128, 200))
+        ''
+    """
+    height, width = row["scan_height"], row["scan_width"]
+    if sides is None or max(abs(math.log(height / sides[0])), abs(math.log(width / sides[1]))) <= math.log(1 + SIZES):
+        return ""
+    return (
+        f"has {width:.0f} x {height:.0f} pixels, those that train {sides[1]} x {sides[0]}: what was not measured, and "
+        "its outline, are measured in pixels, and may count as a fault. Scan it as those were."
+    )
 
 
 def check_direction(columns: Columns, before: float) -> None:

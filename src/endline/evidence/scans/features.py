@@ -36,6 +36,7 @@ from endline.evidence.scans.columns import (
     photograph_columns,
     scan_columns,
     shapes,
+    sides_remark,
 )
 from endline.evidence.scans.heights import height_remark
 from endline.evidence.scans.modality import MODALITIES, OF_IMAGES, OF_PHOTOGRAPHS, OF_SCANS
@@ -86,6 +87,8 @@ class ScanPreparation(Preparation):
         heights: range of these, see `usual_heights`; None: it is not looked at, as of models that were trained before.
         bits, megapixels, light: of photographs, as of the station of photographs.
         ratio: height by width of the training parts, where they have one shape; None: it is not looked at.
+        sides: height and width of the training scans, where they are about the same, see `usual_sides`; None: they are
+            not looked at.
 
     Raises:
         EndlineError: for another modality or light.
@@ -109,6 +112,7 @@ class ScanPreparation(Preparation):
     megapixels: float = MEGAPIXELS
     light: str = "as_is"
     ratio: float | None = None
+    sides: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -136,6 +140,7 @@ class ScanPreparation(Preparation):
             "part": PartSettings(**plain["part"]),
             "limits": tuple(plain["limits"]),
             "heights": UsualRange(**plain["heights"]) if plain.get("heights") else None,
+            "sides": tuple(plain["sides"]) if plain.get("sides") else None,
         }
         return cls(**{**plain, **read})
 
@@ -223,9 +228,11 @@ class ScanPreparation(Preparation):
         )
 
     def remarks(self, row: Mapping[Any, Any]) -> list[str]:
-        """What is to be said of a part's height, by `before` of its row in the sample table."""
-        remark = height_remark(row["before"], self.heights)
-        return [remark] if remark else []
+        """What is to be said of a part's height and of its scan's size, by its row in the sample table."""
+        if self.heights is None and self.sides is None:  # as where photographs alone are read
+            return []
+        said = (height_remark(row["before"], self.heights), sides_remark(row, self.sides))
+        return [remark for remark in said if remark]
 
     def images(self, files: Sequence[Path]) -> Tensor:
         """Photographs as they are resized, (files, 3, size, size) in [0, 1].

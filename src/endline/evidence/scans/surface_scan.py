@@ -14,7 +14,7 @@ from endline.evidence.images.layouts import chosen_group
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.images.shape import usual_ratio, warn_of_shapes
-from endline.evidence.scans.columns import shapes
+from endline.evidence.scans.columns import shapes, usual_sides
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.heights import usual_heights
 from endline.evidence.scans.index import index_scans, part_settings
@@ -53,6 +53,7 @@ def prepare(
             "limits": (nearest - beyond, farthest + beyond),
             "before": float(training["before"].median()),
             "heights": usual_heights(training),
+            "sides": usual_sides(training),
         }
     sides = shapes(samples)
     ratio = usual_ratio(sides)
