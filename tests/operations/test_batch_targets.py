@@ -1,5 +1,5 @@
 from endline.evidence.station import find_station
-from endline.operations.batch import targets_in
+from endline.operations.batch import targets_in, targets_of
 from endline.operations.inspection import digest_of
 
 
@@ -39,3 +39,15 @@ def test_second_files_of_one_name_and_endings_that_are_not_read_have_rows_of_the
     assert list(targets) == names
     assert [path.name for path in targets["3.jpg"].others] == ["3.npy"]
     assert [path.name for path in targets["3.png"].others] == ["3.npy"]
+
+
+def test_masks_among_photographs_are_left_out_with_a_line(tmp_path, caplog):
+    for name in ("0.png", "0_mask.png", "gas_mask.png", "labels/0.png", "masks/1.png", "1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    targets = targets_of([tmp_path], find_station("surface_image"))
+    assert [target.name for target in targets] == ["0.png", "1.png", "gas_mask.png"]
+    assert caplog.messages == ["Masks by their names, and not judged: 3 files, 0_mask.png first."]
+    caplog.clear()
+    assert len(targets_of([tmp_path / "0_mask.png"], find_station("surface_image"))) == 1
+    assert not caplog.messages

@@ -225,7 +225,7 @@ class Station:
         simulate: fills a folder with a simulated set, from parameters `<station>.simulation` and a progress.
         suffixes: endings (lower case) of its files; what else lies in a folder may be a note or a table beside them.
         groups: of a folder and its files those of each item, first the one by which it is judged, where an item may
-            have several; None where each file is judged.
+            have several; a file of none, as a mask, is not judged; None where each file is.
         more_training: how more samples of a published split are taken, as a half sentence.
         masks: defect masks (batch, 256, 256) of scored rows below a folder, as the preparation shows their samples,
             batch after batch; None without masks.

@@ -1,6 +1,7 @@
 """Judge many files: one after the other, or by several processes, of which each may die and stops nothing."""
 
 import io
+import logging
 import os
 import signal
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from endline.compute import Compute
 from endline.errors import EndlineError
-from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, printable
+from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, printable, visible_files
 from endline.evidence.station import Station
 from endline.files import write_whole
 from endline.operations.inspection import Inspector
@@ -28,6 +29,7 @@ from endline.operations.verdicts import NONE, Verdict
 from endline.published import PublishedModel
 
 GRACE = 20.0  # s that a process has to end by itself
+log = logging.getLogger(__name__)
 
 
 class Target(NamedTuple):
@@ -70,8 +72,27 @@ def targets_of(given: Iterable[Path], station: Station, leave: Collection[Path] 
     """
     found: list[Target] = []
     for path in given:
-        found += targets_in(path, station, leave) if path.is_dir() else [Target(path, str(path), path.name)]
+        if path.is_dir():
+            inside = targets_in(path, station, leave)
+            _tell_of_masks(path, station, leave, inside)
+            found += inside
+        else:
+            found.append(Target(path, str(path), path.name))
     return found
+
+
+def _tell_of_masks(folder: Path, station: Station, leave: Collection[Path], targets: Iterable[Target]) -> None:
+    """Say which files of a folder are of no item: masks by their names."""
+    if station.groups is None:
+        return
+    left = {*(path.resolve() for path in leave), *(path.resolve() for target in targets for path in target.files)}
+    masks = [
+        path.relative_to(folder).as_posix()
+        for path in visible_files(folder, station.suffixes)
+        if not left & {path.resolve(), *path.resolve().parents}
+    ]
+    if masks:
+        log.warning("Masks by their names, and not judged: %d files, %s first.", len(masks), masks[0])
 
 
 def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, empty: bool = False) -> list[Target]:

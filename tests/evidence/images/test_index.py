@@ -667,6 +667,38 @@ def test_masks_inside_the_folder_of_a_kind_beside_their_images_or_in_one_flat_fo
     assert len(found.samples) == 7
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            f"scratch/0{end}.png"
+            for end in ("_label", "_labels", "_seg", "_annotation", "_masks", "_GT", ".mask", "-seg")
+        ),
+        *(f"scratch/{start}_0.png" for start in ("gt", "mask", "label")),
+        *("labels/scratch/0.png", "Label/scratch/0_label.png", "scratch_mask/0.png", "scratch_gt/0.png"),
+    ],
+)
+def test_masks_of_other_names_are_found_where_their_image_is_there(tmp_path, name, caplog):
+    caplog.set_level(logging.INFO, "endline")
+    mask(scratched(tmp_path) / name)
+    found = index(tmp_path)
+    assert found.rejected.empty
+    assert len(found.samples) == 7
+    assert column(found.samples, "mask_path") == {"scratch/0.png": name}
+    assert f"Masks by their names, and no photographs: 1 files, {name} first." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    "name", ["labels/0", "label/9", "seg/scratch/9", "scratch/9_label", "bent_label/0", "dent/gt_9"]
+)
+def test_a_kind_or_an_image_named_as_a_mask_is_not_lost_without_its_image(tmp_path, name):
+    photograph(scratched(tmp_path) / f"{name}.png")
+    found = index(tmp_path)
+    assert found.rejected.empty
+    assert f"{name}.png" in found.samples["path"].tolist()
+    assert len(found.samples) == 8
+
+
 def test_a_mask_that_could_be_of_two_images_or_is_a_second_one_is_told(tmp_path):
     scratched(tmp_path)
     for name in ("mask/1.png", "mask/dent/7.png", "mask/7_mask.png"):

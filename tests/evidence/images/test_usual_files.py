@@ -60,7 +60,7 @@ def test_a_new_photograph_unlike_those_that_train_is_told(tmp_path, caplog, name
     caplog.clear()
     row, _ = preparation.inspect(tmp_path / name)
     assert [record.message.split(":")[0] for record in caplog.records] == ([f"{name} {said}"] if said else [])
-    assert len(preparation.remarks(row.iloc[0])) == len(caplog.records)
+    assert len(preparation.remarks(row.to_dict("records")[0])) == len(caplog.records)
 
 
 def test_models_of_before_say_nothing_and_keep_their_keys(tmp_path, caplog):

@@ -1,14 +1,14 @@
 """Layouts of image folders: which photographs lie where, what each shows, and where its mask belongs."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from endline.errors import EndlineError
 from endline.evidence.folders import kind_of_folders, list_folder, other_endings, visible_files
 from endline.evidence.images.decoding import SUFFIXES
-from endline.evidence.images.mask_pairs import ORPHAN, is_mask_folder, mask_key, masks_among, pair_masks
+from endline.evidence.images.mask_pairs import ORPHAN, in_mask_folder, is_mask_folder, mask_key, masks_among, pair_masks
 from endline.evidence.labels import Own, kind_of
 from endline.samples import NORMAL
 
@@ -131,10 +131,12 @@ def _magnetic_tiles(folder: Path, tiles: Iterable[Path], group: str, own: Own | 
 def _plain(folder: Path, normal: Path, group: str, own: Own | None) -> Layout:
     """`normal/`, and what else there is: a folder a kind, or `abnormal/` with or without a sub-folder a kind.
 
-    Masks lie in folders named so (`MASK_FOLDERS`), anywhere, or beside their photographs as `<name>_mask`.
+    Masks lie in folders named so (`MASK_FOLDERS`), anywhere, or beside their photographs as `<name>_mask`, see
+    `masks_among`.
     """
     paths = [_inside(folder, path) for path in _images(folder)]
     masks = masks_among(paths)
+    _tell(masks)
     kinds = {path: kind_of_folders(Path(path).parts[:-1], own) for path in paths if path not in masks}
     photographs = [Photograph(path, None, kind, group) for path, kind in kinds.items()]
     keys = {photograph.path: mask_key(photograph.path) for photograph in photographs}
@@ -175,9 +177,28 @@ def _mvtec(folder: Path, categories: dict[str, Path], group: str | None, own: Ow
         mask_keys = {mask: mask_key(mask, f"{top}/test") for mask in beside} | {m: mask_key(m, top) for m in apart}
         paired, left = _paired(found, keys, mask_keys)
         photographs, masks, unpaired = photographs + paired, masks | beside | apart, unpaired + left
+        _tell(beside)
     normal_folders = {name: category / "train/good" for name, category in categories.items()}
     chosen = ALL if group == ALL else next(iter(categories))
     return Layout(photographs, masks, normal_folders, True, chosen, unpaired, tuple(categories.values()))
+
+
+def judged_images(folder: Path, files: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """Files of a folder of new photographs without those that are masks by their names, each an item of its own.
+
+    Example:
+        >>> folder = Path("new")
+        >>> judged_images(folder, [folder / name for name in ("0.png", "0_mask.png", "gas_mask.png")])
+        [(PosixPath('new/0.png'),), (PosixPath('new/gas_mask.png'),)]
+    """
+    masks = masks_among(_inside(folder, path) for path in files if path.suffix.lower() in SUFFIXES)
+    return [(path,) for path in files if _inside(folder, path) not in masks]
+
+
+def _tell(masks: Collection[str]) -> None:
+    """Say that files which lie among photographs, in no folder of masks, count as such."""
+    if beside := [path for path in sorted(masks) if not in_mask_folder(path)]:
+        log.info("Masks by their names, and no photographs: %d files, %s first.", len(beside), beside[0])
 
 
 def _paired(

@@ -9,7 +9,9 @@ MASK_FOLDERS = frozenset(
     {"mask", "masks", "defect_mask", "defect_masks", "gt", "annotation", "annotations", "segmentation", "segmentations"}
     | {"ground_truth", "ground_truths", "groundtruth", "groundtruths"}
 )
-SUFFIX = re.compile(r"[_ -](mask|gt)$")  # of a stem in lower case
+WORDS = r"(masks?|gt|labels?|seg|segmentations?|annotations?|ground[_ -]?truth)"
+SUFFIX, PREFIX = re.compile(rf"[_ .-]{WORDS}$"), re.compile(rf"^{WORDS}[_ .-]")  # of a name in lower case
+KIND_OR_MASKS = re.compile(rf"^{WORDS}$")  # of a folder that may as well be one of photographs
 ORPHAN = (
     "a mask without an image",
     "restore its image, delete the mask, or rename its folder if it holds photographs",
@@ -18,7 +20,10 @@ Key = tuple[str, ...]  # folders and stem of a file, in lower case, without a fo
 
 
 def masks_among(paths: Iterable[str]) -> set[str]:
-    """Paths that lie in a folder of masks, of any case, or are `<name>_mask` beside an image `<name>`.
+    """Paths that lie in a folder of masks, of any case, or are named as the mask of an image that is there.
+
+    That is `<name>_mask`, `gt_<name>`, and so with the other `WORDS`, beside an image `<name>`; and `labels/dent/0` or
+    `dent_mask/0` where there is `dent/0`. A folder `labels` that has no such image may be a kind of defect.
 
     Args:
         paths: of image files, relative to the raw folder, POSIX.
@@ -29,7 +34,17 @@ def masks_among(paths: Iterable[str]) -> set[str]:
     """
     every = list(paths)
     keys = {_key(path) for path in every}
-    return {path for path in every if _in_mask_folder(path) or ((bare := _without_suffix(_key(path))) and bare in keys)}
+    return {path for path in every if in_mask_folder(path) or keys.intersection(_readings(_key(path))[:-1])}
+
+
+def in_mask_folder(path: str) -> bool:
+    """Whether a file (POSIX) lies in a folder of masks, however deep.
+
+    Example:
+        >>> in_mask_folder("masks/dent/0.png"), in_mask_folder("dent/0_mask.png")
+        (True, False)
+    """
+    return any(is_mask_folder(part) for part in PurePosixPath(path).parts[:-1])
 
 
 def is_mask_folder(name: str) -> bool:
@@ -43,7 +58,7 @@ def is_mask_folder(name: str) -> bool:
 
 
 def pair_masks(photographs: Mapping[str, Key], faulty: Iterable[str], masks: Mapping[str, Key]) -> "MaskPairs":
-    """Find the photograph of each mask: the one of the same folders and stem, with or without `_mask`.
+    """Find the photograph of each mask: the one of the same folders and stem, with or without `_mask`, see `WORDS`.
 
     Where none has the same folders, the mask is that of the only faulty photograph whose last folders and stem it has:
     `masks/0.png` of `scratch/0.png`, if there is no `dent/0.png`. No photograph takes two.
@@ -64,7 +79,7 @@ def pair_masks(photographs: Mapping[str, Key], faulty: Iterable[str], masks: Map
     pairs = MaskPairs()
     # Exact ones first, and those that say `_mask`, so that a second one by chance takes no place.
     ranked = sorted(
-        masks, key=lambda path: (not _candidates(masks[path], whole), not _without_suffix(masks[path]), path)
+        masks, key=lambda path: (not _candidates(masks[path], whole), len(_readings(masks[path])) == 1, path)
     )
     for mask in ranked:
         found = _candidates(masks[mask], whole) or _candidates(masks[mask], tails)
@@ -117,15 +132,15 @@ def _key(path: str) -> Key:
 
 
 def _candidates(key: Key, known: Mapping[Key, list[str]]) -> list[str]:
-    bare = _without_suffix(key)
-    return known.get(bare, []) if bare in known else known.get(key, [])
+    return next((known[each] for each in _readings(key) if each in known), [])
 
 
-def _without_suffix(key: Key) -> Key:
-    """Key without `_mask` at its end; empty where it has none."""
-    bare = SUFFIX.sub("", key[-1])
-    return (*key[:-1], bare) if bare and bare != key[-1] else ()
-
-
-def _in_mask_folder(path: str) -> bool:
-    return any(is_mask_folder(part) for part in PurePosixPath(path).parts[:-1])
+def _readings(key: Key) -> list[Key]:
+    """Keys that the photograph of a mask may have, the likeliest first: without words for masks; last its own."""
+    *folders, stem = key
+    stems = [bare for bare in (SUFFIX.sub("", stem), PREFIX.sub("", stem)) if bare and bare != stem]
+    without = [SUFFIX.sub("", name) or name for name in folders if not KIND_OR_MASKS.search(name)]
+    readings = [(*folders, bare) for bare in stems]
+    if without != folders:
+        readings += [(*without, bare) for bare in (*stems, stem)]
+    return [*readings, key]

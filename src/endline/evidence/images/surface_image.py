@@ -16,7 +16,7 @@ from endline.evidence.images.defect_masks import Mask, defect_masks
 from endline.evidence.images.depth import checked_bits, fitted_bits, warn_of_depths
 from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
-from endline.evidence.images.layouts import chosen_group
+from endline.evidence.images.layouts import chosen_group, judged_images
 from endline.evidence.images.shape import fitted_size, warn_of_shapes
 from endline.evidence.images.usual_files import usual_files
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
@@ -102,6 +102,7 @@ STATION = Station(
     exhibits=exhibits,
     simulate=simulate,
     suffixes=SUFFIXES,
+    groups=judged_images,
     more_training="take more of them (shots)",
     masks=masks,
     synthesise=synthesise,
