@@ -1,5 +1,6 @@
 """Who trains and who is tested: rules that divide whole units, so that no part is on both sides."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,6 +13,7 @@ from endline.errors import EndlineError
 from endline.samples import OUTLIER, TEST, TRAIN, Index, check_samples, item_of
 
 MINIMUM_TRAINING_ITEMS = 3
+log = logging.getLogger(__name__)
 
 
 def check_training_items(count: int, otherwise: str) -> None:
@@ -147,6 +149,8 @@ def assign_split(samples: pd.DataFrame, rule: SplitRule, seed: int) -> pd.DataFr
 def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> pd.DataFrame:
     """Sample table of an index, its split that of the data set, or assigned by the rule in `split`.
 
+    That of the data set holds where it tests anything: of `train/good` alone a share of the normal ones is tested.
+
     Args:
         index: of the raw folder.
         split: the fields of `SplitRule`, and `shots`, see `few_shots`, where the station has it.
@@ -157,7 +161,11 @@ def divided(index: Index, split: Mapping[str, Any], seed: int, remedy: str) -> p
         EndlineError: when too few normal items would train, or none is left to be tested.
     """
     samples = index.samples
-    if not index.published_split:
+    published = index.published_split and bool((samples["split"] == TEST).any())
+    if index.published_split and not published:
+        log.info("The data set names none that is tested: the normal ones are divided by the settings (train, folds).")
+        samples = samples.assign(split=samples["split"].where(samples["split"] != TRAIN, TEST))
+    if not published:
         samples = assign_split(samples, SplitRule(**{each.name: split[each.name] for each in fields(SplitRule)}), seed)
     if (shots := split.get("shots")) is not None:
         samples = few_shots(samples, shots, seed)

@@ -19,7 +19,7 @@ from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group
 from endline.samples import check_samples
-from endline.splits import SplitRule, assign_split
+from endline.splits import SplitRule, assign_split, divided
 
 DATA = Path(os.environ.get("ENDLINE_DATA") or Path(__file__).parents[3] / "../shared/data")
 NUMBERS = count()  # no two photographs of these tests are alike
@@ -758,6 +758,20 @@ def test_a_mask_that_cannot_be_used_is_told_and_its_image_kept(tmp_path):
     ]
     assert (found.samples["label"] == 1).sum() == 4
     assert column(found.samples, "mask_path") == {"test/scratch/000.png": "ground_truth/scratch/000_mask.png"}
+
+
+def test_of_training_images_alone_a_share_is_tested(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "endline")
+    for number in range(10):
+        photograph(tmp_path / f"screw/train/good/{number}.png")
+    rule = {**vars(SplitRule(train=0.8)), "shots": None}
+    samples = divided(index(tmp_path / "screw"), rule, 0, "take more")
+    assert samples["split"].value_counts().to_dict() == {"train": 8, "test": 2}
+    assert any("names none that is tested: the normal ones are divided by" in message for message in caplog.messages)
+    caplog.clear()
+    found = index(category(tmp_path / "hook"))
+    assert divided(found, rule, 0, "take more")["split"].tolist() == found.samples["split"].tolist()
+    assert not any("divided" in message for message in caplog.messages)
 
 
 def test_a_missing_folder_is_told(tmp_path):
