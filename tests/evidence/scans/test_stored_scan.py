@@ -258,6 +258,16 @@ def test_what_is_no_depth_is_refused(tmp_path, rejected):
     assert "its values are of the type object, no numbers" in rejected("f.npy", (tmp_path / "f.npy").read_bytes())
 
 
+@pytest.mark.parametrize("columns", [4, 6, 7])
+def test_points_with_colours_or_normals_are_no_depth(tmp_path, rejected, columns):
+    points = np.resize(np.tile(POINTS, (10, 3)), (120, columns)).astype("f4")
+    np.save(tmp_path / "a.npy", points)
+    assert rejected("a.npy", (tmp_path / "a.npy").read_bytes()) == (
+        f"its array has the shape (120, {columns}): points with more than x, y and z, or a strip of depth: export x, y "
+        "and z alone, of the shape (points, 3)."
+    )
+
+
 def test_the_size_is_judged_by_the_header(tmp_path, rejected):
     np.save(tmp_path / "a.npy", DEPTH)
     huge = re.sub(rb"\(3, 4\)", b"(30000, 4)", (tmp_path / "a.npy").read_bytes(), count=1)

@@ -25,6 +25,7 @@ COARSE = (
     "export the depth as grey PNG of 16 bits, as float TIFF, PLY or PCD",
 )
 ONE: NDArray[np.int64] = np.array(1)
+TALL, NARROW = 64, 12  # rows and columns from and up to which an array of two dimensions is none of depth
 NOTHING: NDArray[np.float32] = np.zeros(0, np.float32)
 
 
@@ -208,6 +209,11 @@ def _of_array(values: NDArray[Any]) -> StoredScan:
         return StoredScan(z, x, y)
     if values.ndim != 2:
         raise FileRejected(f"its array has the shape {values.shape}", f"export one of the shape {FORMS}")
+    if values.shape[0] >= TALL and values.shape[1] <= NARROW:
+        raise FileRejected(
+            f"its array has the shape {values.shape}: points with more than x, y and z, or a strip of depth",
+            "export x, y and z alone, of the shape (points, 3)",
+        )
     kept = values.astype(np.int64 if values.dtype.kind in "iu" else np.float32)
     return StoredScan(np.ascontiguousarray(kept), NOTHING, NOTHING)
 
