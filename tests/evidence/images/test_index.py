@@ -33,8 +33,11 @@ def photograph(path: Path, size: tuple[int, int] = (12, 16)) -> Path:
 
 
 def mask(path: Path, size: tuple[int, int] = (12, 16), value: int = 255) -> Path:
+    """A mask whose upper half has a value."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full(size, value, "u1")).save(path)
+    pixels = np.zeros(size, "u1")
+    pixels[: size[0] // 2] = value
+    Image.fromarray(pixels).save(path)
     return path
 
 
@@ -46,7 +49,7 @@ def category(folder: Path, *, trained: int = 5) -> Path:
         for number in range(tested):
             photograph(folder / f"test/{kind}/{number:03d}.png", size=(10, 20))
             if kind != "good" and number < 2:
-                mask(folder / f"ground_truth/{kind}/{number:03d}_mask.png")
+                mask(folder / f"ground_truth/{kind}/{number:03d}_mask.png", size=(10, 20))
     return folder
 
 
@@ -55,7 +58,7 @@ def plain(folder: Path) -> Path:
         photograph(folder / f"normal/{number}.jpg")
     photograph(folder / "abnormal/0.jpg")
     photograph(folder / "abnormal/1.jpg")
-    mask(folder / "masks/abnormal/1.png", size=(30, 30))
+    mask(folder / "masks/abnormal/1.png", size=(24, 32))
     return folder
 
 
@@ -586,6 +589,7 @@ def test_of_copies_the_one_with_a_label_and_the_one_that_trains_stay(tmp_path):
 def test_a_good_photograph_that_is_tested_as_faulty_trains_no_more(tmp_path):
     folder = category(tmp_path / "screw")
     (folder / "test/hole/000.png").write_bytes((folder / "train/good/001.png").read_bytes())
+    mask(folder / "ground_truth/hole/000_mask.png")
     found = index(folder)
     assert found.rejected["path"].tolist()[:2] == ["train/good/001.png", "test/hole/000.png"]
     assert (found.samples["split"] == "train").sum() == 4
@@ -727,7 +731,7 @@ def test_photographs_in_a_folder_named_mask_are_told_and_not_laid_over_good_ones
 def test_masks_of_a_category_of_mvtec_by_other_names(tmp_path, name):
     folder = category(tmp_path / "screw")
     (folder / "ground_truth/hole/000_mask.png").unlink()
-    mask(folder / name)
+    mask(folder / name, size=(10, 20))
     found = index(folder)
     assert found.rejected.empty
     assert column(found.samples, "mask_path")["test/hole/000.png"] == name
@@ -758,6 +762,40 @@ def test_a_mask_that_cannot_be_used_is_told_and_its_image_kept(tmp_path):
     ]
     assert (found.samples["label"] == 1).sum() == 4
     assert column(found.samples, "mask_path") == {"test/scratch/000.png": "ground_truth/scratch/000_mask.png"}
+
+
+def test_a_mask_of_another_shape_or_of_nearly_all_is_told_and_its_image_kept(tmp_path):
+    for number in range(4):
+        photograph(tmp_path / f"normal/{number}.png")
+        photograph(tmp_path / f"dent/{number}.png")
+    mask(tmp_path / "masks/dent/0.png", size=(12, 5))
+    mask(tmp_path / "masks/dent/1.png", size=(16, 12))
+    mask(tmp_path / "masks/dent/3.png", size=(24, 32))
+    full = np.full((12, 16), 255, "u1")
+    full[3:5, 4:6] = 0
+    Image.fromarray(full).save(tmp_path / "masks/dent/2.png")
+    found = index(tmp_path)
+    assert found.rejected[["path", "reason"]].to_numpy().tolist() == [
+        ["masks/dent/0.png", "the mask has 5 x 12 pixels and its image 16 x 12, of another shape"],
+        ["masks/dent/1.png", "the mask has 12 x 16 pixels and its image 16 x 12, of another shape"],
+        ["masks/dent/2.png", "the mask marks 98 % of the image, and no defect"],
+    ]
+    assert len(found.samples) == 8
+    assert column(found.samples, "mask_path") == {"dent/3.png": "masks/dent/3.png"}
+
+
+def test_a_mask_may_lie_as_its_photograph_is_stored(tmp_path):
+    photograph(tmp_path / "normal/0.png")
+    for name in ("stored", "upright"):
+        exif = Image.Exif()
+        exif[0x112] = 6
+        picture = Image.open(photograph(tmp_path / f"dent/{name}.jpg"))
+        picture.save(tmp_path / f"dent/{name}.jpg", exif=exif)
+    mask(tmp_path / "masks/dent/stored.png", size=(12, 16))
+    mask(tmp_path / "masks/dent/upright.png", size=(16, 12))
+    found = index(tmp_path)
+    assert found.rejected.empty
+    assert len(column(found.samples, "mask_path")) == 2
 
 
 def test_of_training_images_alone_a_share_is_tested(tmp_path, caplog):

@@ -11,10 +11,10 @@ from rich.progress import track
 from endline.errors import EndlineError, FileRejected
 from endline.evidence.folders import left_out, list_folder
 from endline.evidence.images.copies import leave_out_copies
-from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES, file_facts
+from endline.evidence.images.decoding import MEGAPIXELS, SUFFIXES, file_facts, stored_orientation
 from endline.evidence.images.layouts import ALL, Photograph, find_layout
 from endline.evidence.images.looks import look_of, picture_digest
-from endline.evidence.images.masks import decode_mask
+from endline.evidence.images.masks import check_mask, decode_mask
 from endline.evidence.images.pages import page_count, warn_of_pages
 from endline.evidence.images.photographs import StoredPhotograph, read_photograph
 from endline.evidence.labels import check_words, own_labels
@@ -22,6 +22,8 @@ from endline.evidence.rejected import Rejections, after_rejections
 from endline.files import file_digest
 from endline.samples import NORMAL, Index, sample_table
 
+MOST = 0.9  # of a photograph, that a mask may mark
+LYING = 5  # EXIF orientation from which a photograph is stored on its side
 READABLE = "PNG, JPEG, TIFF, BMP, WebP or PGM"
 log = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ def index_images(
             path = folder / photograph.path
             about = {"digest": file_digest(path), "picture": picture_digest(read.values), **file_facts(path)}
             about["pages"] = page_count(path)
-            mask = _usable_mask(photograph, rejections, megapixels)
+            mask = _usable_mask(photograph, read.values.shape[:2], rejections, megapixels)
             row = _row(photograph, layout.group) | _seen(read) | about
             rows.append({**row, "category": photograph.category, "mask_path": mask, "simulated": simulated})
             transparent += [photograph.path] if read.transparent else []
@@ -144,14 +146,27 @@ def _row(photograph: Photograph, group: str) -> dict[str, object]:
     }
 
 
-def _usable_mask(photograph: Photograph, rejections: Rejections, megapixels: float) -> str | None:
-    """Mask of an anomalous photograph; None where there is none, or none that can be used."""
+def _usable_mask(
+    photograph: Photograph, size: tuple[int, ...], rejections: Rejections, megapixels: float
+) -> str | None:
+    """Mask of an anomalous photograph of a size (height, width); None where there is none, or none that can be used."""
     if photograph.kind in (None, NORMAL) or photograph.mask is None:
         return None
     with rejections.instead(photograph.mask):
         # An empty one would count the defect's own pixels as good ones, as four of MTD's 392 would.
-        if not decode_mask(rejections.folder / photograph.mask, megapixels).any():
+        mask = decode_mask(rejections.folder / photograph.mask, megapixels)
+        if not mask.any():
             raise FileRejected("the mask marks no defect", "mark the defect or delete the mask")
+        if mask.mean() > MOST:
+            raise FileRejected(
+                f"the mask marks {100 * mask.mean():.0f} % of the image, and no defect",
+                "mark the defect alone, light on dark, or delete the mask",
+            )
+        height, width = size
+        on_its_side = stored_orientation(rejections.folder / photograph.path)[0] >= LYING
+        if on_its_side and (mask.shape[0] > mask.shape[1]) != (height > width):
+            height, width = width, height  # the mask is as the photograph is stored, see `read_mask`
+        check_mask(mask.shape, (height, width), "image")
         return photograph.mask
     return None
 

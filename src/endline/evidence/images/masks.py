@@ -12,6 +12,7 @@ from endline.errors import EndlineError, FileRejected
 from endline.evidence.images.decoding import MEGAPIXELS, decode_image, stored_orientation
 
 RANGES = {"uint8": 255, "uint16": 65535, "int32": 65535, "float32": 1}
+SHAPES = 0.05  # by which the ratio of the sides of a mask and its picture may differ
 FLAT = 0.25  # share of faint pixels in flat areas from which their values are numbers, and no shades
 FEW, MANY = 3, 100  # numbers of faint values: lines as thin as a pixel are numbers, and a wide blur is none
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # EXIF orientation -> how stored pixels become upright
@@ -47,6 +48,29 @@ def decode_mask(path: Path, megapixels: float = MEGAPIXELS) -> NDArray[np.bool_]
     shades = largest > RANGES[values.dtype.name] / 2 and not _numbered(values)
     marked: NDArray[np.bool_] = values > (largest / 2 if shades else 0)
     return marked
+
+
+def check_mask(mask: tuple[int, ...], size: tuple[int, int], shown: str) -> None:
+    """Refuse a mask whose sides are not as those of its picture; one of another size but these sides is resized.
+
+    Args:
+        mask: height and width.
+        size: height and width of the picture.
+        shown: what it shows, in the user's words: "image", "part".
+
+    Raises:
+        FileRejected: with both sizes.
+
+    Example:
+        >>> check_mask((120, 40), (120, 160), "image")
+        Traceback (most recent call last):
+        endline.errors.FileRejected: the mask has 40 x 120 pixels and its image 160 x 120, of another shape: export ...
+    """
+    if abs(log(mask[0] / mask[1] * size[1] / size[0])) > SHAPES:
+        raise FileRejected(
+            f"the mask has {mask[1]} x {mask[0]} pixels and its {shown} {size[1]} x {size[0]}, of another shape",
+            "export the mask over the whole image",
+        )
 
 
 def read_mask(path: Path, size: tuple[int, int], photograph: Path | None = None) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from endline.evidence.images.copies import leave_out_copies
 from endline.evidence.images.decoding import checked_megapixels
 from endline.evidence.images.index import check_normals
 from endline.evidence.images.layouts import ALL
-from endline.evidence.images.masks import decode_mask
+from endline.evidence.images.masks import check_mask, decode_mask
 from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.labels import check_words, own_labels
 from endline.evidence.rejected import Rejections, after_rejections
@@ -180,24 +180,9 @@ def _usable_mask(pair: Pair, columns: Columns, rejections: Rejections, megapixel
         if not mask.any():
             raise FileRejected("the mask marks no defect", "mark the defect or delete the mask")
         of = "" if "height" in columns else "scan_"
-        check_mask(mask.shape, (columns[f"{of}height"], columns[f"{of}width"]))
+        check_mask(mask.shape, (columns[f"{of}height"], columns[f"{of}width"]), "part")
         return pair.mask
     return None
-
-
-def check_mask(mask: tuple[int, ...], size: tuple[int, int]) -> None:
-    """Refuse a mask whose sides are not as those of its part; one of another size but these sides is resized.
-
-    Raises:
-        FileRejected: with both sizes.
-    """
-    try:
-        check_shapes({"height": size[0], "width": size[1], "scan_height": mask[0], "scan_width": mask[1]})
-    except FileRejected as problem:
-        raise FileRejected(
-            f"the mask has {mask[1]} x {mask[0]} pixels and its part {size[1]} x {size[0]}, of another shape",
-            "export the mask over the whole image",
-        ) from problem
 
 
 def _alike(rows: list[Columns], rejections: Rejections) -> list[Columns]:
