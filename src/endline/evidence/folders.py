@@ -189,8 +189,8 @@ def kind_of_folders(folders: Sequence[str], own: Own | None = None) -> str | Non
         return top if inside in (None, NORMAL) else inside
     kind = kind_of(top, own)
     if kind in (None, NORMAL):
-        inside = next((depth for depth, name in enumerate(deeper) if names_a_fault(name)), None)
-        return kind if kind is None or inside is None else "/".join(folders[: inside + 2])
+        faulty = [depth for depth, name in enumerate(deeper, 2) if names_a_fault(name)]
+        return "/".join(folders[: faulty[0]]) if kind is not None and faulty else kind
     for depth, name in enumerate(deeper):
         if kind_of(name, own) in (None, NORMAL):
             return "/".join(folders[: depth + 2])
