@@ -293,6 +293,11 @@ def test_values_of_a_new_scan_that_stand_for_not_measured_are_told(prepared, par
     assert [record.message for record in caplog.records] == [
         "In new.tiff the value 65535, which many pixels share far from all the rest, counts as not measured."
     ]
+    caplog.clear()
+    usual = replace(prepared(modality="3d"), placeholders=("65535",))  # as in the scans that train
+    assert type(usual).from_plain(json.loads(json.dumps(usual.plain()))) == usual
+    usual.inspect(tmp_path / "new.tiff")
+    assert not caplog.records
 
 
 def test_a_second_scan_of_one_name_is_judged_with_the_same_photograph_and_told(prepared, parts, tmp_path, caplog):

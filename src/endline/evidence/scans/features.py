@@ -89,6 +89,7 @@ class ScanPreparation(Preparation):
         ratio: height by width of the training parts, where they have one shape; None: it is not looked at.
         sides: height and width of the training scans, where they are about the same, see `usual_sides`; None: they are
             not looked at.
+        placeholders: what stands for "not measured" in training scans, as text: in a new one it needs no word.
 
     Raises:
         EndlineError: for another modality or light.
@@ -113,6 +114,7 @@ class ScanPreparation(Preparation):
     light: str = "as_is"
     ratio: float | None = None
     sides: tuple[int, int] | None = None
+    placeholders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -141,6 +143,7 @@ class ScanPreparation(Preparation):
             "limits": tuple(plain["limits"]),
             "heights": UsualRange(**plain["heights"]) if plain.get("heights") else None,
             "sides": tuple(plain["sides"]) if plain.get("sides") else None,
+            "placeholders": tuple(plain.get("placeholders", ())),
         }
         return cls(**{**plain, **read})
 
@@ -214,7 +217,7 @@ class ScanPreparation(Preparation):
         files = {"path": shown or seen, "depth_path": seen}
         rows = sample_table([{"sample_id": path.name, "group": "", "peak": None, **files, **columns}])
         warn_of_depths(rows, self.bits)
-        if scan:
+        if scan and columns["unmeasured"] not in self.placeholders:
             warn_of_placeholders(rows)
         warn_of_shapes(shapes(rows), self.ratio)
         warn_of_pages(rows)

@@ -54,6 +54,7 @@ def prepare(
             "before": float(training["before"].median()),
             "heights": usual_heights(training),
             "sides": usual_sides(training),
+            "placeholders": tuple(sorted({*training["unmeasured"]} - {""})),
         }
     sides = shapes(samples)
     ratio = usual_ratio(sides)
