@@ -112,8 +112,9 @@ def test_a_recording_of_several_clips_is_streamed(machines, run, tmp_path):
         )
         followed = CliRunner().invoke(cli, [*command, "--follow=0", str(tmp_path / "shift.wav")])
     assert whole.exit_code == 0, whole.output
-    lines = whole.output.splitlines()
+    lines = whole.stdout.splitlines()
     assert lines[0].startswith("alarm on above")
+    assert whole.stderr.startswith("By the run ")
     stored = machines.load("scores").set_index("sample_id")["score"]
     shown = [float(re.search(r"score +(-?[\d.]+)", line)[1]) for line in lines if "  score " in line]
     assert shown == pytest.approx([stored[f"valve/test/{clip.name}"] for clip in clips], abs=6e-4)
