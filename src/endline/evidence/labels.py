@@ -26,10 +26,10 @@ UNKNOWN_WORDS = _words(
     "na nan null unknown unlabelled unlabeled unsorted unclear undefined nolabel tbd unbekannt unklar unsortiert "
     "inconnu sconosciuto desconocido #na #nv <na>"
 ) | {""}
-# They name a fault without saying which: inside a folder of good ones they contradict it.
+# They name a fault without saying which: inside a folder of good ones they contradict it, see `names_a_fault`.
 FAULTY_WORDS = _words(
-    "faulty defective defect defects bad reject rejects rejected scrap broken damaged failed nok ng anomaly anomalies "
-    "anomalous fehlerhaft fehler defekt schlecht schlechtteil schlechtteile ausschuss schrott nio"
+    "fault faults faulty defective defect defects bad reject rejects rejected scrap broken damaged failed nok ng "
+    "anomaly anomalies anomalous fehlerhaft fehler defekt schlecht schlechtteil schlechtteile ausschuss schrott nio"
 )
 # It is not sure what they mean (`true`: faulty, or good?), or that they name a fault at all (`test/` beside `normal/`);
 # `all` is the row of all faults in every table and figure.

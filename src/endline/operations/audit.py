@@ -155,7 +155,7 @@ def rebuilt(entry: Mapping[str, Any], known: Origin) -> str:
     others: tuple[Path, ...] = ()
     if station.groups is not None and str(path).endswith(entry["path"]):
         folder = Path(str(path)[: -len(entry["path"])] or ".")
-        found = (target for target in targets_in(folder, station, empty=True) if target.name == entry["path"])
+        found = (target for target in targets_in(folder, station, quiet=True) if target.name == entry["path"])
         others = next((target.others for target in found), ())
     sample = entry["sample_id"]
     item = entry["path"] if sample.startswith(entry["path"]) else Path(entry["path"]).name

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from endline.compute import Compute
 from endline.errors import EndlineError
-from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, printable, visible_files
+from endline.evidence.folders import LABEL_TABLES, is_side_file, list_folder, printable
 from endline.evidence.station import Station
 from endline.files import write_whole
 from endline.operations.inspection import Inspector
@@ -72,35 +72,31 @@ def targets_of(given: Iterable[Path], station: Station, leave: Collection[Path] 
     """
     found: list[Target] = []
     for path in given:
-        if path.is_dir():
-            inside = targets_in(path, station, leave)
-            _tell_of_masks(path, station, leave, inside)
-            found += inside
-        else:
-            found.append(Target(path, str(path), path.name))
+        found += targets_in(path, station, leave) if path.is_dir() else [Target(path, str(path), path.name)]
     return found
 
 
-def _tell_of_masks(folder: Path, station: Station, leave: Collection[Path], targets: Iterable[Target]) -> None:
-    """Say which files of a folder are of no item: masks by their names."""
-    if station.groups is None:
-        return
-    left = {*(path.resolve() for path in leave), *(path.resolve() for target in targets for path in target.files)}
-    masks = [
-        path.relative_to(folder).as_posix()
-        for path in visible_files(folder, station.suffixes)
-        if not left & {path.resolve(), *path.resolve().parents}
-    ]
-    if masks:
-        log.warning("Masks by their names, and not judged: %d files, %s first.", len(masks), masks[0])
+def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, quiet: bool = False) -> list[Target]:
+    """What lies in a folder, by path.
 
+    Args:
+        folder: the folder.
+        station: as of `targets_of`.
+        leave: likewise.
+        quiet: whether an empty folder is no error and masks are not spoken of, as where it is looked at anew.
 
-def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, empty: bool = False) -> list[Target]:
-    """What lies in a folder, by path; arguments and errors as `targets_of`, `empty` where an empty one is no error."""
+    Raises:
+        EndlineError: as `targets_of`.
+    """
     listing = list_folder(folder, station.suffixes)
     left = {path.resolve() for path in leave}
     found = []
-    items = ((path,) for path in listing.files) if station.groups is None else station.groups(folder, listing.files)
+    items = [(path,) for path in listing.files] if station.groups is None else station.groups(folder, listing.files)
+    taken = {path for item in items for path in item}
+    masks = [path for path in listing.files if path not in taken and path.suffix.lower() in station.suffixes]
+    if masks and not quiet:
+        first = masks[0].relative_to(folder).as_posix()
+        log.warning("Masks by their names, and not judged: %d files, %s first.", len(masks), first)
     for path, *others in items:
         side = is_side_file(path, station.suffixes) or path.name.lower() in LABEL_TABLES
         if not side and not (left and left & {path.resolve(), *path.resolve().parents}):
@@ -109,7 +105,7 @@ def targets_in(folder: Path, station: Station, leave: Collection[Path] = (), *, 
     for name, reason, remedy in listing.rejected:
         said = printable(name)
         found.append(Target(folder / name, said, said, f"{printable(str(folder / name))}: {reason}: {remedy}."))
-    if not found and not empty:
+    if not found and not quiet:
         raise EndlineError(f"{folder} holds no file to judge: give a folder of {station.evidence}.")
     return sorted(found, key=lambda target: target.name)
 

@@ -78,7 +78,7 @@ class Arrivals:
         """
         before, self._since = self._since, {}
         ready = []
-        for target in targets_in(self._folder, self._station, self._leave, empty=True):
+        for target in targets_in(self._folder, self._station, self._leave, quiet=True):
             state = file_state(*target.files)
             known, since = before.get(target.name, (None, now))
             since = since if known == state else now

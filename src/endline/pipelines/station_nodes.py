@@ -126,11 +126,11 @@ def attribute(
 def remarks(station: Station, samples: pd.DataFrame, scores: pd.DataFrame, preparation: Preparation) -> dict[str, str]:
     """What of each tested item counts by itself, or was left out, by its `sample_id`; of most there is nothing."""
     items = item_of(samples)
-    said: dict[str, str] = {}
-    for name, row in zip(items, samples.to_dict("records"), strict=True):
-        if found := preparation.remarks(row):
-            said[name] = " ".join([*filter(None, [said.get(name)]), *(f"It {remark}" for remark in found)])
-    said = {name: said[name] for name in scores["sample_id"] if name in said}
+    tested = items.isin(scores["sample_id"])
+    found: dict[str, list[str]] = {}
+    for name, row in zip(items[tested], samples[tested].to_dict("records"), strict=True):
+        found.setdefault(name, []).extend(f"It {remark}" for remark in preparation.remarks(row))
+    said = {name: " ".join(sentences) for name, sentences in found.items() if sentences}
     if said:
         first = next(iter(said))
         log.warning(

@@ -311,6 +311,21 @@ def test_a_second_scan_of_one_name_is_judged_with_the_same_photograph_and_told(p
     ]
 
 
+@pytest.mark.parametrize(("modality", "said"), [("both", True), ("fpfh_colour", True), ("3d", False)])
+def test_a_photograph_whose_file_is_unlike_those_that_train_is_told(prepared, parts, tmp_path, caplog, modality, said):
+    Image.fromarray(parts.photograph(9)).convert("L").save(tmp_path / "0.png")
+    scan = parts.save_scan(tmp_path / "0.tiff", parts.xyz(parts.depth(9)))
+    preparation = prepared(modality=modality)
+    assert ScanPreparation.from_plain(json.loads(json.dumps(preparation.plain()))) == preparation
+    preparation.inspect(scan)
+    assert [record.message.split(":")[0] for record in caplog.records] == (
+        ["0.tiff has a photograph that is grey, and those that train have colours"] if said else []
+    )
+    caplog.clear()
+    replace(preparation, files=None).inspect(scan)  # a model of before
+    assert not caplog.records
+
+
 def test_an_ending_that_is_not_read_is_named(prepared, tmp_path):
     (tmp_path / "part.stl").write_bytes(b"solid")
     with pytest.raises(EndlineError, match=r"part.stl: the ending '.stl' is not one that is read here: export it as"):

@@ -28,6 +28,7 @@ from endline.evidence.images.features import LIGHTS, standardised, summary
 from endline.evidence.images.pages import warn_of_pages
 from endline.evidence.images.photographs import image_tensor, read_indexed_image
 from endline.evidence.images.shape import warn_of_shapes
+from endline.evidence.images.usual_files import UsualFiles
 from endline.evidence.rejected import one_file
 from endline.evidence.scans.columns import (
     Columns,
@@ -89,6 +90,7 @@ class ScanPreparation(Preparation):
         ratio: height by width of the training parts, where they have one shape; None: it is not looked at.
         sides: height and width of the training scans, where they are about the same, see `usual_sides`; None: they are
             not looked at.
+        files: what the files of the training photographs are, see `UsualFiles`; None: they are not looked at.
         placeholders: what stands for "not measured" in training scans, as text: in a new one it needs no word.
 
     Raises:
@@ -115,6 +117,7 @@ class ScanPreparation(Preparation):
     ratio: float | None = None
     sides: tuple[int, int] | None = None
     placeholders: tuple[str, ...] = ()
+    files: UsualFiles | None = None
 
     def __post_init__(self) -> None:
         if self.modality not in MODALITIES:
@@ -144,6 +147,7 @@ class ScanPreparation(Preparation):
             "heights": UsualRange(**plain["heights"]) if plain.get("heights") else None,
             "sides": tuple(plain["sides"]) if plain.get("sides") else None,
             "placeholders": tuple(plain.get("placeholders", ())),
+            "files": UsualFiles(**plain["files"]) if plain.get("files") else None,
         }
         return cls(**{**plain, **read})
 
@@ -209,9 +213,9 @@ class ScanPreparation(Preparation):
             with one_file(scan):
                 columns |= scan_columns(scan, self.reading, self.part)
                 check_direction(columns, self.before)
-                self.warn_of(scan.name, columns)
         with one_file(path):
             check_shapes(columns)
+        self.warn_of((scan or photograph or path).name, columns)
         beside = root / own.photograph if own.photograph else None  # shown, though the model may not read it
         shown, seen = (os.path.relpath(file, path.parent) if file else None for file in (beside, scan))
         files = {"path": shown or seen, "depth_path": seen}
@@ -231,11 +235,11 @@ class ScanPreparation(Preparation):
         )
 
     def remarks(self, row: Mapping[Any, Any]) -> list[str]:
-        """What is to be said of a part's height and of its scan's size, by its row in the sample table."""
-        if self.heights is None and self.sides is None:  # as where photographs alone are read
-            return []
-        said = (height_remark(row["before"], self.heights), sides_remark(row, self.sides))
-        return [remark for remark in said if remark]
+        """What is to be said of a part's height, of its scan's size and of its photograph's file, by its row."""
+        of_scan = self.reads[1] and (self.heights or self.sides)  # else its row need not know any scan
+        said = [height_remark(row["before"], self.heights), sides_remark(row, self.sides)] if of_scan else []
+        unlike = self.files.unlike(row, (self.size, self.size)) if self.files else []
+        return [remark for remark in (*said, *(f"has a photograph that {each}" for each in unlike)) if remark]
 
     def images(self, files: Sequence[Path]) -> Tensor:
         """Photographs as they are resized, (files, 3, size, size) in [0, 1].

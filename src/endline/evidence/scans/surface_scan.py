@@ -14,11 +14,12 @@ from endline.evidence.images.layouts import chosen_group
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.images.shape import usual_ratio, warn_of_shapes
+from endline.evidence.images.usual_files import usual_files
 from endline.evidence.scans.columns import shapes, usual_sides
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.heights import usual_heights
 from endline.evidence.scans.index import index_scans, part_settings
-from endline.evidence.scans.modality import checked_modality, chosen_modality, depth_arrays
+from endline.evidence.scans.modality import OF_PHOTOGRAPHS, checked_modality, chosen_modality, depth_arrays
 from endline.evidence.scans.roles import SUFFIXES, items_of
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
@@ -70,6 +71,7 @@ def prepare(
         megapixels=checked_megapixels(parameters["max_megapixels"]),
         light=wanted.light if parameters["light"] == "auto" else parameters["light"],
         ratio=ratio,
+        files=usual_files(samples) if facts["photographs"] and modality in OF_PHOTOGRAPHS else None,
         **usual,
     )
 

@@ -4,19 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from endline.evidence.labels import kind_of
+from endline.evidence.labels import kind_of, names_a_fault
 from endline.evidence.sound.clip_names import ClipName, follows_nearly
 from endline.samples import NORMAL, TEST, TRAIN
 
 ROLES = {"train": TRAIN, "test": TEST, "source_test": TEST, "target_test": TEST}  # folder -> split
 SUPPLEMENTAL = "supplemental"
-# Folders of faults that may lie below those, or instead of them; any other name may be a machine's.
-FAULTY = frozenset(
-    {
-        *("anomaly", "anomalies", "anomalous", "abnormal", "fault", "faults", "faulty"),
-        *("defect", "defects", "defective", "bad", "broken", "damaged", "nok", "ng", "nio"),
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,6 @@ def is_layout(told: Mapping[str, ClipName | None], places: Mapping[str, ClipPlac
 
 
 def _label(word: str) -> int | None:
-    if word.lower() in FAULTY:
+    if names_a_fault(word):  # any other name may be a machine's
         return 1
     return 0 if kind_of(word) == NORMAL else None

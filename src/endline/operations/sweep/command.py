@@ -59,7 +59,8 @@ def run_sweep(
     folder = raw_folder(sweep, project, raw)
     sweep = sweep.with_folders(folder)
     campaign = Campaign(sweep, project, env, folder, run, only)
-    options = f"{'' if raw is None else f' --raw={raw}'}{'' if env is None else f' --env={env}'}"
+    # A path of this machine means nothing on another; the data's digest stands in each row.
+    options = f"{'' if raw is None else ' --raw=<folder>'}{'' if env is None else f' --env={env}'}"
     busy = f"The sweep '{name}' is already running in another process: wait for it."
     with locked(project / "mlruns" / f"sweep_{name}.lock", busy):
         campaign.keep_finished(fresh=fresh)

@@ -39,7 +39,7 @@ def facts(sweep: Sweep, table: pd.DataFrame, options: str) -> dict[str, str]:
     Args:
         sweep: the grid.
         table: one row a run.
-        options: of the command, as they were given.
+        options: of the command, as a reader would give them.
     """
     done = table[table["status"] == DONE]
     given = " --raw=" in options
