@@ -79,9 +79,9 @@ def run_of(name: str, samples: pd.DataFrame, inputs: Settings, known: Settings, 
     return {AREA: float(found["all"]), OF_KINDS: float(found["kind"]), "n_train_units": units}
 
 
-def rows_of(sweep: Sweep, point: Point, store: str) -> Iterator[dict[str, Any]]:
-    """A row for each candidate at a point of a sweep."""
-    station, raw = find_station(sweep.station), raw_folder(sweep, ROOT, None)
+def rows_of(sweep: Sweep, point: Point, raw: Path, store: str) -> Iterator[dict[str, Any]]:
+    """A row for each candidate at a point of a sweep of the files of a folder."""
+    station = find_station(sweep.station)
     parameters = sweep.parameters({**point, "detector": AUTO})
     known = configuration(ROOT, "base", parameters)["parameters"]
     own = known[station.name]
@@ -165,9 +165,13 @@ def main() -> None:
     path = RESULTS / "auto_regret.csv"
     for name in given.sweeps:
         sweep = find_sweep(name, ROOT)
+        raw = raw_folder(sweep, ROOT, None)
+        if raw is None:
+            parser.error(f"{name} has no files of its own (data): the choice is measured on real ones.")
+        sweep = sweep.with_folders(raw)
         for point in points_of(sweep, given.only):
             with tempfile.TemporaryDirectory() as store:
-                rows = pd.DataFrame(list(rows_of(sweep, point, store)))
+                rows = pd.DataFrame(list(rows_of(sweep, point, raw, store)))
             print(rows[["detector", "chosen", "auroc", "criterion", "behind", "error", "left_out"]].to_string())
             before = pd.read_csv(path) if path.exists() else rows[:0]
             same = (before["sweep"] == name) & (before["point"] == rows["point"].iloc[0])
