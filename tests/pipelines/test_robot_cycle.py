@@ -1,6 +1,7 @@
 """The station `robot_cycle`, from cycles to the report, on a simulated set in a project of its own."""
 
 import contextlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -205,6 +206,18 @@ def test_of_several_robots_the_group_names_the_folder(cells, folder):
     assert set(samples["group"]) == {"left"}
     assert samples["path"].str.startswith("left/").all()
     assert len(samples) == 12
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [({}, "holds the cycles of 2 robots, each with normal ones"), ({"group": "lfet"}, "has no folder lfet")],
+)
+def test_of_several_robots_one_must_be_chosen(cells, folder, sentence, params, said):
+    for robot in ("left", "right"):
+        shutil.copytree(folder / "normal", folder / robot / "normal")
+    shutil.rmtree(folder / "normal")
+    told = sentence(cells.command(raw=str(folder), **params))
+    assert f"{said}: choose one of left, right (--params=group=left)" in told
 
 
 def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells):

@@ -84,6 +84,11 @@ class CycleIndexing:
     seed: int = 0
     labels: Mapping[str, Any] | None = None
 
+    @property
+    def words(self) -> dict[str, str | None]:
+        """The user's words for folders: those of normal cycles in the form of the files, and `labels`."""
+        return own_labels(dict.fromkeys(self.form.normal, NORMAL)) | own_labels(self.labels)
+
 
 def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     """Read each cycle once: is it sound, and what does it show. One cycle is in memory at a time.
@@ -100,7 +105,7 @@ def index_cycles(folder: Path, settings: CycleIndexing) -> Index:
     """
     if not 0 < settings.train_fraction <= 1:
         raise EndlineError(f"train_fraction={settings.train_fraction} is no share: give a number above 0 and up to 1.")
-    own = own_labels(dict.fromkeys(settings.form.normal, NORMAL)) | own_labels(settings.labels)
+    own = settings.words
     layout = find_layout(folder, own, settings.file, tables=settings.form.of_tables)
     rejections = Rejections(folder, "cycle")
     published = layout.published_split

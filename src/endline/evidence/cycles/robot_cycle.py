@@ -16,32 +16,47 @@ from endline.evidence.cycles.features import ARRAYS, CyclePreparation, check_len
 from endline.evidence.cycles.index import CycleIndexing, index_cycles
 from endline.evidence.cycles.resampling import common_rate
 from endline.evidence.cycles.values import CycleFormat
+from endline.evidence.folders import kind_of_folders
+from endline.evidence.labels import Own, is_doubtful, kind_of
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station
 from endline.reporting.exhibit import Exhibit
-from endline.samples import TRAIN, Index
+from endline.samples import NORMAL, TEST, TRAIN, Index
 
 
 def index(folder: Path, request: IndexRequest) -> Index:
     """Sample table of a folder of cycles, see `index_cycles`; where it has a folder a robot, of that named `group`."""
     cycles = request.preparation
-    own = folder / request.group if request.group else folder
-    within = own != folder and own.is_dir() and any(path.is_dir() for path in own.iterdir())
-    found = index_cycles(
-        own if within else folder,
-        CycleIndexing(
-            group=request.group,
-            simulated=request.simulated,
-            signals=cycles["signals"],
-            rate=cycles["rate"],
-            stretched=cycles["steps"] is not None,
-            file=cycles["file"],
-            form=_format(cycles),
-            train_fraction=request.split["train_fraction"],
-            seed=request.seed,
-            labels=cycles["labels"],
-        ),
+    settings = CycleIndexing(
+        group=request.group,
+        simulated=request.simulated,
+        signals=cycles["signals"],
+        rate=cycles["rate"],
+        stretched=cycles["steps"] is not None,
+        file=cycles["file"],
+        form=_format(cycles),
+        train_fraction=request.split["train_fraction"],
+        seed=request.seed,
+        labels=cycles["labels"],
     )
-    return _below(found, str(request.group)) if within else found
+    own = folder / request.group if request.group else folder
+    if own != folder and own.is_dir() and any(path.is_dir() for path in own.iterdir()):
+        return _below(index_cycles(own, settings), str(request.group))
+    if not settings.form.of_tables:
+        _check_robots(folder, request.group, settings.words)
+    return index_cycles(folder, settings)
+
+
+def _check_robots(folder: Path, group: str | None, own: Own) -> None:
+    """Refuse a folder of several robots' folders, each with normal cycles of its own, where none of them is chosen."""
+    normal = [path.parts[-2:] for path in folder.glob("*/*/") if kind_of(path.name) == NORMAL]
+    kinds = [(names[0], kind_of_folders(names, own)) for names in normal if names[0] not in (TRAIN, TEST)]
+    robots = sorted({name for name, kind in kinds if kind is not None and is_doubtful(kind)})
+    if robots:
+        said = f"has no folder {group}" if group else f"holds the cycles of {len(robots)} robots, each with normal ones"
+        raise EndlineError(
+            f"{folder} {said}: choose one of {', '.join(robots)} (--params=group={robots[0]}), or say by labels what "
+            f"their folders mean (--params=labels.{robots[0]}/normal=normal)."
+        )
 
 
 def _below(found: Index, name: str) -> Index:
