@@ -38,6 +38,7 @@ def test_a_regret_is_what_the_best_by_labels_is_ahead_and_unknown_where_the_chos
     rows = [("a", "gaussian", True, False, 0.04), ("a", "padim", False, True, 0.0)]
     rows += [("b", "gaussian", False, False, 0.0), ("b", "padim", True, True, None)]
     table = pd.DataFrame(rows, columns=["sweep", "detector", "chosen", "within_error", "behind_best"])
+    table["without_default"] = table["chosen"]
     found = script.regrets(table.assign(point="seed=0")).set_index("sweep")
     assert found.loc["a", "regret"] == 0.04
     assert found.loc["a", "regret_within_error"] == 0

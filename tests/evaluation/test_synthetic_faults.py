@@ -65,6 +65,20 @@ def test_within_the_standard_error_the_quicker_one_is_taken_and_the_reason_says_
     assert decided({"quick": quick, "slow": slow}, margin=0.005).chosen == "slow"
 
 
+def test_the_default_is_taken_unless_another_is_ahead_by_more_than_the_error():
+    none = (np.zeros(3), np.zeros(3))
+    usual, lucky = Judgement({"a": 0.7}, (0.7, 0.7), none), Judgement({"a": 0.8}, (0.95, 0.65), none)
+    surely = Judgement({"a": 0.8}, (0.8, 0.8), none)
+    assert decided({"lucky": lucky, "usual": usual}).chosen == "lucky"
+    decision = decided({"lucky": lucky, "usual": usual}, default="usual")
+    assert (decision.chosen, decision.best) == ("usual", "lucky")
+    assert decision.reason.endswith(
+        "usual is taken: it is behind by 0.100 only (standard error 0.150), and is the default."
+    )
+    assert decided({"surely": surely, "usual": usual}, default="usual").chosen == "surely"
+    assert decided({"lucky": lucky}, default="not judged").chosen == "lucky"
+
+
 def test_a_lead_that_the_other_division_does_not_show_counts_for_little():
     none = (np.zeros(3), np.zeros(3))
     quick, erratic = Judgement({"a": 0.7}, (0.7, 0.7), none), Judgement({"a": 0.8}, (0.95, 0.65), none)

@@ -160,6 +160,10 @@ def test_settings_that_cannot_be_are_sentences():
         ({"candidates": ["pca"], "folds": 1}, "folds=1 and items=60 must be at least 2"),
         ({"candidates": ["pca"], "minutes": "ten"}, "The settings of detector=auto cannot be used"),
         ({"candidates": ["pca"], "margin": -1}, "margin=-1 at least 0: correct them"),
+        (
+            {"candidates": ["pca", "gaussian"], "default": "padim"},
+            "default=padim is none of the candidates: add it, choose",
+        ),
         ({"candidates": ["pca"], "hours": 1}, "The settings of detector=auto cannot be used"),
     ):
         with pytest.raises(EndlineError, match=said):

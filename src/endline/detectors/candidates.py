@@ -23,6 +23,7 @@ class AutoSettings:
             held out, one after the other, as have so many, two at least: of few parts every one is judged.
         margin: mean AUROC of synthetic faults by which a quicker candidate may be behind the best one and is taken, if
             that is no more than its standard error either.
+        default: the candidate that is taken unless another is ahead of it by more than the standard error; None: none.
 
     Raises:
         EndlineError: for a value that cannot be.
@@ -37,6 +38,7 @@ class AutoSettings:
     folds: int = 4
     items: int = 60
     margin: float = 0.01
+    default: str | None = None
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -45,6 +47,11 @@ class AutoSettings:
             raise EndlineError(
                 f"auto: folds={self.folds} and items={self.items} must be at least 2, minutes={self.minutes} and "
                 f"margin={self.margin} at least 0: correct them."
+            )
+        if self.default is not None and self.default not in self.candidates:
+            raise EndlineError(
+                f"auto: default={self.default} is none of the candidates: add it, choose one of "
+                f"{', '.join(self.candidates)}, or null for none."
             )
 
 

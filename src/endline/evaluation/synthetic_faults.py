@@ -50,6 +50,7 @@ class Decision:
         behind: criterion of the best one less that of each.
         error: standard error of that difference, of each.
         criterion: of the best one.
+        default: candidate that is taken where no other is surely better; None: there is none.
 
     Example:
         >>> Decision("pca", "pca", {"pca": 0.0}, {"pca": 0.0}, 0.912).reason
@@ -61,6 +62,7 @@ class Decision:
     behind: Mapping[str, float]
     error: Mapping[str, float]
     criterion: float
+    default: str | None = None
 
     @property
     def reason(self) -> str:
@@ -68,9 +70,10 @@ class Decision:
         best = f"{self.best} tells synthetic faults of held-out good parts best (mean AUROC {self.criterion:.3f})"
         if self.chosen == self.best:
             return f"{best}."
+        why = "the default" if self.chosen == self.default else "the quicker one by the order of the candidates"
         return (
             f"{best}; {self.chosen} is taken: it is behind by {self.behind[self.chosen]:.3f} only (standard error "
-            f"{self.error[self.chosen]:.3f}), and is the quicker one by the order of the candidates."
+            f"{self.error[self.chosen]:.3f}), and is {why}."
         )
 
 
@@ -107,10 +110,13 @@ def judged(divisions: Sequence[pd.DataFrame]) -> Judgement:
     return Judgement(by_kind, means, tuple(np.mean([wins.without for wins in each], 0) for each in of_divisions))
 
 
-def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN) -> Decision:
-    """The first candidate, in the order given, within one standard error of the best (Breiman et al. 1984, ch. 3.4).
+def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN, default: str | None = None) -> Decision:
+    """The default where no candidate is surely better, else the first, in the order given, as good as the best one.
 
-    It may not be behind by more than a margin either: of few parts the error is as large as what detectors differ by.
+    As good is what lies within one standard error of the best (Breiman et al. 1984, ch. 3.4). Copies of few parts
+    decide little, and then what has carried over from set to set says more. Where the default is behind, or is not
+    among the candidates, the one that is taken for being quicker may not be behind by more than a margin either: of few
+    parts the error is as large as what detectors differ by.
 
     The error is that of the difference to the best one on the same copies: by leaving out one held-out part after the
     other (jackknife, Efron 1982, chapter 3), or half the difference between two divisions where that is more, so that a
@@ -120,6 +126,7 @@ def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN) -> Deci
     Args:
         judgements: candidate -> its judgement, on the same copies, the quickest candidate first.
         margin: AUROC that may be given up for a quicker candidate.
+        default: name of the candidate that is taken unless another is surely better; it may be one that was not judged.
 
     Example:
         >>> half, parts = Judgement({"spike": 0.5}, (0.5,), (np.full(5, 0.5),)), (np.full(5, 0.9),)
@@ -129,8 +136,11 @@ def decided(judgements: Mapping[str, Judgement], margin: float = MARGIN) -> Deci
     best = max(judgements, key=lambda name: _rank(judgements[name], judgements))
     behind = {name: max(0.0, judgements[best].criterion - each.criterion) for name, each in judgements.items()}
     error = {name: standard_error(judgements[best], each) for name, each in judgements.items()}
-    chosen = next(name for name in judgements if behind[name] <= min(error[name], margin) + ALIKE)
-    return Decision(chosen, best, behind, error, judgements[best].criterion)
+    if default is not None and default in judgements and behind[default] <= error[default] + ALIKE:
+        chosen = default
+    else:
+        chosen = next(name for name in judgements if behind[name] <= min(error[name], margin) + ALIKE)
+    return Decision(chosen, best, behind, error, judgements[best].criterion, default)
 
 
 def standard_error(first: Judgement, second: Judgement) -> float:

@@ -101,7 +101,7 @@ def choose(
             trial.row(name, lambda name=name: build_detector(name, detectors, compute_of(run)))  # type: ignore[misc]
             for name in settings.candidates
         ]
-    return _choice(rows, trial.judgements, settings.margin)
+    return _choice(rows, trial.judgements, settings)
 
 
 @dataclass
@@ -235,11 +235,13 @@ def _scratch(store: Path) -> Iterator[Path]:
         remove(folder)
 
 
-def _choice(rows: Sequence[dict[str, Any]], judgements: Mapping[str, Judgement], margin: float) -> dict[str, Any]:
+def _choice(
+    rows: Sequence[dict[str, Any]], judgements: Mapping[str, Judgement], settings: AutoSettings
+) -> dict[str, Any]:
     if not judgements:
         said = "; ".join(f"{row['detector']}: {row['left_out'].rstrip('.')}" for row in rows)
         raise EndlineError(f"detector=auto could judge no candidate ({said}): give more minutes, or name a detector.")
-    decision = decided(judgements, margin)
+    decision = decided(judgements, settings.margin, settings.default)
     candidates = []
     for row in rows:
         name, judgement = row["detector"], judgements.get(row["detector"])
