@@ -91,6 +91,7 @@ SINCE: dict[str, Any] = {  # likewise, since digests have been what they are, th
     "detector.top_share": 0.02,
     "settings.preparation.shape": "auto",  # of sets whose photographs are square, or of several shapes
     "detector.zero_padding": False,  # of what is like patchcore
+    "detector.map_regularisation": 1.0,  # of position_gaussian on sets without masks: it changes maps alone
 }
 
 # Run by the old code (commit b5037c1): each point's digest, and the content that it is a digest of.

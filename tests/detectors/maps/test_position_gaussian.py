@@ -27,17 +27,18 @@ def fitted(train: FeatureSet, rows: pd.DataFrame | None = None, **settings) -> P
     return detector
 
 
-def test_distances_are_those_of_a_gaussian_at_each_position():
+@pytest.mark.parametrize("more", [0.0, 1.0])
+def test_distances_are_those_of_a_gaussian_at_each_position_more_regular_for_the_map(more):
     train, test = maps(40, 0), maps(5, 1)
-    model = fitted(train).model
+    model = fitted(train, map_regularisation=more).model
     vectors = model.vectors(train.read()).double().numpy()
     new = model.vectors(test.read()).double().numpy()
-    own = position_gaussian.log_distances(model.vectors(test.read()), model.mean, model.whitening)
     for position in range(20):
-        covariance = np.cov(vectors[position].T) + 0.05 * np.eye(4)
         away = new[position] - vectors[position].mean(0)
-        expected = np.log(np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away) + LEAST)
-        np.testing.assert_allclose(own[:, position], expected, rtol=1e-3)
+        for own, regularisation in zip(model.distances(test.read()), (0.05, more or 0.05), strict=True):
+            covariance = np.cov(vectors[position].T) + regularisation * np.eye(4)
+            expected = np.log(np.einsum("ni,ij,nj->n", away, np.linalg.inv(covariance), away) + LEAST)
+            np.testing.assert_allclose(own[:, position], expected, rtol=1e-3)
 
 
 def test_directions_are_white_over_all_positions():
@@ -126,6 +127,7 @@ def test_positions_in_many_parts_give_the_same(monkeypatch):
         ({"regularisation": 0.0}, "a regularisation above 0"),
         ({"top_share": 1.5}, "a share above 0 and at most 1"),
         ({"pooled_weight": -1.0}, "and a weight from 0"),
+        ({"map_regularisation": -1.0}, "map_regularisation=-1.0"),
         ({"own_level": 1.5}, "own_level=1.5: choose a share from 0 to 1"),
     ],
 )

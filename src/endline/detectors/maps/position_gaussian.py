@@ -31,6 +31,7 @@ class PositionGaussianConfig:
         regularisation: variance that is added to the whitened features, of 1, at each position.
         top_share: share in (0, 1] of the positions, the most anomalous ones, whose mean is the local score.
         pooled_weight: weight of the global score, that of the pooled statistics, beside the local one's 1; from 0.
+        map_regularisation: the same for the map, that a defect stands out of all its places alike; 0: as for the score.
         own_level: share in [0, 1] of its median that is taken from each map: what raises an image as a whole (light, a
             shift) says nothing of the place. Of a defect that covers most of an image less is seen.
 
@@ -44,6 +45,7 @@ class PositionGaussianConfig:
     regularisation: float = 0.05
     top_share: float = 0.02
     pooled_weight: float = 0.5
+    map_regularisation: float = 0.0
     own_level: float = 0.0
 
     def __post_init__(self) -> None:
@@ -54,11 +56,12 @@ class PositionGaussianConfig:
             )
         if not 0 <= self.own_level <= 1:
             raise EndlineError(f"position_gaussian has own_level={self.own_level}: choose a share from 0 to 1.")
-        if self.regularisation <= 0 or not 0 < self.top_share <= 1 or self.pooled_weight < 0:
+        weights = (self.pooled_weight, self.map_regularisation)
+        if self.regularisation <= 0 or not 0 < self.top_share <= 1 or min(weights) < 0:
             raise EndlineError(
-                f"position_gaussian has regularisation={self.regularisation}, top_share={self.top_share} and "
-                f"pooled_weight={self.pooled_weight}: choose a regularisation above 0, a share above 0 and at most 1, "
-                "and a weight from 0."
+                f"position_gaussian has regularisation={self.regularisation}, map_regularisation="
+                f"{self.map_regularisation}, top_share={self.top_share} and pooled_weight={self.pooled_weight}: choose "
+                "a regularisation above 0, a share above 0 and at most 1, and a weight from 0, as for the map."
             )
 
 
@@ -82,6 +85,7 @@ class Positions(nn.Module):
     directions: Tensor
     mean: Tensor
     whitening: Tensor
+    map_whitening: Tensor | None
     pooled_mean: Tensor
     pooled_gain: Tensor
     precision: Tensor
@@ -99,6 +103,8 @@ class Positions(nn.Module):
         self.register_buffer("directions", torch.zeros(channels, count))
         self.register_buffer("mean", torch.zeros(positions, count))
         self.register_buffer("whitening", torch.zeros(positions, count, count))
+        # None is no part of a saved model: those of before judge as they did.
+        self.register_buffer("map_whitening", torch.zeros_like(self.whitening) if config.map_regularisation else None)
         self.register_buffer("pooled_mean", torch.zeros(pooled))
         self.register_buffer("pooled_gain", torch.zeros(pooled))
         self.register_buffer("precision", torch.zeros(pooled, pooled))
@@ -113,24 +119,37 @@ class Positions(nn.Module):
         """Features along the common directions, each of variance 1 over all positions, (positions, batch, k)."""
         return ((self.features(batch) - self.centre) @ self.directions).transpose(0, 1)
 
+    def distances(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Logarithms of the squared distances at the positions, (batch, positions), for the score and for the map."""
+        return log_distances(self.vectors(batch), self.mean, self.whitening, self.map_whitening)
+
     def statistics(self, batch: Batch) -> Tensor:
         """Pooled statistics of a batch, (batch, 3 * channels), float64."""
         return map_statistics([batch[name] for name in self.names])
 
 
-def log_distances(vectors: Tensor, mean: Tensor, white: Tensor) -> Tensor:
-    """Logarithm of the squared distance of vectors (p, n, k) to the Gaussian at each position, (n, p).
+def log_distances(vectors: Tensor, mean: Tensor, white: Tensor, of_map: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Logarithms of the squared distances of vectors (p, n, k) to the Gaussian at each position, (n, p).
 
     Args:
         vectors: at p positions.
         mean: of the Gaussians, (p, k).
         white: their whitening, (p, k, k).
+        of_map: that for the map; None: the same.
+
+    Returns:
+        Those for the score and those for the map.
 
     Example:
-        >>> log_distances(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 2), torch.eye(2)[None]).exp().round()
-        tensor([[25.]])
+        >>> away = log_distances(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 2), torch.eye(2)[None], None)
+        >>> [float(each.exp().round()) for each in away]
+        [25.0, 25.0]
     """
-    return ((vectors - mean[:, None]) @ white.mT).square().sum(2).T.add(LEAST).log()
+    away = vectors - mean[:, None]
+    first, *other = [
+        (away @ each.mT).square().sum(2).T.add(LEAST).log() for each in (white, of_map) if each is not None
+    ]
+    return first, other[0] if other else first
 
 
 class PositionGaussian(Detector[PositionGaussianConfig]):
@@ -142,7 +161,8 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     and maximum of every channel to their Gaussian, which sees what is wrong with a part as a whole (something missing,
     or there twice). Both are logarithms of squared distances, standardised by those of normal samples that the Gaussian
     has not seen: two halves of the training parts judge each other. So is the map, in standard deviations of a
-    position, less a share of its own median.
+    position, less a share of its own median; its Gaussians are pulled more towards what is common to all positions, for
+    what is rare at one place alone is no defect yet.
 
     Example:
         >>> from endline.detectors.progress import Progress
@@ -176,10 +196,11 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         halves = [features.take(rows) for rows in _halves(training.rows, rng) if len(rows)]
         values = 4 * model.mean.shape[1] ** 2  # of either half, of both, and of what lies between them
         at = parts(len(model.mean), values, SUMS)
-        distances = torch.cat([self._fit_positions(positions, halves) for positions in at], 1)
+        found = zip(*(self._fit_positions(positions, halves) for positions in at), strict=True)
+        local, mapped = (torch.cat(each, 1) for each in found)
         whole = self._fit_pooled(halves)
         if len(halves) == 2:
-            for number, held_out in enumerate((distances, top_mean(distances, self.config.top_share), whole)):
+            for number, held_out in enumerate((mapped, top_mean(local, self.config.top_share), whole)):
                 model.level[number] = held_out.mean()
                 model.spread[number] = held_out.std(correction=0).clamp(min=LEAST)
         return ()
@@ -195,17 +216,27 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         model.centre.copy_(mean[0])
         model.directions.copy_(directions / (variances + ridge).sqrt())
 
-    def _fit_positions(self, at: slice, halves: list[FeatureSet]) -> Tensor:
+    def _fit_positions(self, at: slice, halves: list[FeatureSet]) -> tuple[Tensor, Tensor]:
         """Fit the Gaussians of some positions; returns the distances (n, p) of either half to those of the other."""
-        model, regularisation = self.model, self.config.regularisation
+        model = self.model
         of_halves = [moments(half, lambda batch: model.vectors(batch)[at]) for half in halves]
         _, mean, covariance = of_halves[0] if len(halves) == 1 else together(*of_halves)
-        model.mean[at], model.whitening[at] = mean.float(), whitening(covariance, regularisation)
-        logs = []
+        model.mean[at] = mean.float()
+        model.whitening[at], of_map = self._whitened(covariance)
+        if model.map_whitening is not None and of_map is not None:
+            model.map_whitening[at] = of_map
+        found = []
         for half, (_, mean, covariance) in zip(halves, reversed(of_halves), strict=True):
-            other = mean.float(), whitening(covariance, regularisation)
-            logs += [log_distances(model.vectors(batch)[at], *other) for batch in half.batches(BATCH)]
-        return torch.cat(logs)
+            other = mean.float(), *self._whitened(covariance)
+            found += [log_distances(model.vectors(batch)[at], *other) for batch in half.batches(BATCH)]
+        local, mapped = (torch.cat(each) for each in zip(*found, strict=True))
+        return local, mapped
+
+    def _whitened(self, covariance: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Whitening of covariances, for the score and for the map."""
+        c = self.config
+        of_map = whitening(covariance, c.map_regularisation) if c.map_regularisation else None
+        return whitening(covariance, c.regularisation), of_map
 
     def _fit_pooled(self, halves: list[FeatureSet]) -> Tensor:
         """Fit the Gaussian of the pooled statistics; returns the distances (n,) of either half to that of the other."""
@@ -221,13 +252,13 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
     def _score(self, batch: Batch) -> Scored:
         """Local score and weighted global score, (batch,), and the map (batch, H, W)."""
         model = self.model
-        distances = log_distances(model.vectors(batch), model.mean, model.whitening)
+        local, mapped = model.distances(batch)
         pooled = Pooled(*(each.double() for each in (model.pooled_mean, model.pooled_gain, model.precision)))
         raw = torch.stack(
-            [top_mean(distances, self.config.top_share), pooled.distances(model.statistics(batch)).float()], 1
+            [top_mean(local, self.config.top_share), pooled.distances(model.statistics(batch)).float()], 1
         )
         own = (raw - model.level[1:]) / model.spread[1:]
-        away = (distances - model.level[0]) / model.spread[0]
+        away = (mapped - model.level[0]) / model.spread[0]
         away = away - self.config.own_level * away.quantile(0.5, 1, keepdim=True)
         score = own[:, 0] + self.config.pooled_weight * own[:, 1]
         return Scored(score, away.reshape(-1, model.height, model.width))
