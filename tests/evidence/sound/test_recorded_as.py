@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -12,7 +13,7 @@ from endline.evidence.sound.machine_audio import STATION as MACHINES
 from endline.evidence.sound.machine_features import ClipPreparation
 from endline.evidence.sound.machine_index import Reading, index_clip, index_clips
 from endline.evidence.sound.mirror_features import SoundPreparation
-from endline.evidence.sound.recorded_as import RecordedAs, length_remark
+from endline.evidence.sound.recorded_as import RecordedAs, length_remark, warn_of_mixture
 from endline.evidence.station import Arrays
 from endline.samples import TRAIN
 
@@ -88,6 +89,25 @@ def test_the_channels_do_not_count_where_one_is_chosen(tmp_path):
     recorded = RecordedAs.of(training, channel_by_number=True)
     assert recorded.remarks({"rate": RATE, "channels": 4, "bits": 16}) == []
     assert RecordedAs.of(training).remarks({"rate": RATE, "channels": 4, "bits": 16})
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("rate", [RATE, RATE, 8_000], f"they have {RATE} (2 of them) or 8000 (1 of them) Hz"),
+        ("channels", [1, 1, 2], "1 (2 of them) or 2 (1 of them) channel(s)"),
+        ("bits", [24, 16, 0], "16 (2 of them) or 0 (1 of them) bits a sample (0: compressed with loss)"),
+    ],
+)
+def test_those_that_train_are_told_where_they_were_not_recorded_alike(caplog, column, values, said):
+    training = pd.DataFrame({"rate": [RATE] * 3, "channels": 1, "bits": [24, 16, 32]})
+    warn_of_mixture(training)
+    assert not caplog.messages
+    warn_of_mixture(training.assign(**{column: values}))
+    assert said in caplog.text
+    caplog.clear()
+    warn_of_mixture(training.assign(channels=[1, 1, 2]), channel_by_number=True)
+    assert not caplog.messages
 
 
 def test_recordings_without_loss_are_named_where_all_that_train_have_it():

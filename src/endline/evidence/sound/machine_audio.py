@@ -16,7 +16,7 @@ from endline.evidence.labels import own_labels
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
-from endline.evidence.sound.recorded_as import RecordedAs
+from endline.evidence.sound.recorded_as import RecordedAs, warn_of_mixture
 from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.sound.signals import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
@@ -63,6 +63,8 @@ def prepare(
     """How clips become arrays: all as long as the longest, by what the training ones are: their mel range and files."""
     reading = reading_of(parameters)
     training = samples[samples["split"] == TRAIN]
+    one_channel = reading.channel.isdecimal()
+    warn_of_mixture(training, channel_by_number=one_channel)
     preparation = ClipPreparation(
         samples=round(float(samples["seconds"].max()) * reading.sample_rate),
         reading=reading,
@@ -71,7 +73,7 @@ def prepare(
         height=parameters["height"],
         width=parameters["width"],
         workers=parameters["workers"],
-        recorded=RecordedAs.of(training, channel_by_number=reading.channel.isdecimal()),
+        recorded=RecordedAs.of(training, channel_by_number=one_channel),
         seconds=(float(training["seconds"].min()), float(training["seconds"].max())),
         dropout=float(training["dropout_seconds"].median()),
     )

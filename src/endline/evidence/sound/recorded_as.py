@@ -1,11 +1,13 @@
 """How the files that train were recorded: another way of recording is heard as a fault may be."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import pandas as pd
 
+log = logging.getLogger(__name__)
 FEW_BITS = 16  # of a sample; the rounding of fewer is heard beside a quiet machine
 REMEDY = "record it as they were, for it may be anomalous by that alone."
 
@@ -55,6 +57,30 @@ class RecordedAs:
         elif row["bits"] < min(FEW_BITS, *self.bits):
             said.append(f"has {row['bits']} bits a sample, those that train {_listed(self.bits)}")
         return [f"{each}: {REMEDY}" for each in said]
+
+
+def warn_of_mixture(training: pd.DataFrame, *, channel_by_number: bool = False) -> None:
+    """Say so where those that train were recorded in several ways: what the ways differ by is taken as normal then.
+
+    Args:
+        training: rows of a sample table with `rate`, `channels` and `bits`, see `file_facts`.
+        channel_by_number: whether one channel is read, whatever else there is.
+
+    Example:
+        >>> warn_of_mixture(pd.DataFrame({"rate": [16_000, 16_000], "channels": 1, "bits": 16}))
+    """
+    ways = {"Hz": training["rate"]} | ({} if channel_by_number else {"channel(s)": training["channels"]})
+    ways["bits a sample (0: compressed with loss)"] = training["bits"].clip(upper=FEW_BITS)
+    for unit, values in ways.items():
+        counts = values.value_counts()
+        if len(counts) > 1:
+            said = " or ".join(f"{value} ({count} of them)" for value, count in counts.items())
+            log.warning(
+                "Those that train were not recorded alike: they have %s %s. What that changes is taken as normal, and "
+                "faults may hide in it: record all in one way, and new ones too.",
+                said,
+                unit,
+            )
 
 
 def length_remark(seconds: float, usual: tuple[float, float], alike: float) -> list[str]:
