@@ -76,3 +76,14 @@ def test_models_of_before_say_nothing_and_keep_their_keys(tmp_path, caplog):
     caplog.clear()
     before.inspect(tmp_path / "new.jpg")
     assert not caplog.records
+
+
+def test_a_few_grey_ones_or_jpeg_files_among_those_that_train_are_told(tmp_path, caplog):
+    (tmp_path / "normal").mkdir()
+    for seed, (name, grey) in enumerate([("0.png", False), ("1.png", False), ("2.jpg", False), ("3.png", True)]):
+        picture(seed, grey).save(tmp_path / "normal" / name)
+    samples = index_images(tmp_path, group=None, simulated=False).samples.assign(split="train")
+    caplog.clear()
+    prepare(samples, tmp_path, {}, PARAMETERS | {"shape": "stretched"}, IMAGES)
+    assert "Those that train were not made alike: 3 x in colour, 1 x grey." in caplog.text
+    assert "3 x without loss, 1 x as JPEG, with loss." in caplog.text

@@ -8,12 +8,13 @@ import pytest
 import soundfile
 
 from endline.evidence.image_parts import ArraySettings
+from endline.evidence.mixtures import warn_of_mixture
 from endline.evidence.sound.clip_windows import clip_windows
 from endline.evidence.sound.machine_audio import STATION as MACHINES
 from endline.evidence.sound.machine_features import ClipPreparation
 from endline.evidence.sound.machine_index import Reading, index_clip, index_clips
 from endline.evidence.sound.mirror_features import SoundPreparation
-from endline.evidence.sound.recorded_as import RecordedAs, length_remark, warn_of_mixture
+from endline.evidence.sound.recorded_as import RecordedAs, length_remark, ways_of
 from endline.evidence.station import Arrays
 from endline.samples import TRAIN
 
@@ -94,19 +95,19 @@ def test_the_channels_do_not_count_where_one_is_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("column", "values", "said"),
     [
-        ("rate", [RATE, RATE, 8_000], f"they have {RATE} (2 of them) or 8000 (1 of them) Hz"),
-        ("channels", [1, 1, 2], "1 (2 of them) or 2 (1 of them) channel(s)"),
-        ("bits", [24, 16, 0], "16 (2 of them) or 0 (1 of them) bits a sample (0: compressed with loss)"),
+        ("rate", [RATE, RATE, 8_000], f"2 x {RATE} Hz, 1 x 8000 Hz"),
+        ("channels", [1, 1, 2], "2 x 1 channel(s), 1 x 2 channel(s)"),
+        ("bits", [24, 16, 0], "2 x 16 bits or more, 1 x compressed with loss (as MP3 is)"),
     ],
 )
 def test_those_that_train_are_told_where_they_were_not_recorded_alike(caplog, column, values, said):
     training = pd.DataFrame({"rate": [RATE] * 3, "channels": 1, "bits": [24, 16, 32]})
-    warn_of_mixture(training)
+    warn_of_mixture(*ways_of(training))
     assert not caplog.messages
-    warn_of_mixture(training.assign(**{column: values}))
-    assert said in caplog.text
+    warn_of_mixture(*ways_of(training.assign(**{column: values})))
+    assert f"Those that train were not made alike: {said}." in caplog.text
     caplog.clear()
-    warn_of_mixture(training.assign(channels=[1, 1, 2]), channel_by_number=True)
+    warn_of_mixture(*ways_of(training.assign(channels=[1, 1, 2]), channel_by_number=True))
     assert not caplog.messages
 
 

@@ -18,10 +18,11 @@ from endline.evidence.images.features import ImagePreparation
 from endline.evidence.images.index import index_images
 from endline.evidence.images.layouts import chosen_group, judged_images
 from endline.evidence.images.shape import fitted_size, warn_of_shapes
-from endline.evidence.images.usual_files import usual_files
+from endline.evidence.images.usual_files import usual_files, ways_of
+from endline.evidence.mixtures import warn_of_mixture
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.reporting.exhibit import Exhibit
-from endline.samples import Index
+from endline.samples import TRAIN, Index
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def prepare(
     if alignment is None:
         warn_of_shapes(samples, size.ratio)
     ratio = size.ratio if alignment is None else None
+    warn_of_mixture(*ways_of(samples[samples["split"] == TRAIN]))
     files = usual_files(samples)
     return replace(made, height=size.height, width=size.width, ratio=ratio, alignment=alignment, files=files)
 

@@ -62,6 +62,23 @@ class UsualFiles:
         return said
 
 
+def ways_of(training: pd.DataFrame) -> list[pd.Series]:
+    """How each photograph was taken, in words, for `warn_of_mixture`: with or without colours, and how it was saved.
+
+    Args:
+        training: rows of a sample table with `colours` and `quantisation`.
+
+    Example:
+        >>> [way[0] for way in ways_of(pd.DataFrame({"colours": [3.0], "quantisation": 0.0}))]
+        ['in colour', 'without loss']
+    """
+    colours, saved = training["colours"] == 1, training["quantisation"] > 0
+    return [
+        colours.map({True: "grey", False: "in colour"}),
+        saved.map({True: "as JPEG, with loss", False: "without loss"}),
+    ]
+
+
 def usual_files(samples: pd.DataFrame) -> UsualFiles | None:
     """What the files of the training photographs are; None where none trains.
 

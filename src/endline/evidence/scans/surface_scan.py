@@ -14,7 +14,8 @@ from endline.evidence.images.layouts import chosen_group
 from endline.evidence.images.masks import read_mask
 from endline.evidence.images.photographs import read_indexed_image
 from endline.evidence.images.shape import usual_ratio, warn_of_shapes
-from endline.evidence.images.usual_files import usual_files
+from endline.evidence.images.usual_files import usual_files, ways_of
+from endline.evidence.mixtures import warn_of_mixture
 from endline.evidence.scans.columns import shapes, usual_sides
 from endline.evidence.scans.features import ScanPreparation, reading_of
 from endline.evidence.scans.heights import usual_heights
@@ -46,8 +47,8 @@ def prepare(
         bits = fitted_bits(samples) if parameters["bits"] == "auto" else checked_bits(parameters["bits"])
         warn_of_depths(samples, bits)
     usual: dict[str, Any] = {}
+    training = samples[samples["split"] == TRAIN]
     if scans:
-        training = samples[samples["split"] == TRAIN]
         nearest, farthest = float(training["nearest"].min()), float(training["farthest"].max())
         beyond = MARGIN * (farthest - nearest)
         usual = {
@@ -60,6 +61,9 @@ def prepare(
     sides = shapes(samples)
     ratio = usual_ratio(sides)
     warn_of_shapes(sides, ratio)
+    photographs = facts["photographs"] and modality in OF_PHOTOGRAPHS
+    if photographs:
+        warn_of_mixture(*ways_of(training))
     return ScanPreparation(
         modality=modality,
         size=parameters["size"],
@@ -71,7 +75,7 @@ def prepare(
         megapixels=checked_megapixels(parameters["max_megapixels"]),
         light=wanted.light if parameters["light"] == "auto" else parameters["light"],
         ratio=ratio,
-        files=usual_files(samples) if facts["photographs"] and modality in OF_PHOTOGRAPHS else None,
+        files=usual_files(samples) if photographs else None,
         **usual,
     )
 

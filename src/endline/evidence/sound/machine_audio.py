@@ -13,10 +13,11 @@ from endline.errors import EndlineError
 from endline.evaluation.band_shares import band_shares
 from endline.evidence.image_parts import wanted_arrays
 from endline.evidence.labels import own_labels
+from endline.evidence.mixtures import warn_of_mixture
 from endline.evidence.sound.machine_features import CLIP_ARRAYS, ClipPreparation, is_of_stack, picture_range
 from endline.evidence.sound.machine_index import Reading, clip_signal, index_clips
 from endline.evidence.sound.mel import frequency_of, mel_of
-from endline.evidence.sound.recorded_as import RecordedAs, warn_of_mixture
+from endline.evidence.sound.recorded_as import RecordedAs, ways_of
 from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.sound.signals import DIFFERENCE, MEAN
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, Window
@@ -64,7 +65,7 @@ def prepare(
     reading = reading_of(parameters)
     training = samples[samples["split"] == TRAIN]
     one_channel = reading.channel.isdecimal()
-    warn_of_mixture(training, channel_by_number=one_channel)
+    warn_of_mixture(*ways_of(training, channel_by_number=one_channel))
     preparation = ClipPreparation(
         samples=round(float(samples["seconds"].max()) * reading.sample_rate),
         reading=reading,

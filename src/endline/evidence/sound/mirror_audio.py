@@ -8,10 +8,11 @@ import pandas as pd
 
 from endline.evidence.decoded import DECODED
 from endline.evidence.image_parts import wanted_arrays
+from endline.evidence.mixtures import warn_of_mixture
 from endline.evidence.sound.mel import MelSettings
 from endline.evidence.sound.mirror_features import SoundPreparation, measure_noise_floor, quietest_standstill
 from endline.evidence.sound.mirror_index import decoded, index_recording, index_recordings
-from endline.evidence.sound.recorded_as import RecordedAs, warn_of_mixture
+from endline.evidence.sound.recorded_as import RecordedAs, ways_of
 from endline.evidence.sound.recordings import sound_endings
 from endline.evidence.station import Arrays, IndexRequest, Progress, Shown, Station, hottest_points
 from endline.evidence.synthetic import altered_copies, items_of
@@ -32,7 +33,7 @@ def prepare(
     mel = MelSettings(**parameters["mel"])
     power = measure_noise_floor(samples, folder, parameters["noise_floor"], mel.sample_rate)
     training = samples[samples["split"] == TRAIN]
-    warn_of_mixture(training)
+    warn_of_mixture(*ways_of(training))
     recorded = RecordedAs.of(training)
     quietest = quietest_standstill(samples, folder, power, mel.sample_rate)
     return SoundPreparation(power, wanted_arrays(parameters, wanted), parameters["draws"], mel, recorded, quietest)

@@ -1,13 +1,11 @@
 """How the files that train were recorded: another way of recording is heard as a fault may be."""
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import pandas as pd
 
-log = logging.getLogger(__name__)
 FEW_BITS = 16  # of a sample; the rounding of fewer is heard beside a quiet machine
 REMEDY = "record it as they were, for it may be anomalous by that alone."
 
@@ -59,28 +57,21 @@ class RecordedAs:
         return [f"{each}: {REMEDY}" for each in said]
 
 
-def warn_of_mixture(training: pd.DataFrame, *, channel_by_number: bool = False) -> None:
-    """Say so where those that train were recorded in several ways: what the ways differ by is taken as normal then.
+def ways_of(training: pd.DataFrame, *, channel_by_number: bool = False) -> list[pd.Series]:
+    """How each was recorded, in words, for `warn_of_mixture`: rate, channels, and what a sample has.
 
     Args:
         training: rows of a sample table with `rate`, `channels` and `bits`, see `file_facts`.
         channel_by_number: whether one channel is read, whatever else there is.
 
     Example:
-        >>> warn_of_mixture(pd.DataFrame({"rate": [16_000, 16_000], "channels": 1, "bits": 16}))
+        >>> [way[0] for way in ways_of(pd.DataFrame({"rate": [16_000], "channels": 2, "bits": 24}))]
+        ['16000 Hz', '2 channel(s)', '16 bits or more']
     """
-    ways = {"Hz": training["rate"]} | ({} if channel_by_number else {"channel(s)": training["channels"]})
-    ways["bits a sample (0: compressed with loss)"] = training["bits"].clip(upper=FEW_BITS)
-    for unit, values in ways.items():
-        counts = values.value_counts()
-        if len(counts) > 1:
-            said = " or ".join(f"{value} ({count} of them)" for value, count in counts.items())
-            log.warning(
-                "Those that train were not recorded alike: they have %s %s. What that changes is taken as normal, and "
-                "faults may hide in it: record all in one way, and new ones too.",
-                said,
-                unit,
-            )
+    rates, channels = training["rate"].astype(str) + " Hz", training["channels"].astype(str) + " channel(s)"
+    bits = training["bits"].map(lambda bits: f"{bits} bits" if bits < FEW_BITS else f"{FEW_BITS} bits or more")
+    samples = bits.mask(training["bits"] == 0, "compressed with loss (as MP3 is)")
+    return [rates, samples] if channel_by_number else [rates, channels, samples]
 
 
 def length_remark(seconds: float, usual: tuple[float, float], alike: float) -> list[str]:
