@@ -89,7 +89,9 @@ def measured(case: str, file: Path, given: argparse.Namespace) -> dict[str, Any]
     told = Progress(on_epoch=lambda epoch, epochs, loss: print(case, epoch, epochs, loss, flush=True))
     detector.fit(clips.take(train), seed=given.seed, progress=told)
     seconds = time.perf_counter() - begun
-    steps = config.epochs * math.ceil(len(WindowSet(clips.take(train), config.window, config.hop)) / config.batch_size)
+    windows = len(WindowSet(clips.take(train), config.window, config.hop))
+    epochs = config.epochs_of(windows)
+    steps = epochs * math.ceil(windows / config.batch_size)
     tested = rows.iloc[test]
     found: dict[str, DomainFigures] = {}
     for name, values in scores_of(detector, clips.take(test)).items():
@@ -109,7 +111,7 @@ def measured(case: str, file: Path, given: argparse.Namespace) -> dict[str, Any]
         "hop": config.hop,
         "batch": config.batch_size,
         "hidden": config.hidden,
-        "epochs": config.epochs,
+        "epochs": epochs,
         "steps": steps,
         "seconds": round(seconds, 1),
         "seconds_a_step": round(seconds / steps, 4),

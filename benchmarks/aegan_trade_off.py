@@ -55,6 +55,7 @@ CASES: dict[str, dict[str, Any]] = {
     "hop 93, width 16": {"hop": 93, "hidden": 16},
     "hop 93, width 32": {"hop": 93, "hidden": 32},
 }
+PASSES: dict[str, Any] = {"epochs": 12, "min_steps": 0}  # of all cases, however many steps a pass has
 PUBLISHED = "published"  # by conf/paper: for a GPU
 
 
@@ -63,7 +64,7 @@ def config_of(case: str) -> AEGANConfig:
     env = "paper" if case == PUBLISHED else "base"
     known = yaml.safe_load((ROOT / f"conf/{env}/parameters/detectors.yml").read_text())["detectors"]
     config: AEGANConfig = build_detector("aegan", known).config
-    return replace(config, **CASES.get(case, {}))
+    return config if case == PUBLISHED else replace(config, **PASSES, **CASES[case])
 
 
 def spectrograms(folder: Path, name: str) -> tuple[FeatureSet, FeatureSet, np.ndarray[Any, np.dtype[np.bool_]]]:

@@ -69,6 +69,16 @@ class TrainingSettings:
             )
 
 
+    def epochs_of(self, samples: int) -> int:
+        """Epochs of a training on so many samples: `epochs`, or as many as `min_steps` needs.
+
+        Example:
+            >>> TrainingSettings(epochs=4, batch_size=16, learning_rate=1e-3, min_steps=540).epochs_of(720)
+            12
+        """
+        return max(self.epochs, math.ceil(self.min_steps / math.ceil(samples / self.batch_size)))
+
+
 @dataclass(frozen=True)
 class Turn:
     """One of several losses that take turns in every step of a training, as two adversaries do.
@@ -143,7 +153,7 @@ def train(
     fingerprint = content_key(data.fingerprint, asdict(settings), seed, str(model))
     losses = _resume(model, optimizer, progress, fingerprint)
     steps = math.ceil(len(data) / settings.batch_size)
-    epochs = max(settings.epochs, math.ceil(settings.min_steps / steps))
+    epochs = settings.epochs_of(len(data))
     model.train()
     for epoch in range(len(losses), epochs):
         rng = np.random.default_rng([seed, epoch])
