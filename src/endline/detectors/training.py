@@ -68,7 +68,6 @@ class TrainingSettings:
                 f"min_steps={self.min_steps} at least 0: correct them."
             )
 
-
     def epochs_of(self, samples: int) -> int:
         """Epochs of a training on so many samples: `epochs`, or as many as `min_steps` needs.
 
