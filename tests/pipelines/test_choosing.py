@@ -127,6 +127,11 @@ def test_no_part_is_fitted_and_judged(cycles, monkeypatch):
         assert table["kind"].value_counts()["normal"] >= 2
 
 
+def test_a_default_that_is_no_candidate_is_told_and_the_best_is_taken(cycles, caplog):
+    assert cycles("blind", "nearest_cycle", default="padim")["detector"] == "nearest_cycle"
+    assert "auto.default=padim is none of the candidates, so that none of them goes first" in caplog.text
+
+
 def test_a_candidate_that_fails_is_left_out_with_its_sentence(cycles, caplog):
     with caplog.at_level(logging.WARNING):
         choice = cycles("failing", "nearest_cycle")
@@ -160,10 +165,6 @@ def test_settings_that_cannot_be_are_sentences():
         ({"candidates": ["pca"], "folds": 1}, "folds=1 and items=60 must be at least 2"),
         ({"candidates": ["pca"], "minutes": "ten"}, "The settings of detector=auto cannot be used"),
         ({"candidates": ["pca"], "margin": -1}, "margin=-1 at least 0: correct them"),
-        (
-            {"candidates": ["pca", "gaussian"], "default": "padim"},
-            "default=padim is none of the candidates: add it, choose",
-        ),
         ({"candidates": ["pca"], "hours": 1}, "The settings of detector=auto cannot be used"),
     ):
         with pytest.raises(EndlineError, match=said):

@@ -210,7 +210,7 @@ def test_of_several_robots_the_group_names_the_folder(cells, folder):
 
 @pytest.mark.parametrize(
     ("params", "said"),
-    [({}, "holds the cycles of 2 robots, each with normal ones"), ({"group": "lfet"}, "has no folder lfet")],
+    [({}, "holds the cycles of 2 robot(s), each with its own normals"), ({"group": "lfet"}, "has no folder lfet")],
 )
 def test_of_several_robots_one_must_be_chosen(cells, folder, sentence, params, said):
     for robot in ("left", "right"):
@@ -218,6 +218,8 @@ def test_of_several_robots_one_must_be_chosen(cells, folder, sentence, params, s
     shutil.rmtree(folder / "normal")
     told = sentence(cells.command(raw=str(folder), **params))
     assert f"{said}: choose one of left, right (--params=group=left)" in told
+    shutil.copytree(folder / "left" / "normal", folder / "normal")
+    assert "labels with words that may mean a fault or not: 'left/normal'" in sentence(cells.command(raw=str(folder)))
 
 
 def test_a_chosen_detector_is_named_wherever_a_run_says_what_it_is(cells):

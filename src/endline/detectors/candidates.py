@@ -23,7 +23,8 @@ class AutoSettings:
             held out, one after the other, as have so many, two at least: of few parts every one is judged.
         margin: mean AUROC of synthetic faults by which a quicker candidate may be behind the best one and is taken, if
             that is no more than its standard error either.
-        default: the candidate that is taken unless another is ahead of it by more than the standard error; None: none.
+        default: the candidate that is taken unless another is ahead of it by more than the standard error; None, or a
+            name that is none of them: they are equals.
 
     Raises:
         EndlineError: for a value that cannot be.
@@ -47,11 +48,6 @@ class AutoSettings:
             raise EndlineError(
                 f"auto: folds={self.folds} and items={self.items} must be at least 2, minutes={self.minutes} and "
                 f"margin={self.margin} at least 0: correct them."
-            )
-        if self.default is not None and self.default not in self.candidates:
-            raise EndlineError(
-                f"auto: default={self.default} is none of the candidates: add it, choose one of "
-                f"{', '.join(self.candidates)}, or null for none."
             )
 
 

@@ -69,6 +69,11 @@ def choose(
     if len(settings.candidates) == 1:
         only = settings.candidates[0]
         return {"detector": only, **_about(only, None, f"{only} is the only candidate: nothing was compared.", [])}
+    if settings.default not in (None, *settings.candidates):
+        log.warning(
+            "auto.default=%s is none of the candidates, so that none of them goes first: name one of them, or null.",
+            settings.default,
+        )
     if station.synthesise is None:
         raise EndlineError(f"The station {station.name} makes no synthetic faults: name a detector, not auto.")
     folder, clock = Path(source["folder"]), TimeBudget(60 * settings.minutes)

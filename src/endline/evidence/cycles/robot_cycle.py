@@ -47,12 +47,18 @@ def index(folder: Path, request: IndexRequest) -> Index:
 
 
 def _check_robots(folder: Path, group: str | None, own: Own) -> None:
-    """Refuse a folder of several robots' folders, each with normal cycles of its own, where none of them is chosen."""
+    """Refuse a folder of robots' folders, each with normal cycles of its own, where none of them is chosen."""
+    if any(kind_of(path.name, own) == NORMAL for path in folder.glob("*/")):
+        return  # it has normal ones itself: what those further inside mean is asked about as labels are
     normal = [path.parts[-2:] for path in folder.glob("*/*/") if kind_of(path.name) == NORMAL]
     kinds = [(names[0], kind_of_folders(names, own)) for names in normal if names[0] not in (TRAIN, TEST)]
     robots = sorted({name for name, kind in kinds if kind is not None and is_doubtful(kind)})
     if robots:
-        said = f"has no folder {group}" if group else f"holds the cycles of {len(robots)} robots, each with normal ones"
+        said = (
+            f"has no folder {group}"
+            if group
+            else f"holds the cycles of {len(robots)} robot(s), each with its own normals"
+        )
         raise EndlineError(
             f"{folder} {said}: choose one of {', '.join(robots)} (--params=group={robots[0]}), or say by labels what "
             f"their folders mean (--params=labels.{robots[0]}/normal=normal)."
