@@ -1,5 +1,6 @@
 """Position Gaussian: whitened features at every position, and pooled statistics of the whole image."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,6 +112,11 @@ class Positions(nn.Module):
         self.register_buffer("level", torch.zeros(3))  # of the map, the local score, the global score
         self.register_buffer("spread", torch.ones(3))
 
+    @property
+    def whitenings(self) -> list[Tensor]:
+        """That for the score, and where the map has one of its own that one."""
+        return [self.whitening] if self.map_whitening is None else [self.whitening, self.map_whitening]
+
     def features(self, batch: Batch) -> Tensor:
         """Features of a batch at the positions, averaged over 3 x 3, scales joined: (batch, positions, channels)."""
         return joined_patches(batch, self.names, (self.height, self.width), zero_padding=False)
@@ -121,35 +127,32 @@ class Positions(nn.Module):
 
     def distances(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Logarithms of the squared distances at the positions, (batch, positions), for the score and for the map."""
-        return log_distances(self.vectors(batch), self.mean, self.whitening, self.map_whitening)
+        return log_distances(self.vectors(batch), self.mean, self.whitenings)
 
     def statistics(self, batch: Batch) -> Tensor:
         """Pooled statistics of a batch, (batch, 3 * channels), float64."""
         return map_statistics([batch[name] for name in self.names])
 
 
-def log_distances(vectors: Tensor, mean: Tensor, white: Tensor, of_map: Tensor | None) -> tuple[Tensor, Tensor]:
+def log_distances(vectors: Tensor, mean: Tensor, whitenings: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Logarithms of the squared distances of vectors (p, n, k) to the Gaussian at each position, (n, p).
 
     Args:
         vectors: at p positions.
         mean: of the Gaussians, (p, k).
-        white: their whitening, (p, k, k).
-        of_map: that for the map; None: the same.
+        whitenings: of the Gaussians, (p, k, k) each: the first for the score, the last for the map.
 
     Returns:
         Those for the score and those for the map.
 
     Example:
-        >>> away = log_distances(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 2), torch.eye(2)[None], None)
+        >>> away = log_distances(torch.tensor([[[3.0, 4.0]]]), torch.zeros(1, 2), [torch.eye(2)[None]])
         >>> [float(each.exp().round()) for each in away]
         [25.0, 25.0]
     """
     away = vectors - mean[:, None]
-    first, *other = [
-        (away @ each.mT).square().sum(2).T.add(LEAST).log() for each in (white, of_map) if each is not None
-    ]
-    return first, other[0] if other else first
+    logs = [(away @ white.mT).square().sum(2).T.add(LEAST).log() for white in whitenings]
+    return logs[0], logs[-1]
 
 
 class PositionGaussian(Detector[PositionGaussianConfig]):
@@ -222,21 +225,19 @@ class PositionGaussian(Detector[PositionGaussianConfig]):
         of_halves = [moments(half, lambda batch: model.vectors(batch)[at]) for half in halves]
         _, mean, covariance = of_halves[0] if len(halves) == 1 else together(*of_halves)
         model.mean[at] = mean.float()
-        model.whitening[at], of_map = self._whitened(covariance)
-        if model.map_whitening is not None and of_map is not None:
-            model.map_whitening[at] = of_map
+        for buffer, white in zip(model.whitenings, self._whitened(covariance), strict=True):
+            buffer[at] = white
         found = []
         for half, (_, mean, covariance) in zip(halves, reversed(of_halves), strict=True):
-            other = mean.float(), *self._whitened(covariance)
+            other = mean.float(), self._whitened(covariance)
             found += [log_distances(model.vectors(batch)[at], *other) for batch in half.batches(BATCH)]
         local, mapped = (torch.cat(each) for each in zip(*found, strict=True))
         return local, mapped
 
-    def _whitened(self, covariance: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Whitening of covariances, for the score and for the map."""
-        c = self.config
-        of_map = whitening(covariance, c.map_regularisation) if c.map_regularisation else None
-        return whitening(covariance, c.regularisation), of_map
+    def _whitened(self, covariance: Tensor) -> list[Tensor]:
+        """Whitening of covariances, for the score and where the map has one of its own for it."""
+        variances = (self.config.regularisation, self.config.map_regularisation)
+        return [whitening(covariance, variance) for variance in variances if variance]
 
     def _fit_pooled(self, halves: list[FeatureSet]) -> Tensor:
         """Fit the Gaussian of the pooled statistics; returns the distances (n,) of either half to that of the other."""
